@@ -1,0 +1,3 @@
+module yester
+
+go 1.26.0
