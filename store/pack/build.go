@@ -1,0 +1,117 @@
+package pack
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/klauspost/reedsolomon"
+)
+
+// A Builder collects the frames of one pack in memory. It belongs to one goroutine at a time. Reset makes it ready
+// for another pack in the same memory.
+type Builder struct {
+	built    Built
+	sealer   *Sealer
+	codec    reedsolomon.Encoder
+	capacity int
+	frames   []Frame
+	lines    []byte // the table so far, open
+}
+
+// NewBuilder returns a builder of pack id, which must never have been used before, sealed by sealer, which must be
+// that pack's. It takes memory for capacity bytes of data region and for their parity at once, and more only if
+// Append goes past that. The error is that of an impossible shape, or of one whose shards would be longer than
+// MaxFile.
+func NewBuilder(vault [16]byte, id ID, sealer *Sealer, shape Shape, capacity int) (*Builder, error) {
+	codec, err := newCodec(shape)
+	if err != nil {
+		return nil, err
+	}
+	b := &Builder{codec: codec, capacity: capacity}
+	b.built.header = Header{Vault: vault, Shape: shape, Shard: AllShards, DataLen: uint32(min(max(capacity, 0), MaxData))}
+	if b.built.header.Blocks() > MaxFile/BlockSize {
+		return nil, fmt.Errorf("packs of %d bytes with %d+%d shards are too long", capacity, shape.Data, shape.Parity)
+	}
+	b.built.data = make([]byte, 0, b.built.header.firstParity()*BlockSize)
+	b.built.parity = make([]byte, 0, b.built.header.ParityBlocks()*BlockSize)
+	b.Reset(id, sealer)
+	return b, nil
+}
+
+// Reset empties the builder for pack id. What Finish gave before is no longer valid.
+func (b *Builder) Reset(id ID, sealer *Sealer) {
+	if sealer.id != id {
+		panic("pack: sealer of another pack")
+	}
+	b.sealer = sealer
+	b.built.header.Pack = id
+	b.built.data, b.frames, b.lines = b.built.data[:0], b.frames[:0], b.lines[:0]
+}
+
+// Len is the length of the data region so far, in bytes.
+func (b *Builder) Len() int { return len(b.built.data) }
+
+// Frames is the table so far, valid until Reset.
+func (b *Builder) Frames() []Frame { return b.frames }
+
+// Fits says whether a payload of n bytes may be appended within the capacity.
+func (b *Builder) Fits(n int) bool {
+	return b.Len()+n+Overhead <= b.capacity && len(b.frames) < MaxFrames
+}
+
+// Append seals payload, a chunk as Encode gave it, as the next frame. Of f it reads Chunk, Kind, Encoding and Raw; it
+// returns f with Offset and Stored. The frame's number is the length of Frames before the call. Append grows the
+// buffer where Fits said no, and panics past the format's limits (MaxRaw, MaxData, MaxFrames) and for a frame that
+// could not be read back.
+func (b *Builder) Append(f Frame, payload []byte) Frame {
+	f.Offset, f.Stored = uint32(b.Len()), uint32(len(payload)+Overhead)
+	if err := f.check(); err != nil {
+		panic("pack: " + err.Error())
+	}
+	if b.Len()+int(f.Stored) > MaxData {
+		panic("pack: data region too long")
+	}
+	b.built.data = slices.Grow(b.built.data, int(f.Stored)) // amortised, which the cipher's own growing is not
+	b.built.data = b.sealer.Seal(b.built.data, uint32(len(b.frames)), f, payload)
+	b.frames = append(b.frames, f)
+	b.lines = f.appendLine(b.lines)
+	return f
+}
+
+// Finish computes parity, sums and table. The result is in the builder's memory: valid until Reset, and nothing may
+// be appended before that. The error is that of a shape whose parity makes the pack longer than MaxFile.
+func (b *Builder) Finish() (*Built, error) {
+	p := &b.built
+	h := &p.header
+	h.DataLen, h.Frames = uint32(b.Len()), uint32(len(b.frames))
+	h.TableLen = uint32(len(b.lines) + Overhead)
+	if h.Blocks() > MaxFile/BlockSize {
+		return nil, fmt.Errorf("finish pack %v: %d blocks are too many", h.Pack, h.Blocks())
+	}
+	p.data = extend(p.data, h.firstParity()*BlockSize)
+	p.parity = extend(p.parity[:0], h.ParityBlocks()*BlockSize)
+	if err := b.encodeParity(); err != nil {
+		return nil, fmt.Errorf("finish pack %v: %w", h.Pack, err)
+	}
+	p.payload = p.appendSums(b.sealer.sealTable(p.payload[:0], b.lines))
+	h.Count = uint16(h.metaBlocks())
+	p.payload = extend(p.payload, h.MetaBlocks()*payloadSize)
+	p.clearMeta()
+	return p, nil
+}
+
+func (b *Builder) encodeParity() error {
+	if len(b.built.parity) == 0 {
+		return nil
+	}
+	shape := b.built.header.Shape
+	return b.codec.Encode(append(split(b.built.data, shape.Data), split(b.built.parity, shape.Parity)...))
+}
+
+// extend lengthens b to n bytes, the new ones zero.
+func extend(b []byte, n int) []byte {
+	old := len(b)
+	b = slices.Grow(b, n-old)[:n]
+	clear(b[old:])
+	return b
+}

@@ -1,0 +1,94 @@
+package pack
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// ChunkID names a chunk: BLAKE3-256 keyed with a key derived from the vault's master key, over the raw bytes.
+type ChunkID [32]byte
+
+// ID names a pack: 128 random bits, never used twice under one master key.
+type ID [16]byte
+
+// String is the id in hex.
+func (id ID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// String is the id in hex.
+func (id ChunkID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// Kind tells what a chunk is. It is written into every pack's table; the numbers are part of the format.
+type Kind uint8
+
+const (
+	KindFile   Kind = 1 // a piece of a file's content
+	KindTree   Kind = 2 // a page of a directory
+	KindList   Kind = 3 // a page of a large file's chunk list
+	KindXattr  Kind = 4 // a large set of extended attributes
+	KindRecord Kind = 5 // a version record
+)
+
+// Encoding tells how a chunk's bytes are encoded in its frame. The numbers are part of the format.
+type Encoding uint8
+
+const (
+	Raw  Encoding = 0
+	LZ4  Encoding = 1 // LZ4 block format, no frame around it
+	Zstd Encoding = 2 // one Zstandard frame
+)
+
+const (
+	// MaxRaw is the longest chunk, in bytes.
+	MaxRaw = 16 << 20
+	// MaxFrames is the most frames a pack may hold.
+	MaxFrames = 1 << 20
+	// Overhead is what sealing adds to a frame, in bytes.
+	Overhead = 16
+
+	lineSize = 40
+	lowBits  = 1<<28 - 1
+)
+
+// A Frame is one line of a pack's table. A frame's number is its place in the table, from 0.
+type Frame struct {
+	Chunk    ChunkID
+	Kind     Kind
+	Encoding Encoding
+	Offset   uint32 // of the first byte in the data region; not written, but the sum of the earlier Stored
+	Stored   uint32 // sealed length in the data region, tag included
+	Raw      uint32 // length of the chunk
+}
+
+// check says whether the line is one that a Builder writes: known numbers, lengths in their limits, and an encoding
+// that shrank the chunk if there is one.
+func (f *Frame) check() error {
+	switch {
+	case f.Kind < KindFile || f.Kind > KindRecord:
+		return fmt.Errorf("unknown kind %d", f.Kind)
+	case f.Encoding > Zstd:
+		return fmt.Errorf("unknown encoding %d", f.Encoding)
+	case f.Raw > MaxRaw:
+		return fmt.Errorf("chunk of %d bytes", f.Raw)
+	case f.Encoding == Raw && f.Stored != f.Raw+Overhead,
+		f.Encoding != Raw && (f.Stored <= Overhead || f.Stored >= f.Raw+Overhead):
+		return fmt.Errorf("%d bytes stored for %d in encoding %d", f.Stored, f.Raw, f.Encoding)
+	}
+	return nil
+}
+
+// appendLine appends the frame's line of the table, 40 bytes: chunk id, raw length (28 bits) with the kind above it
+// (4 bits), stored length (28 bits) with the encoding above it (4 bits).
+func (f *Frame) appendLine(dst []byte) []byte {
+	dst = append(dst, f.Chunk[:]...)
+	dst = binary.LittleEndian.AppendUint32(dst, f.Raw|uint32(f.Kind)<<28)
+	return binary.LittleEndian.AppendUint32(dst, f.Stored|uint32(f.Encoding)<<28)
+}
+
+// parseLine is the reverse of appendLine for the first 40 bytes of b. It checks nothing and leaves Offset 0.
+func parseLine(b []byte) (f Frame) {
+	copy(f.Chunk[:], b)
+	raw, stored := binary.LittleEndian.Uint32(b[32:]), binary.LittleEndian.Uint32(b[36:])
+	f.Raw, f.Kind = raw&lowBits, Kind(raw>>28)
+	f.Stored, f.Encoding = stored&lowBits, Encoding(stored>>28)
+	return f
+}
