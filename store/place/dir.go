@@ -1,0 +1,49 @@
+package place
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// A Dir is a place in a folder of a local file system. Files have mode 0600 and folders 0700. Temporary names lie in
+// its folder ".tmp". One process at a time may write to it; any number may read.
+type Dir struct {
+	*files
+	path string
+}
+
+var _ Place = (*Dir)(nil)
+
+// NewDir returns the place in the folder path, which must be there. It writes nothing, so a read-only folder serves for
+// reading. fs.ErrNotExist if there is nothing, syscall.ENOTDIR if there is something else.
+//
+// The place is the folder that path leads to now: should another one lie there later, because a disk was unmounted or
+// another one mounted over it, Write fails with syscall.ESTALE rather than fill the wrong disk; and so does what finds a
+// file missing there.
+func NewDir(path string) (*Dir, error) {
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open place %s: %w", path, err)
+	}
+	info, err := os.Stat(full)
+	if err != nil {
+		return nil, fmt.Errorf("open place: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("open place %s: %w", full, syscall.ENOTDIR)
+	}
+	return &Dir{files: newFiles(full, &dirDisk{top: full, is: info}, randomNumber), path: full}, nil
+}
+
+// Path is the absolute path of the folder.
+func (d *Dir) Path() string { return d.path }
+
+func randomNumber() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails: it ends the program if it cannot
+	return binary.LittleEndian.Uint64(b[:])
+}

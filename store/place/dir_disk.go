@@ -1,0 +1,167 @@
+package place
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	fileMode   = 0o600
+	folderMode = 0o700
+)
+
+// dirDisk is the disk of a Dir: the file system below the folder top.
+type dirDisk struct {
+	top string
+	is  os.FileInfo // top when it was opened
+}
+
+func (d *dirDisk) path(name string) string { return filepath.Join(d.top, name) }
+
+func (d *dirDisk) mkdir(name string) error { return os.Mkdir(d.path(name), folderMode) }
+
+func (d *dirDisk) create(name string) (tempFile, error) {
+	if err := d.stale(); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return dirTemp{f}, nil
+}
+
+// stale tells that another folder lies at the top than when it was opened.
+func (d *dirDisk) stale() error {
+	if now, err := os.Stat(d.top); err != nil || !os.SameFile(d.is, now) {
+		return fmt.Errorf("%s is not what it was when opened, is it mounted?: %w", d.top, syscall.ESTALE)
+	}
+	return nil
+}
+
+// believe lets err say that a file is not there only while the top is what it was: nothing is there on a disk that is not mounted.
+func (d *dirDisk) believe(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if stale := d.stale(); stale != nil {
+			return stale
+		}
+	}
+	return err
+}
+
+// open does not follow a link, nor wait for the other end of a pipe: whatever is not a file is not ours.
+func (d *dirDisk) open(name string) (File, error) {
+	f, err := os.OpenFile(d.path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, d.believe(err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: d.path(name), Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return dirFile{f, info.Size()}, nil
+}
+
+func (d *dirDisk) rename(from, to string) error {
+	return pathError("rename", to, func() error { return unix.Rename(d.path(from), d.path(to)) })
+}
+
+func (d *dirDisk) remove(name string) error {
+	return d.believe(pathError("unlink", name, func() error { return unix.Unlink(d.path(name)) }))
+}
+
+func (d *dirDisk) rmdir(name string) error {
+	return pathError("rmdir", name, func() error { return unix.Rmdir(d.path(name)) })
+}
+
+// syncFolder takes EINVAL and ENOTSUP for done: they come from file systems over a network that have no sync of a
+// folder, and nothing more can be had there.
+func (d *dirDisk) syncFolder(name string) error {
+	f, err := os.OpenFile(d.path(name), os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err = f.Sync(); errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
+}
+
+// syncAll syncs the whole file system that the top is on: other programs' files too, but in one call.
+func (d *dirDisk) syncAll() error {
+	f, err := os.OpenFile(d.top, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return pathError("syncfs", d.top, func() error { return unix.Syncfs(int(f.Fd())) })
+}
+
+func (d *dirDisk) list(name string) ([]Info, error) {
+	entries, err := os.ReadDir(d.path(name))
+	if err != nil {
+		return nil, d.believe(err)
+	}
+	list := make([]Info, 0, len(entries))
+	for _, e := range entries {
+		if e.IsDir() {
+			list = append(list, Info{Name: e.Name(), Dir: true})
+			continue
+		}
+		info, err := e.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed since
+		case err != nil:
+			return nil, err
+		case info.Mode().IsRegular():
+			list = append(list, Info{Name: e.Name(), Size: info.Size()})
+		}
+	}
+	return list, d.stale()
+}
+
+func (d *dirDisk) space() (free, total uint64, err error) {
+	var st unix.Statfs_t
+	err = pathError("statfs", d.top, func() error { return unix.Statfs(d.top, &st) })
+	return st.Bavail * uint64(st.Frsize), st.Blocks * uint64(st.Frsize), err
+}
+
+// pathError makes a call, again while a signal cuts it short, and puts what was done in its error.
+func pathError(op, name string, call func() error) error {
+	for {
+		switch err := call(); err {
+		case nil:
+			return nil
+		case syscall.EINTR:
+		default:
+			return &fs.PathError{Op: op, Path: name, Err: err}
+		}
+	}
+}
+
+// dirTemp is a file being written.
+type dirTemp struct{ f *os.File }
+
+func (t dirTemp) write(b []byte) error { _, err := t.f.Write(b); return err }
+func (t dirTemp) sync() error          { return t.f.Sync() } // fsync: of a new file the inode counts too
+func (t dirTemp) close() error         { return t.f.Close() }
+
+// dirFile is a file being read, by pread.
+type dirFile struct {
+	*os.File
+	size int64
+}
+
+// Size implements File.
+func (f dirFile) Size() int64 { return f.size }
