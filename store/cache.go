@@ -1,0 +1,70 @@
+package store
+
+import (
+	"container/list"
+	"sync"
+)
+
+// A cache holds decoded chunks up to a number of bytes, dropping those not used for longest. Many who ask for a chunk at once
+// wait for one to get it.
+type cache struct {
+	mu    sync.Mutex
+	room  int64
+	items map[ID]*list.Element
+	order list.List // of cached, the newest in front
+	calls map[ID]*call
+}
+
+type cached struct {
+	id ID
+	b  []byte
+}
+
+type call struct {
+	done chan struct{}
+	b    []byte
+	err  error
+}
+
+func newCache(bytes int64) *cache {
+	return &cache{room: bytes, items: map[ID]*list.Element{}, calls: map[ID]*call{}}
+}
+
+// get returns the chunk from the cache, or from load.
+func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
+	c.mu.Lock()
+	if e, ok := c.items[id]; ok {
+		c.order.MoveToFront(e)
+		b := e.Value.(*cached).b
+		c.mu.Unlock()
+		return b, nil
+	}
+	if w, ok := c.calls[id]; ok {
+		c.mu.Unlock()
+		<-w.done
+		return w.b, w.err
+	}
+	w := &call{done: make(chan struct{})}
+	c.calls[id] = w
+	c.mu.Unlock()
+
+	w.b, w.err = load(id)
+	close(w.done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.calls, id)
+	if w.err == nil {
+		c.add(id, w.b)
+	}
+	return w.b, w.err
+}
+
+func (c *cache) add(id ID, b []byte) {
+	c.items[id] = c.order.PushFront(&cached{id, b})
+	c.room -= int64(len(b))
+	for c.room < 0 && c.order.Len() > 1 {
+		old := c.order.Remove(c.order.Back()).(*cached)
+		delete(c.items, old.id)
+		c.room += int64(len(old.b))
+	}
+}

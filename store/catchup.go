@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"yester/store/pack"
+)
+
+// noteLacking notes which members lack something that others have.
+func (v *Vault) noteLacking(s *survey) {
+	l := v.place.layout()
+	if l.alone() {
+		return
+	}
+	var lacking uint64
+	for name, in := range s.files {
+		if in != 0 && !v.place.stones.has(name) {
+			lacking |= s.listed &^ uint64(in)
+		}
+		if strings.HasPrefix(name, deletedFolder+"/") || v.place.stones.has(name) {
+			lacking |= s.listed // there is something to tidy
+		}
+	}
+	for _, p := range v.packs {
+		lacking |= s.lacking(l, p)
+	}
+	for _, m := range l.members {
+		if lacking&(1<<m.shard) != 0 {
+			m.miss()
+		}
+	}
+}
+
+// lacking are the members that should have a file of a pack and have not.
+func (s *survey) lacking(l *layout, p *packInfo) uint64 {
+	var want uint64
+	for _, m := range l.members {
+		if p.shardOf(m) >= 0 {
+			want |= 1 << m.shard
+		}
+	}
+	return want & s.listed &^ uint64(s.packs[p.id].in)
+}
+
+// catchUp makes up what places missed: packs, records and small files that others have, removals, and what a place has that was written while the
+// others were away. Progress, if not nil, is told how many files are done.
+func (v *Vault) catchUp(ctx context.Context, progress func(done, total int)) error {
+	missed := map[*member]uint64{}
+	for _, m := range v.place.layout().members {
+		missed[m] = m.misses()
+	}
+	s, err := v.survey(ctx)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(v.mendSmallFiles(ctx), v.enterNew(ctx, s), v.tidyStones(ctx, s)); err != nil {
+		return err
+	}
+	if err := v.fillIn(ctx, s, progress); err != nil {
+		return fmt.Errorf("make up what places missed: %w", err)
+	}
+	for m, n := range missed {
+		if s.listed&(1<<m.shard) != 0 && m.caughtUp(n) {
+			v.log.Info("a place has all that it missed", "place", m)
+			v.place.tell(Trouble{Kind: PlaceBack, Place: m.String(), Offset: -1})
+		}
+	}
+	return v.endReplacing(ctx)
+}
+
+// fillIn writes the packs and then the records that lack somewhere.
+func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total int)) error {
+	todo := v.lackingFiles(s)
+	for i, name := range todo {
+		if progress != nil {
+			progress(i, len(todo))
+		}
+		if err := v.fillInFile(ctx, name); err != nil {
+			return err
+		}
+	}
+	if progress != nil {
+		progress(len(todo), len(todo))
+	}
+	return nil
+}
+
+func (v *Vault) fillInFile(ctx context.Context, name string) error {
+	if err := v.mendFile(ctx, damagedFile{name: name, offset: -1}, false); err != nil {
+		return err
+	}
+	k, ok := parseVersionName(name)
+	if !ok || v.hasVersion(k) {
+		return nil
+	}
+	defer v.place.locks.lock(name)()
+	if f, err := v.place.Open(ctx, name); err == nil && !v.place.stones.has(name) {
+		f.Close()
+		v.announce(k, true)
+	}
+	return ctx.Err()
+}
+
+// lackingFiles are the names of packs and, after them, of records that lack somewhere, or that only the places know of.
+func (v *Vault) lackingFiles(s *survey) (names []string) {
+	l := v.place.layout()
+	v.mu.RLock()
+	for _, p := range v.packs {
+		if s.lacking(l, p) != 0 && s.packs[p.id].in != 0 {
+			names = append(names, packName(p.instance, p.id))
+		}
+	}
+	v.mu.RUnlock()
+	for name, in := range s.files {
+		k, ok := parseVersionName(name)
+		if ok && in != 0 && !v.place.stones.has(name) && (uint64(in)&s.listed != s.listed || !v.hasVersion(k)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// enterNew enters packs in the index that came with a place.
+func (v *Vault) enterNew(ctx context.Context, s *survey) error {
+	known := map[pack.ID]bool{}
+	v.mu.RLock()
+	for _, p := range v.packs {
+		known[p.id] = true
+	}
+	v.mu.RUnlock()
+	for id, seen := range s.packs {
+		if known[id] || seen.in == 0 {
+			continue
+		}
+		if err := v.enterFound(ctx, id, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enterFound enters a pack unless it was written, or removed, since it was listed. Chunks that are known stay where they are found: open writers rely on
+// them there.
+func (v *Vault) enterFound(ctx context.Context, id pack.ID, seen packSeen) error {
+	defer v.place.locks.lock(packName(seen.instance, id))()
+	if v.packByID(id) != nil {
+		return nil
+	}
+	return v.enterSeen(ctx, id, seen, v.keepFound)
+}
+
+// tidyStones makes up for removals: what was removed is removed where it still is, and the notes of that go to where they lack, and go for good
+// when every place is there and has nothing left that they are about.
+func (v *Vault) tidyStones(ctx context.Context, s *survey) error {
+	var errs []error
+	for name := range s.files {
+		if removed, ok := strings.CutPrefix(name, deletedFolder+"/"); ok && s.files[name] != 0 {
+			errs = append(errs, v.tidyStone(ctx, s, removed))
+		}
+	}
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
+	defer v.place.locks.lock(name)()
+	l := v.place.layout()
+	v.place.stones.set(name, true)
+	if isPack(name) && v.alive(name) {
+		v.place.unbury(ctx, l, name)
+		return nil
+	}
+	all := l.allWell() && len(l.former) == 0 && s.listed == 1<<len(l.members)-1
+	if isPack(name) && !all {
+		return nil
+	}
+	for _, m := range l.members {
+		if err := v.removeIn(ctx, m, name); err != nil {
+			return err
+		}
+	}
+	if all {
+		v.place.unbury(ctx, l, name)
+		return nil
+	}
+	return v.place.writeAll(ctx, l, stone(name))
+}
+
+// alive tells that a removed pack is one of the vault's again: it came back with a place.
+func (v *Vault) alive(name string) bool {
+	_, id, ok := parsePackName(name)
+	return ok && v.packByID(id) != nil
+}
+
+func (v *Vault) removeIn(ctx context.Context, m *member, name string) error {
+	if !m.well() {
+		return nil
+	}
+	p := m.enter()
+	defer m.leave()
+	err := p.Remove(ctx, name)
+	if err != nil {
+		v.failUnless(ctx, m, err)
+	}
+	return err
+}
+
+func (l *layout) allWell() bool {
+	for _, m := range l.members {
+		if !m.well() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// A placesCrash works on a vault in several places until the power goes for all of them at once.
+type placesCrash struct {
+	t      *testing.T
+	shape  shape
+	disks  []*place.Mem // the last two are new ones, of which one takes over from the first and one is added
+	chunks [][]byte
+
+	must map[string][]int // versions whose commit returned, and the chunks they are made of
+	may  map[string][]int // versions whose commit or deletion was under way
+	made bool             // Init returned
+	born bool             // the new places may be some of the vault's
+}
+
+func (c *placesCrash) options(disks []*place.Mem) Options {
+	o := Options{Log: slog.New(slog.DiscardHandler), Reserve: 1, Survive: c.shape.survive}
+	for _, d := range disks {
+		o.Places = append(o.Places, d)
+	}
+	return o
+}
+
+// work returns nil if the power stayed.
+func (c *placesCrash) work() error {
+	n := c.shape.places
+	if err := Init(c.t.Context(), c.options(c.disks[:n])); err != nil {
+		return err
+	}
+	c.made = true
+	v, err := Open(c.t.Context(), c.options(c.disks[:n]))
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	for i := range 2 {
+		if err := c.backup(v, fmt.Sprintf("v%d", i), i, i+1, i+2); err != nil {
+			return err
+		}
+	}
+	if err := c.remove(v, "v0"); err != nil {
+		return err
+	}
+	c.born = true
+	if err := v.ReplacePlace(c.t.Context(), c.disks[0].String(), c.disks[n], nil); err != nil {
+		return err
+	}
+	if err := c.backup(v, "v2", 0, 5); err != nil {
+		return err
+	}
+	if err := v.AddPlace(c.t.Context(), c.disks[n+1], 0, nil); err != nil {
+		return err
+	}
+	return c.remove(v, "v1")
+}
+
+func (c *placesCrash) backup(v *Vault, version string, of ...int) error {
+	w, err := v.Writer(machine, WriterOptions{})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for _, i := range of {
+		if _, _, err := w.Put(c.t.Context(), pack.KindFile, c.chunks[i]); err != nil {
+			return err
+		}
+	}
+	c.may[version] = of
+	if err := w.Commit(c.t.Context(), key(version), []byte(version)); err != nil {
+		return err
+	}
+	delete(c.may, version)
+	c.must[version] = of
+	return nil
+}
+
+func (c *placesCrash) remove(v *Vault, version string) error {
+	c.may[version] = c.must[version]
+	delete(c.must, version)
+	if err := v.Delete(c.t.Context(), key(version)); err != nil {
+		return err
+	}
+	delete(c.may, version)
+	return nil
+}
+
+// check opens what the crash left on some of the disks.
+func (c *placesCrash) check(disks []*place.Mem) *Vault {
+	c.t.Helper()
+	v, err := Open(c.t.Context(), c.options(disks))
+	if err != nil {
+		if c.made {
+			c.t.Errorf("does not open: %v", err)
+		}
+		return nil
+	}
+	c.has(v)
+	return v
+}
+
+// has tells whether the vault has the versions it must have, and no others than it may.
+func (c *placesCrash) has(v *Vault) {
+	c.t.Helper()
+	there := map[string]bool{}
+	for _, k := range v.Versions(machine) {
+		there[k.Version] = true
+		of, must := c.must[k.Version]
+		if !must {
+			var may bool
+			if of, may = c.may[k.Version]; !may {
+				c.t.Errorf("version %s is there and was never committed, or was deleted", k.Version)
+			}
+		}
+		if record, err := v.Record(c.t.Context(), k); err != nil || string(record) != k.Version {
+			c.t.Errorf("record of %s: %q, %v", k.Version, record, err)
+		}
+		for _, i := range of {
+			if b, err := v.Get(c.t.Context(), v.hash.id(c.chunks[i])); err != nil || !bytes.Equal(b, c.chunks[i]) {
+				c.t.Errorf("version %s: chunk %d: %d bytes, %v", k.Version, i, len(b), err)
+			}
+		}
+	}
+	for version := range c.must {
+		if !there[version] {
+			c.t.Errorf("version %s is missing", version)
+		}
+	}
+}
+
+// goesOn mends and makes one more backup.
+func (c *placesCrash) goesOn(v *Vault) {
+	c.t.Helper()
+	if err := v.Mend(c.t.Context()); err != nil {
+		c.t.Errorf("mend after the crash: %v", err)
+	}
+	c.has(v)
+	if err := c.backup(v, "after", 0, 1, 2, 3); err != nil {
+		c.t.Errorf("backup after the crash: %v", err)
+	}
+	c.has(v)
+	delete(c.must, "after")
+	for _, p := range v.Places(c.t.Context()) {
+		if p.Err != nil || p.Behind {
+			c.t.Errorf("place after the crash: %+v", p)
+		}
+	}
+}
+
+// crash cuts the power and looks at what is left: on all disks, and on all but as many as may be lost.
+func (c *placesCrash) crash(r *rand.Rand) {
+	c.t.Helper()
+	var left []*place.Mem
+	for _, d := range c.disks {
+		left = append(left, d.Crash())
+	}
+	if n := c.shape.places; !c.born {
+		left = left[:n]
+	}
+	v := c.check(left)
+	if v != nil && !c.made {
+		v.Close()
+	} else if v != nil {
+		c.goesOn(v)
+		if err := v.Close(); err != nil {
+			c.t.Error(err)
+		}
+		used := slices.DeleteFunc(left, func(m *place.Mem) bool {
+			_, err := seePlace(c.t.Context(), m)
+			return err != nil
+		})
+		r.Shuffle(len(used), func(i, j int) { used[i], used[j] = used[j], used[i] })
+		c.may["after"] = []int{0, 1, 2, 3}
+		if v := c.check(used[c.shape.survive:]); v != nil {
+			v.Close()
+		}
+		delete(c.may, "after")
+	}
+}
+
+func TestPowerLossInSeveralPlacesLosesNothing(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	chunks := someChunks(1, 8, 20_000)
+	for _, s := range []shape{{2, 1}, {3, 1}, {5, 2}} {
+		r := rand.New(rand.NewPCG(seed, 0))
+		run := func(cut int) (done bool) {
+			c := &placesCrash{t: t, shape: s, chunks: chunks, must: map[string][]int{}, may: map[string][]int{}}
+			power := place.NewPower(cut)
+			for i := range s.places + 2 {
+				c.disks = append(c.disks, place.NewMem(seed+uint64(100*cut+i)))
+				c.disks[i].Plug(power)
+			}
+			err := c.work()
+			if err != nil && !errors.Is(err, place.ErrCrashed) && !errors.Is(err, ErrMissing) {
+				t.Fatalf("%v, cut after %d operations: %v", s, cut, err)
+			}
+			c.crash(r)
+			if t.Failed() {
+				t.Fatalf("%v, cut after %d operations, seed %d", s, cut, seed)
+			}
+			return err == nil
+		}
+		for cut := 1; !run(cut); cut += 1 + r.IntN(stride(90)) {
+			if cut > 100_000 {
+				t.Fatal("never ends")
+			}
+		}
+	}
+}

@@ -1,0 +1,377 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"yester/store/pack"
+)
+
+// mark marks the chunks of the versions that the test knows.
+func (sv *spreadVault) mark(_ context.Context, record []byte, visit Visit) error {
+	version := strings.TrimPrefix(string(record), "record of ")
+	of, known := sv.versions[version]
+	if !known {
+		return fmt.Errorf("version %s: %w", version, ErrNotFound)
+	}
+	for _, i := range of {
+		if _, err := visit(sv.hash.id(sv.chunks[i]), -1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (sv *spreadVault) collect() Collected {
+	sv.t.Helper()
+	c, err := sv.Collect(sv.t.Context(), CollectOptions{Mark: sv.mark})
+	if err != nil {
+		sv.t.Fatalf("collect: %v\n%s", err, sv.log.String())
+	}
+	return c
+}
+
+func (sv *spreadVault) check() Checked {
+	sv.t.Helper()
+	c, err := sv.Check(sv.t.Context(), CheckOptions{Mark: sv.mark, ReadData: 1})
+	if err != nil {
+		sv.t.Fatalf("check: %v\n%s", err, sv.log.String())
+	}
+	return c
+}
+
+func (sv *spreadVault) repair() Repaired {
+	sv.t.Helper()
+	r, err := sv.Repair(sv.t.Context(), RepairOptions{Mark: sv.mark})
+	if err != nil {
+		sv.t.Fatalf("repair: %v\n%s", err, sv.log.String())
+	}
+	return r
+}
+
+// clean fails the test if a check of everything finds a problem.
+func (sv *spreadVault) clean() {
+	sv.t.Helper()
+	if c := sv.check(); len(c.Problems)+len(c.Lost) > 0 || c.Read != c.Packs {
+		sv.t.Errorf("not clean: %+v", c)
+	}
+}
+
+// packOfChunk is the name of the pack that a chunk lies in, and where in a shard's file its first byte is.
+func (sv *spreadVault) packOfChunk(i int) (name string, id pack.ID, shard int, at int64) {
+	sv.t.Helper()
+	l, p, err := sv.locate(sv.hash.id(sv.chunks[i]))
+	if err != nil {
+		sv.t.Fatal(err)
+	}
+	off := int64(l.frame.Offset)
+	return packName(p.instance, p.id), p.id, int(off / p.shardBytes()), int64(p.meta)*pack.BlockSize + off%p.shardBytes()
+}
+
+// shardHarms may befall the file of a shard; quick ones are found without reading all data.
+var shardHarms = map[string]struct {
+	do    func(b []byte) []byte // nil: the file is removed
+	quick bool
+}{
+	"gone":         {nil, true},
+	"empty":        {func([]byte) []byte { return nil }, true},
+	"cut short":    {func(b []byte) []byte { return b[:len(b)-100] }, true},
+	"too long":     {func(b []byte) []byte { return append(b, 1) }, true},
+	"both ends":    {func(b []byte) []byte { clear(b[:pack.BlockSize]); clear(b[len(b)-pack.BlockSize:]); return b }, true},
+	"no head":      {func(b []byte) []byte { clear(b[:pack.BlockSize]); return b }, false},
+	"a bit":        {func(b []byte) []byte { b[2*pack.BlockSize+9] ^= 1; return b }, false},
+	"all its data": {func(b []byte) []byte { clear(b[pack.BlockSize : len(b)-pack.BlockSize]); return b }, false},
+}
+
+func TestDamagedShardFilesAreFoundAndRepaired(t *testing.T) {
+	for name, h := range shardHarms {
+		for _, s := range several {
+			t.Run(name+" in "+s.String(), func(t *testing.T) {
+				sv := newSpreadVault(t, s)
+				sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+				sv.clean()
+				file, id, _, _ := sv.packOfChunk(0)
+				m := sv.mems[s.places-1]
+				err := m.Remove(t.Context(), file)
+				if h.do != nil {
+					sv.repair() // which puts it back
+					err = m.Damage(file, h.do)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				sv.files.close()
+				quick, err := sv.Check(t.Context(), CheckOptions{Mark: sv.mark})
+				if err != nil || (len(quick.Problems) > 0) != h.quick {
+					t.Errorf("quick check: %v, %v", quick.Problems, err)
+				}
+				c := sv.check()
+				for _, p := range c.Problems {
+					if p.Place != m.String() || p.Pack != id || !p.Heals || !errors.Is(p.Err, ErrCorrupt) && !notThere(p.Err) {
+						t.Errorf("found %+v", p)
+					}
+				}
+				if len(c.Problems) == 0 || len(c.Lost) > 0 {
+					t.Errorf("found %d problems, %d chunks lost", len(c.Problems), len(c.Lost))
+				}
+				if r := sv.repair(); len(r.Healed) != 1 || r.Healed[0] != id || len(r.Problems)+len(r.Lost)+len(r.Salvaged) > 0 {
+					t.Errorf("repaired %+v", r)
+				}
+				sv.clean()
+				sv.whole()
+				sv.holds()
+			})
+		}
+	}
+}
+
+func TestDamagedRecordInOnePlaceIsFoundAndRepaired(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1)
+	if err := sv.mems[2].Damage(key("v1").file(), func(b []byte) []byte { clear(b); return b }); err != nil {
+		t.Fatal(err)
+	}
+	c := sv.check()
+	if len(c.Problems) != 1 || c.Problems[0].Version != key("v1") || !c.Problems[0].Heals || c.Problems[0].Place != sv.mems[2].String() {
+		t.Errorf("found %+v", c.Problems)
+	}
+	if r := sv.repair(); len(r.Records) != 1 || len(r.Problems) > 0 {
+		t.Errorf("repaired %+v", r)
+	}
+	sv.clean()
+	sv.whole()
+}
+
+func TestMissingPlaceIsNoLoss(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3, 4, 5)
+	sv.backup("v2", 6, 7, 8, 9, 10, 11, 12, 13)
+	sv.backup("v3", 12, 14, 15, 16)
+	sv.remove("v1")
+	sv.remove("v2") // but for chunk 12
+	sv.reopen(sv.mems[:2]...)
+
+	missing := func(problems []Problem) (others []Problem) {
+		for _, p := range problems {
+			if !errors.Is(p.Err, ErrMissing) || p.Heals || p.Pack != (pack.ID{}) {
+				others = append(others, p)
+			}
+		}
+		if len(others) != len(problems)-1 {
+			t.Errorf("the missing place is not told: %v", problems)
+		}
+		return others
+	}
+	if c := sv.check(); len(missing(c.Problems))+len(c.Lost) > 0 {
+		t.Errorf("a place is missing: %+v", c)
+	}
+	if c := sv.collect(); c.Dropped != 1 || c.Repacked != 0 || c.Kept != 1 {
+		t.Errorf("a place is missing: collected %+v", c)
+	}
+	sv.holds()
+
+	file, id, shard, at := sv.packOfChunk(14) // what is damaged now only the missing place could heal
+	if shard > 1 {
+		t.Fatalf("chunk in shard %d", shard)
+	}
+	if err := sv.mems[shard].Damage(file, func(b []byte) []byte { clear(b[at : at+8]); return b }); err != nil {
+		t.Fatal(err)
+	}
+	sv.files.close()
+	c := sv.check()
+	if others := missing(c.Problems); len(others) == 0 || others[0].Heals || others[0].Pack != id || len(c.Lost) == 0 {
+		t.Errorf("damaged: found %v, %d lost", others, len(c.Lost))
+	}
+	r := sv.repair()
+	if others := missing(r.Problems); len(others) != 1 || others[0].Pack != id || len(r.Salvaged)+len(r.Healed) > 0 {
+		t.Errorf("damaged: repaired %+v", r)
+	}
+	if c := sv.collect(); c.Dropped+c.Repacked > 0 {
+		t.Errorf("damaged: collected %+v", c)
+	}
+
+	sv.reopen(sv.mems...)
+	if r := sv.repair(); len(r.Problems)+len(r.Lost)+len(r.Salvaged) > 0 {
+		t.Errorf("the place is back: repaired %+v", r)
+	}
+	sv.clean()
+	sv.holds()
+	if c := sv.collect(); c.Repacked != 1 || c.Kept != 0 {
+		t.Errorf("the place is back: collected %+v", c)
+	}
+	sv.clean()
+	sv.holds()
+	sv.whole()
+}
+
+// A version that comes with a place may need what no other does, so it must not come while somebody collects who has not marked it.
+func TestPlaceIsNotTakenInWhileCollecting(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.backup("v1", 0, 1, 2)
+	sv.backup("v2", 3, 4)
+	sv.reopen(sv.mems[1])
+	sv.backup("v3", 0, 5) // it takes chunk 0 over from v1
+	sv.reopen(sv.mems[0])
+	delete(sv.versions, "v3")
+	sv.remove("v1")
+	if err := sv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sv.mems[1].FailReads(syscall.ESTALE)
+	sv.open(sv.mems...)
+	c, err := sv.Collect(t.Context(), CollectOptions{Mark: func(ctx context.Context, record []byte, visit Visit) error {
+		sv.mems[1].FailReads(nil)
+		soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		if err := sv.Mend(soon); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("mended meanwhile: %v", err)
+		}
+		return sv.mark(ctx, record, visit)
+	}})
+	if err != nil || c.Dropped != 1 {
+		t.Errorf("collected %+v, %v", c, err)
+	}
+	sv.mendAll()
+	sv.versions["v3"] = []int{0, 5}
+	sv.holds()
+	sv.clean()
+	sv.whole()
+}
+
+// Packs that are spread anew must stay for a backup under way that relies on what was in the old ones.
+func TestAddingAPlaceSparesWhatAnOpenWriterFound(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	sv.remove("v1")
+	w, err := sv.Writer(machine, WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := []int{1, 2, 9}
+	for _, i := range of {
+		if _, _, err := w.Put(t.Context(), pack.KindFile, sv.chunks[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	by := sv.fresh()
+	busy := false
+	err = sv.AddPlace(t.Context(), by, 0, func(int, int) {
+		_, err := sv.Collect(t.Context(), CollectOptions{Mark: sv.mark})
+		busy = errors.Is(err, ErrBusy)
+	})
+	if err != nil || !busy {
+		t.Fatalf("busy: %v, %v", busy, err)
+	}
+	sv.mems = append(sv.mems, by)
+	for range 2 {
+		sv.collect()
+	}
+	err = errors.Join(w.Commit(t.Context(), key("v2"), []byte("record of v2")), w.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sv.versions["v2"] = of
+	for range 2 {
+		sv.collect()
+		sv.holds()
+	}
+	sv.clean()
+	sv.whole()
+}
+
+func TestKeysOfAllPlacesOpen(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.o.work = testWork
+	first := keysOf(t, sv.Vault)[0]
+	add(t, sv.Vault, KeyPassphrase, "old")
+	old := keyOf(t, sv.Vault, KeyPassphrase)
+	sv.reopen(sv.mems[1:]...)
+	sv.o.work = testWork
+	add(t, sv.Vault, KeyPassphrase, "new")
+	for _, id := range []string{first.ID, old} {
+		if err := sv.RemoveKey(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { sv.open(sv.mems...) }() // to be closed
+	secret := "old"
+	open := func(places ...int) error {
+		o := sv.options()
+		for _, i := range places {
+			o.Places = append(o.Places, sv.mems[i])
+		}
+		o.Secret = func(context.Context, []KeyInfo) (Secret, error) { return Secret{KeyPassphrase, secret}, nil }
+		v, err := Open(t.Context(), o)
+		if err != nil {
+			return err
+		}
+		return errors.Join(v.Mend(t.Context()), v.Close())
+	}
+	for _, places := range [][]int{{0, 1}, {2, 0}, {0, 1, 2}, {0, 1}} { // the first place has the old keys, and learns of the new one at last
+		secret = "old"
+		if err := open(places...); !errors.Is(err, ErrKey) {
+			t.Errorf("removed keys in %v: %v", places, err)
+		}
+		secret = "new"
+		if err := open(places...); err != nil {
+			t.Errorf("the new key in %v: %v", places, err)
+		}
+	}
+	for i, m := range sv.mems {
+		if list, err := m.List(t.Context(), keyFolder); err != nil || len(list) != 2 {
+			t.Errorf("place %d: keys %v, %v", i, list, err)
+		}
+	}
+	secret = "new"
+	sv.secret = func(context.Context, []KeyInfo) (Secret, error) { return Secret{KeyPassphrase, secret}, nil }
+}
+
+func keyOf(t *testing.T, v *Vault, kind string) string {
+	t.Helper()
+	for _, k := range keysOf(t, v) {
+		if k.Kind == kind {
+			return k.ID
+		}
+	}
+	t.Fatal("no key " + kind)
+	return ""
+}
+
+// A key file that lies under another key's name must not take the place of the right one.
+func TestMisplacedKeyFileIsNotSpread(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.o.work = testWork
+	in, _ := add(t, sv.Vault, KeyPassphrase, "one")
+	first := keysOf(t, sv.Vault)
+	name := keyFolder + "/" + in.ID
+	good := fileOf(t, sv.mems[0], name)
+	for _, k := range first {
+		if k.ID == in.ID {
+			continue
+		}
+		copyFile(t, sv.mems[0], name, sv.mems[0], keyFolder+"/"+k.ID)
+		copyFile(t, sv.mems[0], name+copySuffix, sv.mems[0], keyFolder+"/"+k.ID)
+	}
+	if err := sv.mendSmallFiles(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range sv.mems {
+		for _, n := range []string{name, name + copySuffix} {
+			if !bytes.Equal(fileOf(t, m, n), good) {
+				t.Errorf("place %d: %s is not what it was", i, n)
+			}
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+
+	"yester/store/pack"
+)
+
+const (
+	packLive  = 70 // percent: a pack with fewer bytes of frames that are live is repacked
+	manySmall = 8  // as many small packs of a size as are merged
+)
+
+// sweep drops what is dead, then repacks what is sparse, then merges what is small.
+func (c *collection) sweep(ctx context.Context) error {
+	p := c.plan()
+	for i, number := range p.dead {
+		c.progress("drop", i, len(p.dead))
+		if err := errors.Join(ctx.Err(), c.drop(ctx, number)); err != nil {
+			return err
+		}
+	}
+	done := 0
+	for _, s := range slices.SortedFunc(maps.Keys(p.repack), compareSorts) {
+		r := c.repacker(s)
+		for _, number := range p.repack[s] {
+			c.progress("repack", done, p.repacks)
+			if err := c.repack(ctx, r, number); err != nil {
+				return err
+			}
+			done++
+		}
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A packSort is what goes into a pack together.
+type packSort struct {
+	instance string
+	file     bool // file content, else pages
+}
+
+func compareSorts(a, b packSort) int {
+	if c := cmp.Compare(a.instance, b.instance); c != 0 || a.file == b.file {
+		return c
+	}
+	if a.file {
+		return 1
+	}
+	return -1
+}
+
+func (s packSort) size() int {
+	if s.file {
+		return filePackSize
+	}
+	return treePackSize
+}
+
+// A plan says what is to become of packs, by their numbers.
+type plan struct {
+	dead    []uint32
+	repack  map[packSort][]uint32
+	repacks int
+}
+
+// plan chooses by what was marked. Whether a pack may really go is looked at again when its turn comes.
+func (c *collection) plan() plan {
+	p := plan{repack: map[packSort][]uint32{}}
+	small := map[packTier][]uint32{}
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	for _, number := range slices.Sorted(maps.Keys(c.marks)) {
+		m := c.marks[number]
+		sort := packSort{m.pack.instance, m.file}
+		switch rely := c.relied(number, nil); {
+		case rely == relyAll:
+		case m.live == 0 && rely == relyNone:
+			p.dead = append(p.dead, number)
+		case m.live == 0: // all that is used of it was put again by a backup under way
+		case 100*m.live < packLive*uint64(m.pack.data):
+			p.repack[sort] = append(p.repack[sort], number)
+		case int(m.pack.data) < sort.size()/2:
+			t := packTier{sort, bits.Len32(m.pack.data) / 2}
+			small[t] = append(small[t], number)
+		}
+	}
+	for t, numbers := range small {
+		if len(numbers) >= manySmall {
+			p.repack[t.packSort] = append(p.repack[t.packSort], numbers...)
+		}
+	}
+	for _, numbers := range p.repack {
+		slices.Sort(numbers)
+		p.repacks += len(numbers)
+	}
+	if !c.v.place.layout().complete() {
+		c.result.Kept += p.repacks
+		p.repack, p.repacks = nil, 0
+	}
+	return p
+}
+
+// A packTier is packs of a sort that are of one size, but for a factor of four. Merging those only, no chunk is copied more often than the
+// vault has tiers.
+type packTier struct {
+	packSort
+	bits int
+}
+
+// drop removes a pack that has nothing live.
+func (c *collection) drop(ctx context.Context, number uint32) error {
+	p := c.marks[number].pack
+	if err := waitN(ctx, c.limiter, int(p.meta)*pack.BlockSize); err != nil {
+		return err
+	}
+	m, err := c.inspect(ctx, number)
+	switch {
+	case err != nil:
+		c.keep(p, err)
+		return ctx.Err()
+	case c.marks[number].live > 0: // as was found only now
+		return nil
+	case !c.takeOut(number, nil, nil, false):
+		c.result.Kept++
+		return nil
+	}
+	c.result.Dropped++
+	return c.retire(ctx, retired{number, p, idsOf(m.frames)})
+}
+
+// inspect reads the table of a pack that is about to go. The error says why it must stay: its table cannot be read or is not what the index
+// says, or it has a missing chunk and that cannot be read. A missing chunk that can is entered in the index, and marked.
+func (c *collection) inspect(ctx context.Context, number uint32) (*moving, error) {
+	p := c.marks[number].pack
+	frames, err := c.v.tableOf(ctx, p)
+	if errors.Is(err, errBadIndex) {
+		return nil, c.v.index.failed(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range frames {
+		if err := c.inspectFrame(frames, &location{pack: number, num: uint32(i), frame: frames[i]}, p); err != nil {
+			return nil, err
+		}
+	}
+	return &moving{number: number, pack: p, frames: frames}, nil
+}
+
+func (c *collection) inspectFrame(frames []pack.Frame, at *location, p *packInfo) error {
+	if _, missing := c.missing[at.frame.Chunk]; missing {
+		return c.recover(at, p)
+	}
+	l, found, err := c.v.index.find(at.frame.Chunk)
+	if err == nil && found && l.pack == at.pack && (int(l.num) >= len(frames) || l.frame != frames[l.num]) {
+		err = c.v.index.failed(fmt.Errorf("chunk %v: %w", at.frame.Chunk, errBadIndex))
+	}
+	return err
+}
+
+// recover enters a missing chunk in the index, where it was found.
+func (c *collection) recover(at *location, p *packInfo) error {
+	if err := c.v.tryFrame(p, at); err != nil {
+		return err
+	}
+	c.v.allRelyOn(at.pack)
+	if err := c.v.index.enterChunk(*at); err != nil {
+		return err
+	}
+	c.marks[at.pack].set(at)
+	delete(c.missing, at.frame.Chunk)
+	c.result.Recovered++
+	c.result.Missing--
+	return nil
+}
+
+// keep tells that a pack should go and cannot.
+func (c *collection) keep(p *packInfo, err error) {
+	c.result.Kept++
+	c.v.log.Error("a pack is kept because it is damaged", "instance", p.instance, "pack", p.id, "err", err)
+}
+
+// tryFrame reads a frame and opens its seal.
+func (v *Vault) tryFrame(p *packInfo, l *location) error {
+	f, err := v.files.open(p)
+	if err != nil {
+		return err
+	}
+	defer v.files.release(f)
+	_, err = v.readFrame(f, l, new([]byte))
+	return err
+}
+
+func (c *collection) repacker(s packSort) *repacker {
+	return &repacker{mover: &c.mover, instance: s.instance, size: s.size(), retired: func(m *moving, gone bool) {
+		if gone {
+			c.result.Repacked++
+			return
+		}
+		c.result.Kept++
+	}}
+}
+
+// repack copies what is live of a pack. One that is too damaged for that stays.
+func (c *collection) repack(ctx context.Context, r *repacker, number uint32) error {
+	v, p := c.v, c.marks[number].pack
+	m, err := c.inspect(ctx, number)
+	if err != nil {
+		c.keep(p, err)
+		return ctx.Err()
+	}
+	f, err := v.files.fresh(p)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	var buf []byte
+	err = r.move(ctx, m, c.wanted(number), func(num uint32) ([]byte, error) {
+		return v.readFrame(f, &location{pack: number, num: num, frame: m.frames[num]}, &buf)
+	})
+	if errors.Is(err, ErrCorrupt) {
+		c.keep(p, err)
+		return nil
+	}
+	return err
+}
+
+// wanted are the frames of a pack that are live now.
+func (c *collection) wanted(number uint32) bitmap {
+	m := c.marks[number]
+	frames := newBitmap(m.pack.frames)
+	frames.or(m.frames)
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	c.relied(number, frames)
+	return frames
+}

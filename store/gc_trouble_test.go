@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+func memVault(t *testing.T) (*testVault, *place.Mem) {
+	m := place.NewMem(1)
+	o := Options{Places: []place.Place{m}, Log: slog.New(slog.DiscardHandler), Reserve: 1, Cache: 1}
+	return &testVault{Vault: openNew(t, o), t: t}, m
+}
+
+func TestCollectGivesBackSpaceOnAFullDisk(t *testing.T) {
+	tv, m := memVault(t)
+	chunks := someChunks(1, 60, 50_000)
+	tv.version("v1", chunks[:30])
+	ids := tv.version("v2", chunks[30:40])
+	tv.delete("v1")
+	free, total, err := m.Space(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetCapacity(total - free)
+	c := tv.collect()
+	if c.Dropped != 1 || c.Freed <= 0 {
+		t.Errorf("collected %+v", c)
+	}
+	tv.uncached(ids, chunks[30:40])
+}
+
+func TestCollectWithoutRoomToRepackDropsWhatItCan(t *testing.T) {
+	tv, m := memVault(t)
+	chunks := someChunks(1, 60, 50_000)
+	tv.version("v1", chunks)
+	ids := tv.version("v2", chunks[:20])
+	tv.delete("v1")
+	m.SetCapacity(1)
+	c, err := tv.Collect(t.Context(), CollectOptions{Mark: flat})
+	if !errors.Is(err, ErrNoSpace) || c.Repacked != 0 || c.Dead == 0 {
+		t.Errorf("collected %+v, %v", c, err)
+	}
+	m.SetCapacity(0)
+	if c := tv.collect(); c.Repacked != 1 {
+		t.Errorf("collected %+v", c)
+	}
+	tv.uncached(ids, chunks[:20])
+}
+
+// A sector that cannot be read today may be read tomorrow: the file stays, and what else it has is moved to safety.
+func TestRepairKeepsWhatTheMediumHolds(t *testing.T) {
+	tv, m := memVault(t)
+	chunks := someChunks(1, 60, 50_000)
+	ids := tv.version("v1", chunks)
+	p := tv.packs[0]
+	name := packName(p.instance, p.id)
+	if err := m.BadRange(name, 10*pack.BlockSize, 200*pack.BlockSize); err != nil {
+		t.Fatal(err)
+	}
+	lost := tv.check(CheckOptions{ReadData: 1}).Lost
+	r := tv.repair(RepairOptions{})
+	if len(lost) == 0 || len(r.Lost) != len(lost) || len(lost) == len(chunks) || len(r.Salvaged) != 1 || len(r.Problems) != 2 {
+		t.Errorf("%d lost, repaired %+v", len(lost), r)
+	}
+	for i, id := range ids {
+		if !lost.Has(id) {
+			tv.uncached(ids[i:i+1], chunks[i:i+1])
+		}
+	}
+	tv.version("v2", chunks)
+	tv.uncached(ids, chunks)
+	if n, err := tv.RebuildIndex(t.Context(), nil); err != nil || n != 3 {
+		t.Errorf("%d packs, %v", n, err)
+	}
+	if r := tv.repair(RepairOptions{}); len(r.Lost) > 0 {
+		t.Errorf("repaired again: %+v", r)
+	}
+	tv.uncached(ids, chunks)
+	if c := tv.collect(); c.Dropped != 1 {
+		t.Errorf("collected %+v", c)
+	}
+	tv.uncached(ids, chunks)
+	tv.clean()
+}
+
+func TestDamagedPacksAreKeptByCollect(t *testing.T) {
+	for name, h := range mishaps {
+		if name == "a record" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			tv := newVault(t)
+			chunks := someChunks(1, 60, 50_000)
+			tv.version("v1", chunks)
+			ids := tv.version("v2", chunks[55:])
+			tv.delete("v1")
+			h.do(t, tv, tv.packPaths()[0])
+			tv.cold()
+			got := map[ID]bool{}
+			for i, id := range ids {
+				b, err := tv.Get(t.Context(), id)
+				got[id] = err == nil && string(b) == string(chunks[55+i])
+			}
+			c := tv.collect()
+			if c.Repacked+c.Kept != 1 {
+				t.Errorf("collected %+v", c)
+			}
+			tv.cold()
+			for _, id := range ids {
+				if _, err := tv.Get(t.Context(), id); (err == nil) != got[id] {
+					t.Errorf("could be read before: %v; now: %v", got[id], err)
+				}
+			}
+		})
+	}
+}
+
+// markedChunks is how many chunks the vault of BenchmarkMark has.
+const markedChunks = 1_000_000
+
+// BenchmarkMark measures the time and the memory of marking a million chunks in packs of 256, each of which is looked at twice.
+func BenchmarkMark(b *testing.B) {
+	v := openNew(b, Options{Places: []place.Place{place.NewMem(1)}, IndexDir: b.TempDir() + "/index", Log: slog.New(slog.DiscardHandler), Reserve: 1})
+	var id ID
+	number := func(n int) ID {
+		id[0], id[1], id[2] = byte(n), byte(n>>8), byte(n>>16)
+		return id
+	}
+	for first := 0; first < markedChunks; first += 256 {
+		frames := make([]pack.Frame, 256)
+		for i := range frames {
+			frames[i] = pack.Frame{Chunk: number(first + i), Kind: pack.KindFile, Stored: 16, Offset: uint32(16 * i)}
+		}
+		if _, err := v.enterPack(&packInfo{data: 256 * 16, frames: 256, instance: machine}, frames, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		before := heap()
+		c := v.beginCollection(CollectOptions{})
+		for n := range 2 * markedChunks {
+			if _, err := c.visit(context.Background(), number(n%markedChunks)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-before), "B-held")
+		if c.marks[0].live != 256*16 {
+			b.Error("not marked")
+		}
+		v.endCollection()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(2*markedChunks), "ns/chunk")
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

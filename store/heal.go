@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// A detour is what it takes to read a pack around damage: all its files that are there, and what lacks.
+type detour struct {
+	sources pack.Sources
+	of      []*member         // whose they are
+	closers []place.File      // those and others
+	errs    map[*member]error // of members that have not their own file, or not intact
+	absent  map[uint8]error   // shards that are not there because their place is not; that is no damage
+	damage  error             // the first of errs that is damage
+	where   *member           // whose it is
+}
+
+func newDetour() *detour { return &detour{errs: map[*member]error{}, absent: map[uint8]error{}} }
+
+// note takes in why a member has not the file it should have.
+func (d *detour) note(m *member, shard int, err error) {
+	if err == nil {
+		return
+	}
+	d.errs[m] = err
+	switch {
+	case m.reader() == nil, notThere(err) && !m.current():
+		d.absent[uint8(shard)] = err
+	case d.damage == nil:
+		d.damage, d.where = err, m
+	}
+}
+
+func (d *detour) close() {
+	for _, c := range d.closers {
+		c.Close()
+	}
+}
+
+// open opens every file of a pack; its own shard, and no other, is what a member's file should hold.
+func (s *spread) detour(ctx context.Context, vault [16]byte, p *packInfo) *detour {
+	d := newDetour()
+	l := s.layout()
+	for _, m := range l.members {
+		if want := p.shardOf(m); want >= 0 {
+			d.note(m, want, s.addSource(ctx, d, m, vault, p))
+		}
+	}
+	for _, m := range l.former {
+		if s.addSource(ctx, d, m, vault, p) == nil {
+			delete(d.absent, uint8(p.shardOf(m)))
+		}
+	}
+	d.agree(p)
+	return d
+}
+
+// addSource takes in a member's file, whatever shard it holds. The error says that it does not hold its own.
+func (s *spread) addSource(ctx context.Context, d *detour, m *member, vault [16]byte, p *packInfo) error {
+	f, err := s.openPack(ctx, m, p)
+	if err != nil {
+		return err
+	}
+	d.closers = append(d.closers, f)
+	meta, err := pack.ReadMeta(f, f.Size())
+	if err != nil {
+		s.lost(m, err)
+		return err
+	}
+	if err := p.matches(meta, vault); err != nil {
+		return err
+	}
+	d.sources, d.of = append(d.sources, pack.Source{R: f, Meta: meta}), append(d.of, m)
+	if int(meta.Header.Shard) != p.shardOf(m) {
+		return fmt.Errorf("it holds shard %d of its pack: %w", meta.Header.Shard, pack.ErrDamaged)
+	}
+	return nil
+}
+
+// agree keeps of the sources those that most others agree with. It is forged ones that do not.
+func (d *detour) agree(p *packInfo) {
+	best, most := -1, 0
+	for i := range d.sources {
+		if n := len(d.like(i)); n > most {
+			best, most = i, n
+		}
+	}
+	if most == len(d.sources) {
+		return
+	}
+	var sources pack.Sources
+	var of []*member
+	for i, s := range d.sources {
+		if s.Meta.Agrees(d.sources[best].Meta) {
+			sources, of = append(sources, s), append(of, d.of[i])
+		} else if m := d.of[i]; d.errs[m] == nil {
+			d.note(m, p.shardOf(m), fmt.Errorf("it says other things of its pack than others do: %w", pack.ErrDamaged))
+		}
+	}
+	d.sources, d.of = sources, of
+}
+
+func (d *detour) like(i int) (all []int) {
+	for j := range d.sources {
+		if d.sources[i].Meta.Agrees(d.sources[j].Meta) {
+			all = append(all, j)
+		}
+	}
+	return all
+}
+
+// damagedBlocks are those of the computed blocks that lack because of damage, and not because a place does.
+func (d *detour) damagedBlocks(blocks []int) (damaged []int) {
+	h := d.sources[0].Meta.Header
+	for _, b := range blocks {
+		if h.Shard == pack.AllShards || d.absent[uint8(b/h.ShardBlocks())] == nil {
+			damaged = append(damaged, b)
+		}
+	}
+	return damaged
+}
+
+// aroundDamage returns what it takes to read the pack around damage.
+func (f *packFile) aroundDamage(vault [16]byte) *detour {
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if f.around == nil {
+		f.around = f.spread.detour(context.Background(), vault, f.info)
+	}
+	return f.around
+}
+
+// readDamaged brings a frame back from the other files of the pack and from parity, and has what was damaged mended.
+func (v *Vault) readDamaged(f *packFile, l *location, cause error) ([]byte, error) {
+	d := f.aroundDamage(v.id)
+	if len(d.sources) == 0 {
+		return nil, v.unreadable(f.info, l, d, firstOf(d.damage, cause))
+	}
+	offset := int64(l.frame.Offset)
+	sealed, blocks, err := d.sources.ReadData(l.frame.Offset, l.frame.Stored)
+	if err != nil {
+		v.probe(d)
+		return nil, v.unreadable(f.info, l, d, err)
+	}
+	payload, err := f.sealer.Open(sealed[:0], l.num, l.frame, sealed)
+	if err != nil {
+		return nil, v.unreadable(f.info, l, d, err)
+	}
+	damaged := d.damagedBlocks(blocks)
+	odd := len(blocks) == 0 && !notThere(cause) && !errors.Is(cause, ErrMissing)
+	if (len(damaged) > 0 || d.damage != nil || odd) && !v.probe(d) {
+		v.healed.Add(uint64(len(damaged)))
+		v.log.Error("read around damage", "place", v.whereIs(d, damaged), "pack", f.info.id, "offset", offset,
+			"blocks", damaged, "err", firstOf(cause, d.damage))
+		v.mend.ask(packName(f.info.instance, f.info.id), offset, firstOf(cause, d.damage))
+	}
+	return payload, nil
+}
+
+// whereIs names the place of the first damaged block.
+func (v *Vault) whereIs(d *detour, blocks []int) string {
+	h := d.sources[0].Meta.Header
+	switch l := v.place.layout(); {
+	case h.Shard != pack.AllShards && len(blocks) > 0 && blocks[0]/h.ShardBlocks() < len(l.members):
+		return l.members[blocks[0]/h.ShardBlocks()].String()
+	case d.where != nil:
+		return d.where.String()
+	}
+	return d.of[0].String()
+}
+
+// probe tells whether one of the places that a pack was read from is gone. Then what was lacking is no damage, and the next reader opens
+// the files that are left.
+func (v *Vault) probe(d *detour) (gone bool) {
+	var b [1]byte
+	for i, s := range d.sources {
+		if _, err := s.R.ReadAt(b[:], 0); ofPlace(err) && !errors.Is(err, io.EOF) && !v.place.layout().alone() {
+			v.place.lost(d.of[i], err)
+			gone = true
+		}
+	}
+	if gone {
+		v.files.forget(d.sources[0].Meta.Header.Pack)
+	}
+	return gone
+}
+
+// unreadable is the error of a frame that cannot be read: damage, unless too many places lack.
+func (v *Vault) unreadable(p *packInfo, at *location, d *detour, err error) error {
+	l := v.place.layout()
+	if !l.alone() && len(l.sources()) < l.need() {
+		v.files.forget(p.id)
+		return fmt.Errorf("read pack %v: %w", p.id, v.place.missing(l))
+	}
+	c := &CorruptError{Place: v.place.String(), Pack: p.id, Offset: int64(at.frame.Offset), Err: err}
+	if len(d.sources) == 0 {
+		c.Offset = -1
+	}
+	if d.where != nil {
+		c.Place = d.where.String()
+	}
+	if v.packOf(at, nil) == p { // else it was taken away, or is about to be
+		v.tooDamaged(c, packName(p.instance, p.id))
+	}
+	return c
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

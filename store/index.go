@@ -1,0 +1,364 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"yester/store/pack"
+)
+
+// An index tells where chunks lie. Keys and values, integers big-endian in keys and little-endian in values:
+//
+//	"c" chunk id [32]    u32 number of the pack, u32 frame, u32 offset in the data region,
+//	                     u32 stored length | encoding<<28, u32 raw length | kind<<28
+//	"p" u32 number       pack id [16], u16 meta blocks, u32 length of the data region, u32 frames, u64 size of all files,
+//	                     u8 data shards, u8 parity shards, u8 1 if one file holds all of them, instance id
+//	"u" u32 number       its use: see index_use.go
+//	"v"                  the vault's id and the form of the index: an index of another one is of no use
+//
+// Numbers are the index's own, to keep the many entries of chunks short. A pack is entered after its chunks are synced, so a pack that is known
+// has all its chunks known, whatever a crash took. Nothing here is the truth: see reconcile.go.
+type index struct {
+	db    *badger.DB
+	mu    sync.Mutex // held while entries are made or removed, so that nobody removes what another has just made
+	guard *guard     // nil in memory
+	log   *slog.Logger
+}
+
+const (
+	chunkValue = 20
+	packValue  = 16 + 2 + 4 + 4 + 8 + 3
+	indexFull  = 64 << 20 // free bytes below which the index is not opened: it is mapped, and a full disk would be SIGBUS
+)
+
+// A location is where a chunk lies.
+type location struct {
+	pack  uint32
+	num   uint32 // of the frame
+	frame pack.Frame
+}
+
+// A packInfo is what the index knows of a pack.
+type packInfo struct {
+	id       pack.ID
+	meta     uint16 // blocks at each end
+	data     uint32 // bytes of the data region
+	frames   uint32
+	size     uint64 // of all files
+	shape    pack.Shape
+	whole    bool // one file holds all shards
+	instance string
+}
+
+// shardOf is the shard that a member's file of the pack holds: AllShards for the file of all, -1 if it has none.
+func (p *packInfo) shardOf(m *member) int {
+	switch {
+	case p.whole && m.shard == 0:
+		return pack.AllShards
+	case p.whole, m.shard >= p.shape.Shards():
+		return -1
+	}
+	return m.shard
+}
+
+// readable tells whether n of the pack's files are enough to read all of it.
+func (p *packInfo) readable(n int) bool { return p.whole && n > 0 || n >= p.shape.Data }
+
+// mirrored tells whether the second shard is the same as the first: with one data shard the first of parity is its copy.
+func (p *packInfo) mirrored() bool { return !p.whole && p.shape.Data == 1 && p.shape.Parity > 0 }
+
+// shardBytes is the length of each shard.
+func (p *packInfo) shardBytes() int64 {
+	h := pack.Header{Shape: p.shape, DataLen: p.data}
+	return max(int64(h.ShardBlocks())*pack.BlockSize, 1)
+}
+
+// matches tells whether a file of the pack says of it what the index does.
+func (p *packInfo) matches(m *pack.Meta, vault [16]byte) error {
+	h := &m.Header
+	switch {
+	case h.Pack != p.id || h.Vault != vault:
+		return fmt.Errorf("it holds another pack: %w", pack.ErrDamaged)
+	case h.Shape != p.shape || h.DataLen != p.data || h.Frames != p.frames || p.whole != (h.Shard == pack.AllShards):
+		return fmt.Errorf("it holds the pack in another shape: %w", pack.ErrDamaged)
+	}
+	return nil
+}
+
+// openIndex opens the index of a vault in the guarded folder, or one in memory if there is none. An error means that it is to be made
+// anew.
+func openIndex(g *guard, vault string, log *slog.Logger) (*index, error) {
+	if g == nil {
+		return newIndex("", vault, log)
+	}
+	if err := g.inspect(); err != nil {
+		return nil, err
+	}
+	if err := g.doubt(); err != nil {
+		return nil, err
+	}
+	x, err := newIndex(g.dir, vault, log)
+	if err != nil {
+		return nil, err
+	}
+	x.guard = g
+	return x, g.trust()
+}
+
+func newIndex(dir, vault string, log *slog.Logger) (*index, error) {
+	l := &badgerLog{log: log}
+	db, err := badger.Open(indexOptions(dir, l))
+	if err != nil {
+		return nil, err
+	}
+	x := &index{db: db, log: log}
+	if err := errors.Join(l.first(), x.belongTo(vault)); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return x, nil
+}
+
+// indexOptions keep badger small: its defaults take hundreds of megabytes.
+func indexOptions(dir string, log badger.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithInMemory(dir == "").
+		WithLogger(log).
+		WithDetectConflicts(false).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(32 << 20).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithBaseTableSize(8 << 20).
+		WithValueThreshold(1 << 10).
+		WithValueLogFileSize(16 << 20).
+		WithNumCompactors(2).
+		WithCompactL0OnClose(true).
+		WithMetricsEnabled(false).
+		WithChecksumVerificationMode(options.OnBlockRead) // damage at rest the guard finds; OnTableRead dies of it
+}
+
+// close closes the index, and notes that it was closed well unless there was an error in it.
+func (x *index) close() error {
+	err := x.db.Close()
+	if err != nil || x.guard == nil {
+		return err
+	}
+	return x.guard.clean()
+}
+
+// failed has the index made anew at the next start, after an error in reading or writing it.
+func (x *index) failed(err error) error {
+	if err == nil || x.guard == nil {
+		return err
+	}
+	x.log.Error("the index is broken; it is made anew when the daemon is started again", "err", err)
+	return errors.Join(err, x.guard.doubt())
+}
+
+func chunkKey(id *ID) []byte { return append([]byte{'c'}, id[:]...) }
+
+func packKey(number uint32) []byte { return binary.BigEndian.AppendUint32([]byte{'p'}, number) }
+
+// find returns where a chunk lies.
+func (x *index) find(id ID) (l location, found bool, err error) {
+	err = x.db.View(func(t *badger.Txn) error {
+		item, err := t.Get(chunkKey(&id))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found = true
+		return item.Value(func(b []byte) error { return l.parse(b, id) })
+	})
+	if err != nil {
+		return location{}, false, fmt.Errorf("look up chunk in index: %w", x.failed(err))
+	}
+	return l, found, nil
+}
+
+// add enters a pack and its chunks: first the chunks, synced, then the pack. Chunks that keep tells, if it is not nil, stay where they are found
+// already.
+func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep func(*location) (bool, error)) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w := x.db.NewWriteBatch()
+	defer w.Cancel()
+	for i := range frames {
+		l := location{pack: number, num: uint32(i), frame: frames[i]}
+		if keep != nil {
+			kept, err := keep(&l)
+			if err != nil {
+				return err
+			}
+			if kept {
+				continue
+			}
+		}
+		if err := w.Set(chunkKey(&frames[i].Chunk), l.append(nil)); err != nil {
+			return fmt.Errorf("enter pack in index: %w", x.failed(err))
+		}
+	}
+	err := w.Flush()
+	if err == nil {
+		err = x.sync()
+	}
+	if err == nil {
+		err = x.set(useKey(number), u.append(nil))
+	}
+	if err == nil {
+		err = x.set(packKey(number), p.append(nil))
+	}
+	if err != nil {
+		return fmt.Errorf("enter pack in index: %w", x.failed(err))
+	}
+	return nil
+}
+
+func (x *index) sync() error {
+	if x.db.Opts().InMemory {
+		return nil
+	}
+	return x.db.Sync()
+}
+
+func (x *index) set(key, value []byte) error {
+	return x.db.Update(func(t *badger.Txn) error { return t.Set(key, value) })
+}
+
+// packs returns all packs by their numbers.
+func (x *index) packs() (map[uint32]*packInfo, error) {
+	packs := map[uint32]*packInfo{}
+	err := x.db.View(func(t *badger.Txn) error {
+		it := t.NewIterator(badger.IteratorOptions{Prefix: []byte{'p'}, PrefetchValues: true, PrefetchSize: 100})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key := it.Item().Key()
+			p := new(packInfo)
+			if err := it.Item().Value(p.parse); err != nil || len(key) != 5 {
+				return errors.Join(err, errBadIndex)
+			}
+			packs[binary.BigEndian.Uint32(key[1:])] = p
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read packs of index: %w", err)
+	}
+	return packs, nil
+}
+
+// belongTo tells whether the index is of this vault; a new one becomes so.
+func (x *index) belongTo(vault string) error {
+	vault += indexForm
+	return x.db.Update(func(t *badger.Txn) error {
+		item, err := t.Get([]byte{'v'})
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return t.Set([]byte{'v'}, []byte(vault))
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(b []byte) error {
+			if string(b) != vault {
+				return fmt.Errorf("it is of vault %s, wanted is %s: %w", b, vault, errBadIndex)
+			}
+			return nil
+		})
+	})
+}
+
+// indexForm stands behind the vault's id. It changes when the entries do, so that an older index is made anew.
+const indexForm = " 3"
+
+var errBadIndex = errors.New("index makes no sense")
+
+func (l *location) append(b []byte) []byte {
+	f := &l.frame
+	for _, x := range [...]uint32{l.pack, l.num, f.Offset, f.Stored | uint32(f.Encoding)<<28, f.Raw | uint32(f.Kind)<<28} {
+		b = binary.LittleEndian.AppendUint32(b, x)
+	}
+	return b
+}
+
+func (l *location) parse(b []byte, id ID) error {
+	if len(b) != chunkValue {
+		return errBadIndex
+	}
+	u := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
+	const low = 1<<28 - 1
+	l.pack, l.num = u(0), u(1)
+	l.frame = pack.Frame{
+		Chunk: id, Offset: u(2),
+		Stored: u(3) & low, Encoding: pack.Encoding(u(3) >> 28),
+		Raw: u(4) & low, Kind: pack.Kind(u(4) >> 28),
+	}
+	return nil
+}
+
+func (p *packInfo) append(b []byte) []byte {
+	b = append(b, p.id[:]...)
+	b = binary.LittleEndian.AppendUint16(b, p.meta)
+	b = binary.LittleEndian.AppendUint32(b, p.data)
+	b = binary.LittleEndian.AppendUint32(b, p.frames)
+	b = binary.LittleEndian.AppendUint64(b, p.size)
+	b = append(b, byte(p.shape.Data), byte(p.shape.Parity), 0)
+	if p.whole {
+		b[len(b)-1] = 1
+	}
+	return append(b, p.instance...)
+}
+
+func (p *packInfo) parse(b []byte) error {
+	if len(b) < packValue {
+		return errBadIndex
+	}
+	le := binary.LittleEndian
+	*p = packInfo{
+		id: pack.ID(b), meta: le.Uint16(b[16:]), data: le.Uint32(b[18:]), frames: le.Uint32(b[22:]),
+		size: le.Uint64(b[26:]), shape: pack.Shape{Data: int(b[34]), Parity: int(b[35])}, whole: b[36] == 1,
+		instance: string(b[packValue:]),
+	}
+	if p.shape.Check() != nil {
+		return errBadIndex
+	}
+	return nil
+}
+
+// badgerLog passes on what badger finds worth a warning, and keeps the first error: there are some that badger goes on
+// after with entries missing.
+type badgerLog struct {
+	log *slog.Logger
+	mu  sync.Mutex
+	err error
+}
+
+func (l *badgerLog) Errorf(f string, a ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = errors.New(line(f, a))
+	}
+	l.log.Warn("index: " + line(f, a))
+}
+
+func (l *badgerLog) first() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *badgerLog) Warningf(f string, a ...any) { l.log.Warn("index: " + line(f, a)) }
+func (l *badgerLog) Infof(string, ...any)        {}
+func (l *badgerLog) Debugf(string, ...any)       {}
+
+func line(format string, a []any) string { return strings.TrimSpace(fmt.Sprintf(format, a...)) }

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Info sums up a vault.
+type Info struct {
+	Format    int
+	ID        string
+	Places    []PlaceInfo
+	Instances int
+	Versions  int
+	Packs     uint64
+	Chunks    uint64 // in packs; one that lies in two counts twice
+	Stored    uint64 // bytes of pack files, parity and tables included
+	Healed    uint64 // blocks read around damage since the vault was opened
+	Mended    uint64 // files written anew because of damage since the vault was opened
+
+	Raw       uint64    // bytes of chunks before compression; Raw/Data is what compression gains
+	Data      uint64    // of Stored: bytes of chunks as they are stored
+	Parity    uint64    // of Stored: parity, tables and padding
+	Dead      uint64    // of Data: what no version needs, as the last collection found
+	DeadRaw   uint64    // of Raw, likewise; what versions hold by (Raw-DeadRaw) is what deduplication gains
+	Collected time.Time // when the last collection ended; zero: Dead is not known, and zero
+}
+
+// PlaceInfo describes a place.
+type PlaceInfo struct {
+	Name        string
+	Free, Total uint64 // bytes
+}
+
+// Info describes the vault.
+func (v *Vault) Info(ctx context.Context) (Info, error) {
+	i := Info{Format: v.desc.Format, ID: v.desc.Vault, Healed: v.healed.Load(), Mended: v.mended.Load()}
+	for _, p := range v.Places(ctx) {
+		i.Places = append(i.Places, PlaceInfo{Name: p.Name, Free: p.Free, Total: p.Total})
+	}
+	err := v.eachInstance(ctx, func(string) error { i.Instances++; return nil })
+	collected, indexErr := v.collected()
+	i.Collected = collected
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	i.Versions, i.Packs = len(v.versions), uint64(len(v.packs))
+	for number, p := range v.packs {
+		i.Chunks += uint64(p.frames)
+		i.Stored += p.size
+		i.Data += uint64(p.data)
+		i.Parity += p.size - uint64(p.data)
+		u := v.uses[number]
+		i.Raw, i.Dead, i.DeadRaw = i.Raw+u.raw, i.Dead+u.dead, i.DeadRaw+u.deadRaw
+	}
+	return i, errors.Join(err, indexErr)
+}
+
+// A PlaceState says how a place does.
+type PlaceState struct {
+	ID          string // 16 hex digits
+	Name        string // a path; of a missing place, the one where it was last
+	Err         error  // why it is not written to; nil if all is well
+	Behind      bool   // it lacks, or may lack, what was written while it failed
+	Free, Total uint64 // bytes; 0 if it cannot be asked
+}
+
+// Places tells how each place does, in the order of their shards.
+func (v *Vault) Places(ctx context.Context) []PlaceState {
+	var all []PlaceState
+	for _, m := range v.place.layout().members {
+		s := PlaceState{ID: m.id, Name: m.String(), Err: m.trouble(), Behind: !m.current()}
+		if p := m.reader(); p != nil {
+			var err error
+			if s.Free, s.Total, err = p.Space(ctx); err != nil && s.Err == nil {
+				s.Err = err
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}

@@ -1,0 +1,317 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// packFilesOf lists the pack files of a vault.
+func (tv *testVault) packPaths() []string {
+	tv.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(tv.vaultDir(), "instances", machine, "packs", "*", "*"))
+	if err != nil || len(paths) == 0 {
+		tv.t.Fatalf("packs: %v, %v", paths, err)
+	}
+	return paths
+}
+
+func TestIndexIsMadeAnew(t *testing.T) {
+	harm := map[string]func(t *testing.T, tv *testVault){
+		"removed": func(t *testing.T, tv *testVault) {
+			if err := os.RemoveAll(tv.indexDir()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"without its manifest's tables": func(t *testing.T, tv *testVault) {
+			removeMatching(t, tv.indexDir(), "*.sst")
+		},
+		"garbage": func(t *testing.T, tv *testVault) {
+			if err := os.WriteFile(filepath.Join(tv.indexDir(), "MANIFEST"), []byte("garbage"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a byte flipped": func(t *testing.T, tv *testVault) {
+			for _, f := range matching(t, tv.indexDir(), "*.sst") {
+				flip(t, f, 100)
+			}
+		},
+		"of another vault": func(t *testing.T, tv *testVault) {
+			other := newVault(t)
+			other.store("v1", WriterOptions{}, someChunks(9, 3, 100))
+			other.reopen()
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.RemoveAll(tv.indexDir()), os.CopyFS(tv.indexDir(), os.DirFS(other.indexDir()))); err != nil {
+				t.Fatal(err)
+			}
+			other.open()
+		},
+	}
+	for name, f := range harm {
+		t.Run(name, func(t *testing.T) {
+			tv := newVault(t)
+			chunks := someChunks(5, 100, 10_000)
+			ids, _ := tv.store("v1", WriterOptions{Encoding: pack.LZ4}, chunks)
+			if err := tv.Close(); err != nil {
+				t.Fatal(err)
+			}
+			f(t, tv)
+			tv.open()
+			tv.holds(ids, chunks)
+		})
+	}
+}
+
+func matching(t *testing.T, dir, glob string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, glob))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s in %s: %v, %v", glob, dir, files, err)
+	}
+	return files
+}
+
+func removeMatching(t *testing.T, dir, glob string) {
+	t.Helper()
+	for _, f := range matching(t, dir, glob) {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func flip(t *testing.T, file string, at int64) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[at] ^= 4
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUnknownPacksAreEntered(t *testing.T) {
+	tv := newVault(t)
+	old := filepath.Join(tv.dir, "old index")
+	if err := tv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(old, os.DirFS(tv.indexDir())); err != nil {
+		t.Fatal(err)
+	}
+	tv.open()
+	chunks := someChunks(6, 30, 10_000)
+	ids, _ := tv.store("v1", WriterOptions{}, chunks)
+	if err := errors.Join(tv.Close(), os.RemoveAll(tv.indexDir()), os.Rename(old, tv.indexDir())); err != nil {
+		t.Fatal(err)
+	}
+	tv.open()
+	tv.holds(ids, chunks)
+	tv.quiet()
+}
+
+func TestChunksOfAMissingPackAreStoredAgain(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(7, 30, 10_000)
+	ids, _ := tv.store("v1", WriterOptions{}, chunks)
+	if err := tv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range tv.packPaths() {
+		if err := os.Remove(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tv.open()
+	if _, err := tv.Get(t.Context(), ids[0]); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	again, s := tv.store("v2", WriterOptions{}, chunks)
+	if s.NewChunks != 30 {
+		t.Errorf("stats %+v", s)
+	}
+	tv.holds(again, chunks)
+}
+
+func TestDamageIsReadAround(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(8, 100, 100_000)
+	ids, _ := tv.store("v1", WriterOptions{}, chunks)
+	if err := tv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range tv.packPaths() {
+		flip(t, p, 3*pack.BlockSize+5)
+	}
+	tv.open()
+	tv.holds(ids, chunks)
+	if !strings.Contains(tv.log.String(), "read around damage") || tv.healed.Load() == 0 {
+		t.Errorf("damage is not told: %s", tv.log)
+	}
+}
+
+func TestTooMuchDamageIsErrCorrupt(t *testing.T) {
+	tv := newVault(t)
+	ids, _ := tv.store("v1", WriterOptions{}, someChunks(8, 1, 100))
+	if err := tv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := tv.packPaths()[0]
+	for _, block := range []int64{1, 2, 3} { // the data block and both of parity
+		flip(t, p, block*pack.BlockSize+5)
+	}
+	tv.open()
+	_, err := tv.Get(t.Context(), ids[0])
+	var c *CorruptError
+	if !errors.Is(err, ErrCorrupt) || !errors.As(err, &c) || c.Pack.String() != filepath.Base(p) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOpenTellsWhatIsWrong(t *testing.T) {
+	damage := func(glob string) func(t *testing.T, tv *testVault) {
+		return func(t *testing.T, tv *testVault) {
+			for _, f := range matching(t, tv.vaultDir(), glob) {
+				if err := os.WriteFile(f, []byte("{}"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	tests := map[string]struct {
+		harm func(t *testing.T, tv *testVault)
+		want error
+		says string
+	}{
+		"no vault":       {func(t *testing.T, tv *testVault) { removeMatching(t, tv.vaultDir(), "vault.json*") }, ErrNotFound, "vault.json"},
+		"damaged":        {damage("vault.json*"), ErrCorrupt, "vault.json"},
+		"no key":         {func(t *testing.T, tv *testVault) { removeMatching(t, tv.vaultDir(), "keys/*") }, ErrKey, "put back"},
+		"damaged key":    {damage("keys/*"), ErrKey, "put back"},
+		"another's key":  {otherKey, ErrKey, "opens this vault"},
+		"unknown format": {newerFormat, ErrFormat, "format 7"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			tv := newVault(t)
+			if err := tv.Close(); err != nil {
+				t.Fatal(err)
+			}
+			saved := filepath.Join(tv.dir, "saved")
+			if err := os.CopyFS(saved, os.DirFS(tv.vaultDir())); err != nil {
+				t.Fatal(err)
+			}
+			test.harm(t, tv)
+			_, err := Open(t.Context(), tv.options())
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v, want %v saying %q", err, test.want, test.says)
+			}
+			if err := errors.Join(os.RemoveAll(tv.vaultDir()), os.Rename(saved, tv.vaultDir())); err != nil {
+				t.Fatal(err)
+			}
+			tv.open()
+		})
+	}
+}
+
+func otherKey(t *testing.T, tv *testVault) {
+	removeMatching(t, tv.vaultDir(), "keys/*")
+	other := newVault(t)
+	if err := os.RemoveAll(filepath.Join(tv.vaultDir(), "keys")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(tv.vaultDir(), "keys"), os.DirFS(filepath.Join(other.vaultDir(), "keys"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newerFormat(t *testing.T, tv *testVault) {
+	d := tv.desc
+	d.Format = 7
+	if err := writeSmall(t.Context(), tv.place, vaultFile, "vault", d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOneOfTwoCopiesIsEnough(t *testing.T) {
+	for _, glob := range []string{"vault.json", "vault.json.copy", "keys/*.copy", "keys/????????????????"} {
+		t.Run(glob, func(t *testing.T) {
+			tv := newVault(t)
+			if err := tv.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range matching(t, tv.vaultDir(), glob) {
+				flip(t, f, 60)
+			}
+			tv.open()
+		})
+	}
+}
+
+func TestInitDoesNotOverwrite(t *testing.T) {
+	tv := newVault(t)
+	if err := Init(t.Context(), tv.options()); !errors.Is(err, ErrExists) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestIndexOpenElsewhereIsErrLocked(t *testing.T) {
+	tv := newVault(t)
+	if _, err := Open(t.Context(), tv.options()); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFullAndReadOnlyPlacesAreTold(t *testing.T) {
+	for err, want := range map[error]error{syscall.ENOSPC: ErrNoSpace, syscall.EDQUOT: ErrNoSpace, syscall.EROFS: ErrReadOnly} {
+		m := place.NewMem(1)
+		o := Options{Places: []place.Place{m}, Reserve: 1}
+		if err := Init(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		v, openErr := Open(t.Context(), o)
+		if openErr != nil {
+			t.Fatal(openErr)
+		}
+		w, _ := v.Writer(machine, WriterOptions{})
+		if _, _, err := w.Put(t.Context(), pack.KindFile, []byte("something")); err != nil {
+			t.Fatal(err)
+		}
+		m.FailWrites(err)
+		if got := w.Commit(t.Context(), key("v1"), nil); !errors.Is(got, want) {
+			t.Errorf("%v: got %v, want %v", err, got, want)
+		}
+		if err := errors.Join(w.Close(), v.Close()); err != nil {
+			t.Error(err)
+		}
+		if len(v.Versions(machine)) != 0 {
+			t.Error("committed")
+		}
+	}
+}
+
+func TestReserveIsKeptFree(t *testing.T) {
+	tv := newVault(t)
+	w := tv.writer(WriterOptions{})
+	defer w.Close()
+	free, _, err := tv.place.Space(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv.o.Reserve = free + 1<<30
+	if _, _, err := w.Put(t.Context(), pack.KindFile, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(t.Context(), key("v1"), nil); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "reserve") {
+		t.Errorf("got %v", err)
+	}
+}

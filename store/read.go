@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"yester/store/pack"
+)
+
+// Get returns a chunk's raw bytes, from the cache, or read from its pack, opened and decoded. The bytes are shared: the caller must
+// not change them, and may keep them. ErrNotFound, ErrCorrupt.
+func (v *Vault) Get(ctx context.Context, id ID) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// Others may wait for what this call loads, so it must not end with this caller's context.
+	return v.cache.get(id, v.load)
+}
+
+// load reads a chunk. A pack that is gone may have been written anew, by another name, since the chunk was looked up.
+func (v *Vault) load(id ID) ([]byte, error) {
+	for last := int64(-1); ; {
+		l, p, err := v.locate(id)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := v.loadAt(&l, p)
+		if err == nil || int64(l.pack) == last || v.packOf(&l, nil) != nil {
+			return raw, err
+		}
+		last = int64(l.pack) // it was taken away before it could be opened
+	}
+}
+
+// loadAt reads a chunk from where it was found.
+func (v *Vault) loadAt(l *location, p *packInfo) ([]byte, error) {
+	f, err := v.files.open(p)
+	if err != nil {
+		return nil, fmt.Errorf("read chunk: %w", err)
+	}
+	defer v.closeGone(l, p)
+	defer v.files.release(f)
+	buf := sealedBufs.Get().(*[]byte)
+	defer sealedBufs.Put(buf)
+	payload, err := v.readFrame(f, l, buf)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := pack.Decode(nil, l.frame.Encoding, payload, int(l.frame.Raw))
+	if err != nil {
+		return nil, v.corrupt(p.id, int64(l.frame.Offset), err)
+	}
+	return raw, nil
+}
+
+var sealedBufs = sync.Pool{New: func() any { return new([]byte) }}
+
+// locate finds a chunk and the pack it lies in. ErrNotFound.
+func (v *Vault) locate(id ID) (location, *packInfo, error) {
+	l, p, err := v.lookUp(id)
+	if err == nil && p == nil {
+		l, p, err = v.lookUp(id) // it may have moved between the two looks that lookUp takes
+	}
+	if err == nil && p == nil {
+		err = fmt.Errorf("chunk %v: %w", id, ErrNotFound)
+	}
+	return l, p, err
+}
+
+// lookUp is locate with a nil pack for a chunk that is not there.
+func (v *Vault) lookUp(id ID) (location, *packInfo, error) { return v.lookUpWith(id, nil) }
+
+// lookUpWith is lookUp, and calls then, if it is not nil, with what was found before the pack can be taken away. When the pack went
+// between the two steps, the chunk was moved or is gone, which a second look tells.
+func (v *Vault) lookUpWith(id ID, then func(*location, *packInfo)) (location, *packInfo, error) {
+	for last := int64(-1); ; {
+		l, found, err := v.index.find(id)
+		if err != nil || !found {
+			return l, nil, err
+		}
+		if p := v.packOf(&l, then); p != nil || int64(l.pack) == last {
+			return l, p, nil
+		}
+		last = int64(l.pack)
+	}
+}
+
+// packOf returns the pack that a chunk lies in, nil if there is none.
+func (v *Vault) packOf(l *location, then func(*location, *packInfo)) *packInfo {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	p := v.packs[l.pack]
+	if p != nil && then != nil {
+		then(l, p)
+	}
+	return p
+}
+
+// readFrame reads a frame and opens its seal, around damage if it must.
+func (v *Vault) readFrame(f *packFile, l *location, buf *[]byte) ([]byte, error) {
+	n := int(l.frame.Stored)
+	if cap(*buf) < n {
+		*buf = make([]byte, n)
+	}
+	sealed := (*buf)[:n]
+	err := f.readAt(sealed, int64(l.frame.Offset))
+	if err == nil {
+		var payload []byte
+		if payload, err = f.sealer.Open(sealed[:0], l.num, l.frame, sealed); err == nil {
+			return payload, nil
+		}
+	}
+	return v.readDamaged(f, l, err)
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"yester/store/pack"
+)
+
+// Rebalance writes packs that have another shape than new ones anew, as AddPlace does at its end: to go on with one that was interrupted, and for packs that
+// were being written when it was called. Progress, which may be nil, is told how many packs are done.
+func (v *Vault) Rebalance(ctx context.Context, progress func(done, total int)) error {
+	end, err := v.beginMaintenance(ctx)
+	if err != nil {
+		return fmt.Errorf("rebalance: %w", err)
+	}
+	defer end()
+	return v.rebalance(ctx, progress)
+}
+
+// rebalance writes packs of another shape than new ones have anew, and removes the old ones. A pack that cannot be read any more stays as it is.
+func (v *Vault) rebalance(ctx context.Context, progress func(done, total int)) error {
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	seen := map[pack.ID]bool{}
+	for todo := v.misshapen(seen); len(todo) > 0; todo = v.misshapen(seen) { // some may be written meanwhile
+		done := 0
+		for number, p := range todo {
+			progress(done, len(todo))
+			done++
+			seen[p.id] = true
+			if err := v.reshape(ctx, number, p); err != nil {
+				return fmt.Errorf("spread pack %v anew: %w", p.id, err)
+			}
+		}
+		progress(done, done)
+	}
+	return nil
+}
+
+// misshapen are the packs that have not the shape of new ones, but for those in seen.
+func (v *Vault) misshapen(seen map[pack.ID]bool) map[uint32]*packInfo {
+	l := v.place.layout()
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	todo := map[uint32]*packInfo{}
+	for number, p := range v.packs {
+		if !seen[p.id] && (p.shape != l.shape || p.whole != l.alone()) {
+			todo[number] = p
+		}
+	}
+	return todo
+}
+
+// reshape writes what a pack holds to a new one, and then removes it. Chunks that lie elsewhere too are left out, unless somebody relies on their lying
+// here, so that after an interruption it does not write what it wrote before.
+func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	data, meta, err := v.readAll(ctx, p)
+	if data == nil || err != nil {
+		return err
+	}
+	keeps := func(err error) { v.log.Error("a pack keeps its old shape", "pack", p.id, "err", err) }
+	sealer, err := pack.NewSealer(v.master, p.id)
+	if err != nil {
+		return err
+	}
+	m := &moving{number: number, pack: p}
+	if m.frames, err = meta.Table(sealer); err != nil {
+		keeps(err)
+		return nil
+	}
+	r := &repacker{mover: &mover{v: v}, instance: p.instance, size: int(p.data), retired: func(*moving, bool) {}}
+	wanted, err := r.foundIn(number, m.frames)
+	if err != nil {
+		return err
+	}
+	err = r.move(ctx, m, wanted, func(num uint32) ([]byte, error) {
+		f := m.frames[num]
+		return sealer.Open(nil, num, f, data[f.Offset:][:f.Stored])
+	})
+	if isUnreadable(err) {
+		keeps(err)
+		return nil
+	}
+	if err == nil {
+		err = r.flush(ctx)
+	}
+	return errors.Join(err, r.pay())
+}
+
+// foundIn are the frames of a pack that are found in it, or nowhere, and those that somebody relies on.
+func (m *mover) foundIn(number uint32, frames []pack.Frame) (bitmap, error) {
+	wanted := newBitmap(uint32(len(frames)))
+	m.v.mu.Lock()
+	whole := m.relied(number, wanted) == relyAll
+	m.v.mu.Unlock()
+	for i, f := range frames {
+		l, in, err := m.v.lookUp(f.Chunk)
+		if err != nil {
+			return nil, err
+		}
+		if whole || in == nil || l.pack == number {
+			wanted.set(uint32(i))
+		}
+	}
+	return wanted, nil
+}
+
+// readAll reads a pack's data region, brought back where it is damaged; nil if it cannot be, or the pack is gone.
+func (v *Vault) readAll(ctx context.Context, p *packInfo) ([]byte, *pack.Meta, error) {
+	name := packName(p.instance, p.id)
+	defer v.place.locks.lock(name)()
+	g, err := v.gather(ctx, name)
+	if g == nil || err != nil {
+		return nil, nil, err
+	}
+	defer g.close()
+	f := damagedFile{name: name, offset: -1}
+	if len(g.sources) == 0 {
+		return nil, nil, v.pastHealing(ctx, f, g, pack.ErrDamaged)
+	}
+	built, _, err := g.sources.Repair()
+	if err != nil {
+		return nil, nil, v.pastHealing(ctx, f, g, err)
+	}
+	return built.File(pack.AllShards)[1], g.sources[0].Meta, nil
+}

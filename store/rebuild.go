@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"yester/store/pack"
+)
+
+// RebuildIndex makes the index anew from the packs, beside everything else that goes on: it enters all that their tables say, and then
+// removes what they do not. An index that does not open, or has errors in it, is made anew by Open; this is for one that says wrong
+// things. It returns the packs entered. The error is the context's, ErrBusy, or that of a place or the index; the next run does it all again.
+func (v *Vault) RebuildIndex(ctx context.Context, p Progress) (packs int, err error) {
+	end, err := v.beginMaintenance(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("rebuild index: %w", err)
+	}
+	defer end()
+	r := &rebuild{v: v, progress: p, chunks: map[uint32][]uint32{}}
+	for _, step := range []func(context.Context) error{v.present, r.enterNew, r.readKnown, r.enterKnown, r.removeStale} {
+		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
+			return len(r.chunks), fmt.Errorf("rebuild index: %w", err)
+		}
+	}
+	return len(r.chunks), nil
+}
+
+// A rebuild under way.
+type rebuild struct {
+	v        *Vault
+	progress Progress
+	chunks   map[uint32][]uint32 // by pack, the first bytes of the ids of its chunks
+}
+
+// enterNew enters packs that are not known at all. While a writer is open, one may be just about to be entered by it.
+func (r *rebuild) enterNew(ctx context.Context) error {
+	s, err := r.v.survey(ctx)
+	if err != nil {
+		return err
+	}
+	if r.v.isWritten() {
+		r.v.log.Info("packs that the index does not know are not looked for, as a backup is under way")
+		return nil
+	}
+	before := r.v.known()
+	for _, p := range before {
+		delete(s.packs, p.id)
+	}
+	err = r.v.enter(ctx, s.packs, nil)
+	for number := range r.v.known() {
+		if before[number] == nil { // a writer opened meanwhile may have found a chunk elsewhere that is found here now
+			r.v.allRelyOn(number)
+		}
+	}
+	return err
+}
+
+func (v *Vault) isWritten() bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return len(v.holding.writers) > 0
+}
+
+// readKnown reads the tables of the packs that are known.
+func (r *rebuild) readKnown(ctx context.Context) error {
+	return r.each(ctx, "tables", func(number uint32, _ *packInfo, frames []pack.Frame) error {
+		short := make([]uint32, len(frames))
+		for i := range frames {
+			short[i] = shortID(&frames[i].Chunk)
+		}
+		r.chunks[number] = short
+		return nil
+	})
+}
+
+// enterKnown enters their chunks, but for those that are found in another pack that has them.
+func (r *rebuild) enterKnown(ctx context.Context) error {
+	return r.each(ctx, "packs", func(number uint32, p *packInfo, frames []pack.Frame) error {
+		r.v.mu.RLock()
+		u := r.v.uses[number]
+		r.v.mu.RUnlock()
+		return r.v.index.add(number, p, frames, u, r.right)
+	})
+}
+
+// right tells whether the index knows where a chunk lies, perhaps elsewhere.
+func (r *rebuild) right(l *location) (bool, error) {
+	at, found, err := r.v.index.find(l.frame.Chunk)
+	if err != nil || !found || at.pack == l.pack {
+		return false, err
+	}
+	return r.has(&at), nil
+}
+
+// has tells whether a chunk lies where the index says. Of a pack whose table was not read, written since or damaged, it is believed.
+func (r *rebuild) has(at *location) bool {
+	short, read := r.chunks[at.pack]
+	if !read {
+		return r.v.packOf(at, nil) != nil
+	}
+	return int(at.num) < len(short) && short[at.num] == shortID(&at.frame.Chunk)
+}
+
+// each calls f for every known pack whose table can be read.
+func (r *rebuild) each(ctx context.Context, step string, f func(uint32, *packInfo, []pack.Frame) error) error {
+	known := r.v.known()
+	for i, number := range slices.Sorted(maps.Keys(known)) {
+		if r.progress != nil {
+			r.progress(step, i, len(known))
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p := known[number]
+		frames, err := r.v.tableOf(ctx, p)
+		if err == nil {
+			err = f(number, p, frames)
+		} else if isDamage(err) || errors.Is(err, errBadIndex) {
+			r.v.log.Error("a pack cannot be read, what the index knows of it stays", "instance", p.instance, "pack", p.id, "err", err)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func shortID(id *ID) uint32 { return binary.LittleEndian.Uint32(id[:]) }
+
+// removeStale removes entries that no table has.
+func (r *rebuild) removeStale(ctx context.Context) error {
+	stale := map[uint32][]ID{}
+	err := r.v.index.each(ctx, func(l location) error {
+		if !r.has(&l) {
+			stale[l.pack] = append(stale[l.pack], l.frame.Chunk)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for number, ids := range stale {
+		if err := r.v.index.removeChunks(number, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}

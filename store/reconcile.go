@@ -1,0 +1,247 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"syscall"
+
+	"yester/store/pack"
+)
+
+// openIndex opens the index and brings it in line with the packs that are there. One that does not open, or makes no sense, is moved
+// aside and made anew.
+func (v *Vault) openIndex(ctx context.Context) error {
+	dir := v.o.IndexDir
+	if dir == "" {
+		return v.tryIndex(ctx)
+	}
+	if err := indexRoom(dir); err != nil {
+		return err
+	}
+	var err error
+	if v.guard, err = newGuard(dir); err != nil {
+		return err
+	}
+	err = v.tryIndex(ctx)
+	if errors.Is(err, errIndex) {
+		v.log.Warn("the index is made anew from the packs", "err", err)
+		if err = v.guard.moveAside(); err == nil {
+			err = v.tryIndex(ctx)
+		}
+	}
+	if err != nil {
+		v.guard.release()
+	}
+	return err
+}
+
+// errIndex marks what a new index mends.
+var errIndex = errors.New("index is broken")
+
+func (v *Vault) tryIndex(ctx context.Context) (err error) {
+	x, err := openIndex(v.guard, v.desc.Vault, v.log)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err)
+	}
+	v.index, v.nextPack = x, 0
+	if v.packs, v.uses, err = x.known(); err != nil {
+		err = fmt.Errorf("%w: %w", errIndex, err)
+	} else {
+		err = v.reconcile(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, x.close())
+	}
+	return nil
+}
+
+// indexRoom refuses a full disk: the index is mapped, and writing it there would kill us.
+func indexRoom(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	for d := dir; ; d = path.Dir(d) {
+		var st syscall.Statfs_t
+		err := syscall.Statfs(d, &st)
+		if errors.Is(err, syscall.ENOENT) && d != path.Dir(d) {
+			continue
+		}
+		if free := st.Bavail * uint64(st.Bsize); err == nil && free < indexFull {
+			return fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrNoSpace, dir, indexFull>>20, free>>20)
+		}
+		return err
+	}
+}
+
+// reconcile enters packs that the index does not know. When one is gone that it knows, some chunks may lie elsewhere too, so everything is
+// entered anew.
+func (v *Vault) reconcile(ctx context.Context) error {
+	s, err := v.survey(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.reconcileWith(ctx, s); err != nil {
+		return err
+	}
+	v.noteLacking(s)
+	return nil
+}
+
+func (v *Vault) reconcileWith(ctx context.Context, s *survey) error {
+	unknown := maps.Clone(s.packs)
+	for number, p := range v.packs {
+		if !v.usable(p, s.packs[p.id].in) {
+			v.log.Warn("a pack that the index knows is gone; the index is made anew", "pack", p.id)
+			return v.rebuild(ctx, s.packs)
+		}
+		delete(unknown, p.id)
+		v.nextPack = max(v.nextPack, number+1)
+	}
+	if len(v.packs) == 0 {
+		return v.enter(ctx, unknown, nil)
+	}
+	return v.enter(ctx, unknown, v.keepFound) // one of them may be about to go, and have lost files already
+}
+
+// usable tells whether a pack that the index knows counts as there, given the places that have a file of it. With a place missing, what is
+// left must be enough to read it; with all there, what is left is all there will be, and part of it may be read.
+func (v *Vault) usable(p *packInfo, in placesSeen) bool {
+	if p.readable(in.shards()) {
+		return true
+	}
+	l := v.place.layout()
+	return in != 0 && len(l.sources()) >= len(l.members) && !v.place.stones.has(packName(p.instance, p.id))
+}
+
+func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
+	if err := v.index.db.DropAll(); err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err)
+	}
+	if err := v.index.belongTo(v.desc.Vault); err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err)
+	}
+	clear(v.packs)
+	clear(v.uses)
+	v.nextPack = 0
+	return v.enter(ctx, there, nil)
+}
+
+// enter reads the tables of packs into the index. One that cannot be read is left out, and told: its chunks count as missing, so that the next
+// backup stores them again. So is one of which too few shards are there, since it may never have been finished.
+func (v *Vault) enter(ctx context.Context, there map[pack.ID]packSeen, keep keeper) error {
+	for id, seen := range there {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := v.enterSeen(ctx, id, seen, keep); err != nil {
+			return err
+		}
+	}
+	if len(there) > 0 {
+		v.log.Info("packs entered in the index", "packs", len(there))
+	}
+	return nil
+}
+
+// enterSeen enters a pack that was seen in places. Of its chunks those that keep tells stay where they are found already.
+func (v *Vault) enterSeen(ctx context.Context, id pack.ID, seen packSeen, keep keeper) error {
+	info, frames, err := v.readTable(ctx, seen.instance, id)
+	if err == nil && !info.readable(seen.in.shards()) {
+		err = fmt.Errorf("%d of its %d shards are there, %d must be: %w", seen.in.shards(), info.shape.Shards(), info.shape.Data, ErrMissing)
+	}
+	if err != nil {
+		if !v.place.stones.has(packName(seen.instance, id)) && seen.in != 0 {
+			v.log.Error("a pack cannot be used", "instance", seen.instance, "pack", id, "err", err)
+		}
+		return ctx.Err()
+	}
+	u := newUse(frames)
+	v.mu.Lock()
+	number := v.number(info, u)
+	v.mu.Unlock()
+	if err := v.index.add(number, info, frames, u, keep); err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err)
+	}
+	return nil
+}
+
+// readTable reads the table of a pack that the index does not know, from whichever of its files has it intact.
+func (v *Vault) readTable(ctx context.Context, instance string, id pack.ID) (*packInfo, []pack.Frame, error) {
+	err := fmt.Errorf("no place has a file of it: %w", fs.ErrNotExist)
+	for _, m := range v.place.layout().sources() {
+		info, frames, tableErr := v.readTableIn(ctx, m, instance, id)
+		if tableErr == nil {
+			return info, frames, nil
+		}
+		if !notThere(tableErr) {
+			err = tableErr
+		}
+	}
+	return nil, nil, err
+}
+
+func (v *Vault) readTableIn(ctx context.Context, m *member, instance string, id pack.ID) (*packInfo, []pack.Frame, error) {
+	f, err := v.place.open(ctx, m, packName(instance, id))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	damaged := func(err error) error { return &CorruptError{Place: m.String(), Pack: id, Offset: -1, Err: err} }
+	meta, err := pack.ReadMeta(f, f.Size())
+	if err != nil {
+		v.place.lost(m, err)
+		return nil, nil, damaged(err)
+	}
+	if meta.Header.Pack != id || meta.Header.Vault != v.id {
+		return nil, nil, damaged(errors.New("it holds another pack"))
+	}
+	sealer, err := pack.NewSealer(v.master, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	frames, err := meta.Table(sealer)
+	if err != nil {
+		return nil, nil, damaged(err)
+	}
+	return newPackInfo(instance, meta.Header), frames, nil
+}
+
+func newPackInfo(instance string, h pack.Header) *packInfo {
+	p := &packInfo{
+		id: h.Pack, meta: h.Count, data: h.DataLen, frames: h.Frames, size: uint64(h.FileSize()), instance: instance,
+		shape: h.Shape, whole: h.Shard == pack.AllShards,
+	}
+	if !p.whole {
+		p.size *= uint64(h.Shape.Shards())
+	}
+	return p
+}
+
+func (v *Vault) corrupt(id pack.ID, offset int64, err error) error {
+	return &CorruptError{Place: v.place.String(), Pack: id, Offset: offset, Err: err}
+}
+
+func (v *Vault) eachInstance(ctx context.Context, f func(id string) error) error {
+	return v.each(ctx, "instances", true, f)
+}
+
+// each calls f for the names of the folders, or of the files, in a folder.
+func (v *Vault) each(ctx context.Context, dir string, folders bool, f func(name string) error) error {
+	list, err := v.place.List(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", dir, err)
+	}
+	for _, i := range list {
+		if i.Dir != folders {
+			continue
+		}
+		if err := f(i.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"yester/store/pack"
+)
+
+// RepairOptions say what to repair.
+type RepairOptions struct {
+	Packs []pack.ID // only these, as Check named them; nil: all
+
+	// Mark finds what versions reach and is lost; nil: Repaired.Lost has all that was lost in packs, needed or not.
+	Mark Mark
+
+	Limiter  Limiter
+	Progress Progress
+}
+
+// Repaired tells what a repair did.
+type Repaired struct {
+	Packs    int          // looked at
+	Healed   []pack.ID    // that are as they were written again
+	Records  []VersionKey // whose records are
+	Blocks   int          // computed from parity for that
+	Salvaged []pack.ID    // damaged beyond that: what can be read of them lies in new packs now
+	Found    int          // chunks that seemed lost and were found in another pack
+	Problems []Problem    // that stay
+
+	// Lost are the chunks that are lost. They are in the index no more: a backup that meets the same content stores them again, and heals what
+	// needs them. snapshot.Search says which paths that are.
+	Lost IDs
+}
+
+// Repair makes good what can be, pack by pack, beside everything else that goes on. What places missed is made up for. A damaged file is replaced by a
+// whole one if parity, or what lies in other places, allows. If not, the chunks that can be read are moved to a new pack; then the damaged one is
+// removed, unless it is the medium that does not let it be read, and may one day. While a place is missing that may have what heals
+// it, it stays as it is. The error is as of Check, and ErrNoSpace, ErrReadOnly, ErrBusy; the next run does what is left.
+func (v *Vault) Repair(ctx context.Context, o RepairOptions) (Repaired, error) {
+	end, err := v.beginMaintenance(ctx)
+	if err != nil {
+		return Repaired{}, fmt.Errorf("repair: %w", err)
+	}
+	defer end()
+	r := &repair{mover: mover{v: v, limiter: o.Limiter}, o: o, result: Repaired{Lost: IDs{}}}
+	for _, step := range []func(context.Context) error{v.present, r.places, r.records, r.packs, r.reach} {
+		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
+			return r.result, fmt.Errorf("repair: %w", err)
+		}
+	}
+	return r.result, r.pay()
+}
+
+// A repair under way.
+type repair struct {
+	mover
+	o      RepairOptions
+	result Repaired
+}
+
+func (r *repair) progress(step string, done, total int) {
+	if r.o.Progress != nil {
+		r.o.Progress(step, done, total)
+	}
+}
+
+func (r *repair) problem(p Problem) {
+	if p.Place == "" {
+		p.Place = r.v.placeName()
+	}
+	r.result.Problems = append(r.result.Problems, p)
+}
+
+// places takes in those that are back, and makes up what they missed.
+func (r *repair) places(ctx context.Context) error {
+	err := r.v.mend.tend(ctx, 0)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.problem(Problem{Heals: true, Err: err})
+	}
+	for _, m := range r.v.place.layout().members {
+		if err := m.trouble(); err != nil {
+			r.problem(Problem{Place: m.String(), Err: err})
+		}
+	}
+	return nil
+}
+
+// records heals the files of records.
+func (r *repair) records(ctx context.Context) error {
+	keys := r.v.allVersions()
+	for i, k := range keys {
+		r.progress("records", i, len(keys))
+		if err := errors.Join(ctx.Err(), r.record(ctx, k)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *repair) record(ctx context.Context, k VersionKey) error {
+	r.v.records.Lock()
+	defer r.v.records.Unlock()
+	if !r.v.hasVersion(k) {
+		return nil
+	}
+	g, err := r.v.gather(ctx, k.file())
+	if err != nil {
+		return err
+	}
+	if g == nil {
+		r.problem(Problem{Version: k, Err: fmt.Errorf("its record: %w", g.why())})
+		return nil
+	}
+	defer g.close()
+	if err := g.failed(); err != nil {
+		return err
+	}
+	done, past, err := r.heal(ctx, k.file(), g)
+	if past != nil {
+		r.problem(Problem{Version: k, Err: fmt.Errorf("its record: %w", asCorrupt(past))})
+	}
+	if done.files > 0 {
+		r.result.Records = append(r.result.Records, k)
+		r.result.Blocks += done.blocks
+	}
+	return err
+}
+
+// heal replaces those files of a pack or a record that are damaged, or lack, by what they should be. Past is why it cannot be. A place that
+// does not take its file is told.
+func (r *repair) heal(ctx context.Context, name string, g *gathering) (done mended, past, err error) {
+	defer r.v.place.locks.lock(name)()
+	done, past, err = r.v.mendGathered(ctx, damagedFile{name: name, offset: -1}, g, true)
+	if err != nil && ctx.Err() == nil && !r.v.place.layout().alone() {
+		r.problem(Problem{Pack: g.id, Heals: true, Err: err})
+		err = nil
+	}
+	return done, past, err
+}
+
+// packs heals packs, and saves what can be read of those that cannot be healed.
+func (r *repair) packs(ctx context.Context) error {
+	known := r.v.known()
+	maps.DeleteFunc(known, func(_ uint32, p *packInfo) bool { return r.o.Packs != nil && !slices.Contains(r.o.Packs, p.id) })
+	for i, number := range slices.Sorted(maps.Keys(known)) {
+		r.progress("packs", i, len(known))
+		p := known[number]
+		r.result.Packs++
+		if err := waitN(ctx, r.limiter, int(p.size)); err != nil {
+			return err
+		}
+		if err := r.pack(ctx, number, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *repair) pack(ctx context.Context, number uint32, p *packInfo) error {
+	g := r.v.gatherPack(ctx, p)
+	defer g.close()
+	if err := g.failed(); err != nil {
+		return err
+	}
+	if _, err := r.v.tableOf(ctx, p); errors.Is(err, errBadIndex) {
+		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("the index says wrong things of it and must be rebuilt: %w", err)})
+		return nil
+	}
+	done, past, err := r.heal(ctx, packName(p.instance, p.id), g)
+	if done.files > 0 {
+		r.result.Healed = append(r.result.Healed, p.id)
+		r.result.Blocks += done.blocks
+	}
+	if err == nil && past == nil {
+		past, err = r.opens(ctx, number, p, g)
+	}
+	if err != nil || past == nil {
+		return err
+	}
+	return r.salvage(ctx, number, p, g, past)
+}
+
+// opens tells whether all seals of a pack without damage open. They do unless the pack was written so.
+func (r *repair) opens(ctx context.Context, number uint32, p *packInfo, g *gathering) (past, err error) {
+	frames, err := r.v.tableOf(ctx, p)
+	if isDamage(err) {
+		return err, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	reader, err := r.v.frameReader(p, g.sources)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.close()
+	bad, err := reader.unreadable(ctx, number, frames)
+	if err == nil && len(bad) > 0 {
+		past = r.v.corrupt(p.id, int64(bad[0].frame.Offset), pack.ErrSeal)
+	}
+	return past, err
+}

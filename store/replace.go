@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"yester/store/place"
+)
+
+// ReplacePlace has a new, empty place take over from an old one, which is named by its id or its path and may be missing. What lies in
+// the old one is rebuilt in the new one, from the old one too as long as it can be read; the vault is in use meanwhile. It goes on by itself when
+// the vault is opened after an interruption, and when called again. The old place is not one of the vault's any more when it returns nil. Progress, which
+// may be nil, is told how many files are done. ErrNotFound if there is no such place, ErrExists if the new one is not empty.
+func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, progress func(done, total int)) error {
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	end, err := v.beginMaintenance(ctx)
+	if err != nil {
+		return fmt.Errorf("replace place %s by %s: %w", old, p, err)
+	}
+	defer end()
+	id, err := v.newcomer(ctx, p)
+	if err == nil && id == "" {
+		err = v.redescribe(ctx, func(d *description, l *layout) error { return d.replace(l, old, p) })
+	} else if err == nil && !v.takesOver(id) {
+		err = fmt.Errorf("%w: %s is a place of the vault already", ErrExists, p)
+	}
+	if err == nil {
+		err = v.fill(ctx, progress)
+	}
+	if err != nil {
+		return fmt.Errorf("replace place %s by %s: %w", old, p, err)
+	}
+	return nil
+}
+
+// takesOver tells whether a place is about to replace another.
+func (v *Vault) takesOver(id string) bool {
+	v.describe.Lock()
+	defer v.describe.Unlock()
+	for _, p := range v.desc.Places {
+		if p.ID == id {
+			return p.Replaces != ""
+		}
+	}
+	return false
+}
+
+// replace puts p in the place of old.
+func (d *description) replace(l *layout, old string, p place.Place) error {
+	if l.alone() { // there is nothing to rebuild from, and a copy of the files does as well
+		return errors.New("a vault in one place is moved by copying its folder")
+	}
+	for i, m := range l.members {
+		if m.id != old && m.String() != old {
+			continue
+		}
+		in := newPlace(p)
+		in.Replaces = d.Places[i].Replaces
+		if in.Replaces == "" {
+			in.Replaces = m.id
+			if m.reader() != nil {
+				l.former = append(l.former, m)
+			}
+		}
+		d.Places[i], l.members[i] = in, newMember(in, i, p)
+		l.members[i].miss()
+		return nil
+	}
+	return fmt.Errorf("place %s: %w", old, ErrNotFound)
+}
+
+// fill brings all places up to date.
+func (v *Vault) fill(ctx context.Context, progress func(done, total int)) error {
+	for _, m := range v.place.layout().members {
+		if !m.well() {
+			v.rejoin(ctx, m)
+		}
+	}
+	for range 10 { // what is written meanwhile may be missed again, while places fail
+		if err := v.catchUp(ctx, progress); err != nil {
+			return err
+		}
+		if !v.someBehind() {
+			return nil
+		}
+	}
+	return errors.New("places fail again and again; it goes on when they are well")
+}
+
+// endReplacing lets go of places whose successors have everything.
+func (v *Vault) endReplacing(ctx context.Context) error {
+	l := v.place.layout()
+	var done []int
+	v.describe.Lock()
+	for i, p := range v.desc.Places {
+		if p.Replaces != "" && l.members[i].current() {
+			done = append(done, i)
+		}
+	}
+	v.describe.Unlock()
+	if len(done) == 0 {
+		return nil
+	}
+	err := v.redescribe(ctx, func(d *description, l *layout) error {
+		for _, i := range done {
+			d.Places[i].Replaces = ""
+			l.former = slices.DeleteFunc(l.former, func(m *member) bool { return m.shard == i })
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range l.former {
+		if slices.Contains(done, m.shard) {
+			v.retire(ctx, m)
+		}
+	}
+	if v.place.stones.any() { // they could not go while the old place might have had what they are about
+		for _, m := range l.members {
+			m.miss()
+		}
+	}
+	return nil
+}
+
+// retire has a place that was replaced never be taken for one of the vault's again. If that fails, its id is not in vault.json all the same.
+func (v *Vault) retire(ctx context.Context, m *member) {
+	p := m.reader()
+	if p == nil {
+		return
+	}
+	for _, name := range []string{vaultFile, vaultFile + copySuffix} {
+		if err := p.Remove(ctx, name); err != nil {
+			v.log.Info("a place that was replaced keeps its "+vaultFile, "place", m, "err", err)
+		}
+	}
+	v.log.Info("a place was replaced, its folder can be removed", "place", m)
+}

@@ -1,0 +1,269 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+func (sv *spreadVault) fresh() *place.Mem {
+	return place.NewMem(rand.Uint64())
+}
+
+func (sv *spreadVault) replace(i int, by *place.Mem) {
+	sv.t.Helper()
+	if err := sv.ReplacePlace(sv.t.Context(), sv.mems[i].String(), by, nil); err != nil {
+		sv.t.Fatalf("%v\n%s", err, sv.log.String())
+	}
+	sv.mems[i] = by
+}
+
+func TestReplacedPlaceIsNotNeeded(t *testing.T) {
+	for _, s := range several {
+		t.Run(s.String(), func(t *testing.T) {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2, 3)
+			sv.backup("v2", 3, 4, 5)
+			old := sv.mems[0]
+			sv.replace(0, sv.fresh())
+			sv.holds()
+			sv.whole()
+			if _, err := seePlace(t.Context(), old); !errors.Is(err, ErrNotFound) {
+				t.Errorf("the old place is still one of the vault's: %v", err)
+			}
+			sv.reopen(sv.mems...)
+			sv.holds()
+			sv.whole()
+			sv.reopen(sv.mems[:s.places-s.survive]...)
+			sv.holds()
+		})
+	}
+}
+
+func TestMissingPlaceIsReplaced(t *testing.T) {
+	for _, s := range several {
+		sv := newSpreadVault(t, s)
+		sv.backup("v1", 0, 1, 2, 3)
+		sv.backup("v2", 3, 4, 5)
+		sv.reopen(sv.mems[1:]...)
+		sv.remove("v1")
+		old := sv.mems[0]
+		sv.replace(0, sv.fresh())
+		sv.holds()
+		sv.whole()
+		sv.reopen(append(sv.mems, old)...)
+		sv.holds()
+		sv.whole()
+	}
+}
+
+func TestOnlyEmptyPlacesAreTaken(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	other := place.NewMem(1)
+	if err := other.Write(t.Context(), "precious", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), other, nil); !errors.Is(err, ErrExists) {
+		t.Errorf("not empty: %v", err)
+	}
+	if err := sv.AddPlace(t.Context(), other, 0, nil); !errors.Is(err, ErrExists) {
+		t.Errorf("not empty: %v", err)
+	}
+	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), sv.mems[1], nil); !errors.Is(err, ErrExists) {
+		t.Errorf("one of its own: %v", err)
+	}
+	if err := sv.ReplacePlace(t.Context(), "nowhere", place.NewMem(2), nil); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of none: %v", err)
+	}
+	sv.whole()
+}
+
+// interrupted returns a context that ends, and a progress that ends it after some files.
+func interrupted(t *testing.T, after int) (context.Context, func(done, total int)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	return ctx, func(int, int) {
+		if after--; after < 0 {
+			cancel()
+		}
+	}
+}
+
+func TestReplacingGoesOnWhenInterrupted(t *testing.T) {
+	for _, reopened := range []bool{false, true} {
+		for after := range 5 {
+			sv := newSpreadVault(t, shape{3, 1})
+			sv.backup("v1", 0, 1, 2, 3)
+			sv.backup("v2", 3, 4, 5)
+			sv.backup("v3", 5, 6)
+			old, by := sv.mems[1], sv.fresh()
+			ctx, progress := interrupted(t, after)
+			if err := sv.ReplacePlace(ctx, old.String(), by, progress); !errors.Is(err, context.Canceled) {
+				t.Fatalf("after %d files: %v", after, err)
+			}
+			sv.holds()
+			sv.mems[1] = by
+			if reopened {
+				sv.reopen(append(sv.mems, old)...)
+				sv.holds()
+				sv.backup("v4", 6, 7)
+				sv.mendAll()
+			} else if err := sv.ReplacePlace(t.Context(), old.String(), by, nil); err != nil {
+				t.Fatal(err)
+			}
+			sv.holds()
+			sv.whole()
+			sv.reopen(sv.mems...)
+			sv.holds()
+			sv.whole()
+			if _, err := seePlace(t.Context(), old); !errors.Is(err, ErrNotFound) {
+				t.Errorf("the old place is still one of the vault's: %v", err)
+			}
+		}
+	}
+}
+
+func TestReplacedPlaceHelpsUntilTheEnd(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	for _, name := range sv.fileNames() { // of every file one other place has lost its own
+		if err := sv.mems[2].Damage(name, func(b []byte) []byte { clear(b); return b }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sv.replace(0, sv.fresh())
+	sv.askAll()
+	sv.holds()
+	sv.whole()
+}
+
+func TestAddedPlaceIsUsed(t *testing.T) {
+	tests := []struct {
+		from    shape
+		survive int
+		to      pack.Shape
+	}{
+		{shape{1, 0}, 0, pack.Shape{Data: 1, Parity: 1}},
+		{shape{2, 1}, 0, pack.Shape{Data: 2, Parity: 1}},
+		{shape{3, 1}, 2, pack.Shape{Data: 2, Parity: 2}},
+	}
+	for _, test := range tests {
+		for after := range 6 {
+			sv := newSpreadVault(t, test.from)
+			sv.backup("v1", 0, 1, 2, 3)
+			sv.backup("v2", 3, 4, 5)
+			sv.remove("v1")
+			w, err := sv.Writer(machine, WriterOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := w.Put(t.Context(), pack.KindFile, sv.chunks[9]); err != nil {
+				t.Fatal(err)
+			}
+			by := sv.fresh()
+			ctx, progress := interrupted(t, after)
+			err = sv.AddPlace(ctx, by, test.survive, progress)
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			sv.mems = append(sv.mems, by)
+			sv.holds()
+			if err := errors.Join(w.Commit(t.Context(), key("v3"), []byte("record of v3")), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			sv.versions["v3"] = []int{9}
+			sv.backup("v4", 5, 6)
+			if after%2 == 0 {
+				sv.reopen(sv.mems...)
+				sv.holds()
+			}
+			if err := sv.AddPlace(t.Context(), by, test.survive, nil); err != nil {
+				t.Fatal(err)
+			}
+			sv.holds()
+			sv.whole()
+			sv.reopen(sv.mems...)
+			for _, p := range sv.packs {
+				if p.whole || p.shape != test.to {
+					t.Errorf("pack %v is %+v", p.id, p)
+				}
+			}
+			sv.reopen(sv.mems[test.to.Parity:]...)
+			sv.holds()
+		}
+	}
+}
+
+func TestPlacesChangeWhileInUse(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	sv.backup("v0", 0, 1, 2, 3)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i%4])); err != nil {
+					t.Errorf("read: %v", err)
+				}
+			}
+		})
+	}
+	written := make(chan map[string][]int)
+	go func() {
+		versions := map[string][]int{}
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				written <- versions
+				return
+			default:
+			}
+			version := fmt.Sprintf("w%d", i)
+			if err := sv.writeOnly(version, i%20); err != nil {
+				t.Errorf("backup: %v", err)
+			}
+			versions[version] = []int{i % 20}
+		}
+	}()
+	for range 2 {
+		m := sv.fresh()
+		if err := sv.AddPlace(t.Context(), m, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		sv.mems = append(sv.mems, m)
+	}
+	sv.replace(0, sv.fresh())
+	close(done)
+	wg.Wait()
+	for version, of := range <-written {
+		sv.versions[version] = of
+	}
+	if err := sv.Rebalance(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+}
+
+func (sv *spreadVault) writeOnly(version string, i int) error {
+	w, err := sv.Writer(machine, WriterOptions{})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if _, _, err := w.Put(sv.t.Context(), pack.KindFile, sv.chunks[i]); err != nil {
+		return err
+	}
+	return w.Commit(sv.t.Context(), key(version), []byte("record of "+version))
+}

@@ -1,0 +1,527 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// A spreadVault is a vault in several places in memory, and what was stored in it.
+type spreadVault struct {
+	*Vault
+	t        *testing.T
+	mems     []*place.Mem
+	survive  int
+	versions map[string][]int // the chunks that each is made of
+	chunks   [][]byte
+	secret   func(context.Context, []KeyInfo) (Secret, error)
+
+	mu       sync.Mutex
+	troubles []Trouble
+	log      logBuffer
+}
+
+type shape struct{ places, survive int }
+
+func (s shape) String() string {
+	if s.places == 1 {
+		return "32+2 in one"
+	}
+	return fmt.Sprintf("%d+%d", s.places-s.survive, s.survive)
+}
+
+var (
+	several = []shape{{2, 1}, {3, 1}, {5, 2}}
+	shapes  = append([]shape{{1, 0}}, several...)
+)
+
+func newSpreadVault(t *testing.T, s shape) *spreadVault {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	sv := &spreadVault{t: t, survive: s.survive, versions: map[string][]int{}, chunks: someChunks(seed, 24, 60_000)}
+	for i := range s.places {
+		sv.mems = append(sv.mems, place.NewMem(seed+uint64(i)))
+	}
+	if err := Init(t.Context(), sv.options(sv.mems...)); err != nil {
+		t.Fatal(err)
+	}
+	sv.open(sv.mems...)
+	t.Cleanup(func() {
+		if err := sv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return sv
+}
+
+func (sv *spreadVault) options(mems ...*place.Mem) Options {
+	o := Options{Log: slog.New(slog.NewTextHandler(&sv.log, nil)), Reserve: 1, Survive: sv.survive, OnTrouble: sv.trouble, Cache: 1, Secret: sv.secret}
+	for _, m := range mems {
+		o.Places = append(o.Places, m)
+	}
+	return o
+}
+
+func (sv *spreadVault) trouble(t Trouble) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	sv.troubles = append(sv.troubles, t)
+}
+
+// told counts the troubles of a kind.
+func (sv *spreadVault) told(kind TroubleKind, healed bool) (n int) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	for _, t := range sv.troubles {
+		if t.Kind == kind && t.Healed == healed {
+			n++
+		}
+	}
+	return n
+}
+
+// open opens the vault in some of its places, in any order.
+func (sv *spreadVault) open(mems ...*place.Mem) {
+	sv.t.Helper()
+	mems = slices.Clone(mems)
+	rand.Shuffle(len(mems), func(i, j int) { mems[i], mems[j] = mems[j], mems[i] })
+	v, err := Open(sv.t.Context(), sv.options(mems...))
+	if err != nil {
+		sv.t.Fatalf("%v\n%s", err, sv.log.String())
+	}
+	v.mend.every = 0
+	sv.Vault = v
+}
+
+func (sv *spreadVault) reopen(mems ...*place.Mem) {
+	sv.t.Helper()
+	if err := sv.Close(); err != nil {
+		sv.t.Fatal(err)
+	}
+	sv.open(mems...)
+}
+
+func (sv *spreadVault) backup(version string, of ...int) {
+	sv.t.Helper()
+	if err := sv.tryBackup(version, of...); err != nil {
+		sv.t.Fatalf("backup %s: %v\n%s", version, err, sv.log.String())
+	}
+}
+
+func (sv *spreadVault) tryBackup(version string, of ...int) error {
+	w, err := sv.Writer(machine, WriterOptions{})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for _, i := range of {
+		if _, _, err := w.Put(sv.t.Context(), pack.KindFile, sv.chunks[i]); err != nil {
+			return err
+		}
+	}
+	if err := w.Commit(sv.t.Context(), key(version), []byte("record of "+version)); err != nil {
+		return err
+	}
+	sv.versions[version] = of
+	return nil
+}
+
+func (sv *spreadVault) remove(version string) {
+	sv.t.Helper()
+	if err := sv.Delete(sv.t.Context(), key(version)); err != nil {
+		sv.t.Fatal(err)
+	}
+	delete(sv.versions, version)
+}
+
+// holds tells whether the vault has just the versions it should, and every byte of them.
+func (sv *spreadVault) holds() {
+	sv.t.Helper()
+	for _, k := range sv.Versions(machine) {
+		if sv.versions[k.Version] == nil {
+			sv.t.Fatalf("version %s is there", k.Version)
+		}
+	}
+	for version, of := range sv.versions {
+		record, err := sv.Record(sv.t.Context(), key(version))
+		if err != nil || string(record) != "record of "+version {
+			sv.t.Fatalf("record of %s: %q, %v\n%s", version, record, err, sv.log.String())
+		}
+		for _, i := range of {
+			b, err := sv.Get(sv.t.Context(), sv.hash.id(sv.chunks[i]))
+			if err != nil || !bytes.Equal(b, sv.chunks[i]) {
+				sv.t.Fatalf("version %s, chunk %d: %d bytes, %v\n%s", version, i, len(b), err, sv.log.String())
+			}
+		}
+	}
+}
+
+func (sv *spreadVault) mendAll() {
+	sv.t.Helper()
+	if err := sv.Mend(sv.t.Context()); err != nil {
+		sv.t.Fatalf("%v\n%s", err, sv.log.String())
+	}
+}
+
+// whole tells whether every place has every file it should have, intact, and nothing else.
+func (sv *spreadVault) whole() {
+	sv.t.Helper()
+	s, err := sv.survey(sv.t.Context())
+	if err != nil {
+		sv.t.Fatal(err)
+	}
+	l := sv.place.layout()
+	for _, p := range sv.packs {
+		if s.lacking(l, p) != 0 {
+			sv.t.Errorf("pack %v lacks in places %b", p.id, s.lacking(l, p))
+		}
+		sv.intact(packName(p.instance, p.id))
+	}
+	if len(s.packs) != len(sv.packs) {
+		sv.t.Errorf("%d packs lie in the places, %d are known", len(s.packs), len(sv.packs))
+	}
+	for name, in := range s.files {
+		if uint64(in) != s.listed || strings.HasPrefix(name, deletedFolder) {
+			sv.t.Errorf("%s lies in places %b of %b", name, in, s.listed)
+		}
+		if _, ok := parseVersionName(name); ok {
+			sv.intact(name)
+		}
+	}
+	for _, p := range sv.Places(sv.t.Context()) {
+		if p.Err != nil || p.Behind && !l.alone() {
+			sv.t.Errorf("place %+v", p)
+		}
+	}
+	if sv.t.Failed() {
+		sv.t.Fatal(sv.log.String())
+	}
+}
+
+func (sv *spreadVault) intact(name string) {
+	sv.t.Helper()
+	g, err := sv.gather(sv.t.Context(), name)
+	if err != nil || g == nil {
+		sv.t.Errorf("%s: %v", name, err)
+		return
+	}
+	defer g.close()
+	if err := sv.checkSources(sv.t.Context(), g); err != nil {
+		sv.t.Error(err)
+	}
+	for m, err := range g.errs {
+		sv.t.Errorf("%s in %v: %v", name, m, err)
+	}
+}
+
+// eachLoss calls f with choices of at least one and at most L of the places: of many such, with some.
+func eachLoss(t *testing.T, s shape, f func(t *testing.T, lost []int)) {
+	for set := 1; set < 1<<s.places; set++ {
+		if bits.OnesCount(uint(set)) > s.survive || s.places > 3 && rand.IntN(stride(4)) > 0 {
+			continue
+		}
+		var lost []int
+		for i := range s.places {
+			if set&(1<<i) != 0 {
+				lost = append(lost, i)
+			}
+		}
+		t.Run(fmt.Sprintf("%v without %v", s, lost), func(t *testing.T) { f(t, lost) })
+	}
+}
+
+func (sv *spreadVault) without(lost []int) (mems []*place.Mem) {
+	for i, m := range sv.mems {
+		if !slices.Contains(lost, i) {
+			mems = append(mems, m)
+		}
+	}
+	return mems
+}
+
+func TestSpreadVaultKeepsWhatWasStored(t *testing.T) {
+	for _, s := range shapes {
+		t.Run(s.String(), func(t *testing.T) {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2, 3, 4, 5)
+			sv.backup("v2", 4, 5, 6, 7)
+			sv.remove("v1")
+			sv.holds()
+			sv.reopen(sv.mems...)
+			sv.holds()
+			sv.whole()
+			if n := len(sv.troubles); n > 0 {
+				t.Errorf("told %+v", sv.troubles)
+			}
+		})
+	}
+}
+
+func TestPlacesMissingWhenOpened(t *testing.T) {
+	for _, s := range several {
+		eachLoss(t, s, func(t *testing.T, lost []int) {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2, 3)
+			sv.backup("v2", 2, 3, 4)
+			sv.reopen(sv.without(lost)...)
+			sv.holds()
+			sv.backup("v3", 0, 4, 5, 6)
+			sv.remove("v1")
+			sv.holds()
+			if sv.told(PlaceFailed, false) != len(lost) {
+				t.Errorf("told %+v", sv.troubles)
+			}
+			sv.reopen(sv.mems...)
+			sv.holds()
+			sv.mendAll()
+			sv.holds()
+			sv.whole()
+		})
+	}
+}
+
+// A hurt puts a place in trouble, and out of it.
+var hurts = map[string]struct{ begin, end func(m *place.Mem) }{
+	"unmounted": {
+		func(m *place.Mem) { m.FailReads(syscall.ESTALE); m.FailWrites(syscall.ESTALE) },
+		func(m *place.Mem) { m.FailReads(nil); m.FailWrites(nil) },
+	},
+	"gone":        {func(m *place.Mem) { m.FailReads(errors.New("gone")) }, func(m *place.Mem) { m.FailReads(nil) }},
+	"not written": {func(m *place.Mem) { m.FailWrites(syscall.EIO) }, func(m *place.Mem) { m.FailWrites(nil) }},
+	"read-only":   {func(m *place.Mem) { m.SetReadOnly(true) }, func(m *place.Mem) { m.SetReadOnly(false) }},
+	"full":        {func(m *place.Mem) { m.SetCapacity(1) }, func(m *place.Mem) { m.SetCapacity(0) }},
+}
+
+func TestPlacesFailingMeanwhile(t *testing.T) {
+	for name, hurt := range hurts {
+		for _, s := range several {
+			t.Run(name, func(t *testing.T) {
+				eachLoss(t, s, func(t *testing.T, lost []int) {
+					sv := newSpreadVault(t, s)
+					sv.backup("v1", 0, 1, 2, 3)
+					sv.backup("v2", 2, 3, 4)
+					for _, i := range lost {
+						hurt.begin(sv.mems[i])
+					}
+					sv.holds()
+					sv.backup("v3", 0, 4, 5, 6)
+					sv.remove("v1")
+					sv.holds()
+					if sv.told(PlaceFailed, false) != len(lost) {
+						t.Errorf("told %+v", sv.troubles)
+					}
+					for _, i := range lost {
+						hurt.end(sv.mems[i])
+					}
+					sv.mendAll()
+					sv.holds()
+					sv.whole()
+					if sv.told(PlaceBack, false) != len(lost) || sv.told(Damaged, true)+sv.told(Damaged, false) > 0 {
+						t.Errorf("told %+v", sv.troubles)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestTooManyPlacesMissing(t *testing.T) {
+	for _, s := range several {
+		sv := newSpreadVault(t, s)
+		sv.backup("v1", 0, 1, 4, 5, 6, 7, 8, 9) // in a pack of few blocks some shards are all zero and not needed
+		if err := sv.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(t.Context(), sv.options(sv.mems[s.survive+1:]...))
+		if s.places > s.survive+1 && (!errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), sv.mems[0].String())) {
+			t.Errorf("%v: %v", s, err)
+		}
+		sv.open(sv.mems...)
+		for _, m := range sv.mems[:s.survive+1] {
+			m.FailWrites(syscall.ENOSPC)
+		}
+		if err := sv.tryBackup("v2", 2, 3); !errors.Is(err, ErrNoSpace) {
+			t.Errorf("%v: backup in too few places: %v", s, err)
+		}
+		sv.holds()
+		for _, m := range sv.mems {
+			m.FailWrites(nil)
+		}
+		sv.backup("v3", 2, 3)
+		for _, m := range sv.mems[:s.survive+1] {
+			m.FailReads(syscall.ESTALE)
+		}
+		if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[0])); !errors.Is(err, ErrMissing) || errors.Is(err, ErrCorrupt) {
+			t.Errorf("%v: read from too few places: %v", s, err)
+		}
+		for _, m := range sv.mems {
+			m.FailReads(nil)
+		}
+		sv.mendAll()
+		sv.reopen(sv.mems...)
+		sv.holds()
+		sv.mendAll()
+		sv.whole()
+	}
+}
+
+func TestDeletionWhileAwayHolds(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.backup("v1", 0, 1)
+	sv.backup("v2", 1, 2)
+	sv.reopen(sv.mems[0]) // each place for itself
+	sv.remove("v1")
+	sv.backup("v3", 3)
+	sv.reopen(sv.mems[1])
+	if sv.versions["v1"] != nil || len(sv.Versions(machine)) != 2 {
+		t.Fatalf("versions %v", sv.Versions(machine))
+	}
+	delete(sv.versions, "v3")
+	sv.versions["v1"] = []int{0, 1}
+	sv.remove("v2")
+	sv.backup("v4", 0, 4)
+	sv.reopen(sv.mems...)
+	sv.versions = map[string][]int{"v3": {3}, "v4": {0, 4}}
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+	sv.reopen(sv.mems...)
+	sv.holds()
+}
+
+func TestForeignPlacesAreNotUsed(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1)
+	other := place.NewMem(1)
+	empty := place.NewMem(2)
+	if err := Init(t.Context(), sv.options(other)); err == nil {
+		t.Fatal("survives the loss of its only place")
+	}
+	o := sv.options(other)
+	o.Survive = 0
+	if err := Init(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	before := [2]int{other.Ops(), empty.Ops()}
+	sv.reopen(sv.mems[0], other, sv.mems[2], empty)
+	sv.holds()
+	sv.backup("v2", 2)
+	sv.mendAll()
+	if after := [2]int{other.Ops(), empty.Ops()}; before != after {
+		t.Errorf("written to: %v, %v", before, after)
+	}
+	if list, err := empty.List(t.Context(), ""); err != nil || len(list) > 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+func TestNewestSmallFileHolds(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	put := func(name string) {
+		t.Helper()
+		if err := sv.PutInstance(t.Context(), Instance{ID: machine, Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("old")
+	sv.reopen(sv.mems[1:]...)
+	put("new")
+	sv.reopen(sv.mems...)
+	in, err := sv.Instances(t.Context())
+	if err != nil || len(in) != 1 || in[0].Name != "new" {
+		t.Errorf("%+v, %v", in, err)
+	}
+	sv.mendAll()
+	sv.whole()
+	sv.reopen(sv.mems[:2]...)
+	if in, err := sv.Instances(t.Context()); err != nil || in[0].Name != "new" {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
+
+// A stalling place does not end a write while it is stalled.
+type stalling struct {
+	*place.Mem
+	mu   sync.Mutex
+	gate chan struct{}
+}
+
+func (p *stalling) stall() (free func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gate = make(chan struct{})
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		close(p.gate)
+		p.gate = nil
+	})
+}
+
+func (p *stalling) Write(ctx context.Context, name string, parts ...[]byte) error {
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return p.Mem.Write(ctx, name, parts...)
+}
+
+func TestSlowPlaceIsNotWaitedFor(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	if err := sv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	slow := &stalling{Mem: sv.mems[1]}
+	o := sv.options(sv.mems[0], sv.mems[2])
+	o.Places = append(o.Places, slow)
+	v, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sv.Vault = v
+	sv.place.grace = 1
+	free := slow.stall()
+	sv.backup("v1", 0, 1, 2)
+	sv.holds()
+	if sv.told(PlaceFailed, false) != 1 {
+		t.Errorf("told %+v", sv.troubles)
+	}
+	free()
+	sv.place.grace = graceTime
+	for sv.told(PlaceBack, false) == 0 {
+		sv.mendAll()
+	}
+	sv.holds()
+	sv.whole()
+}
+
+func TestSwappedRecordIsNoFailingPlace(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1)
+	sv.backup("v2", 2, 3)
+	other := contentOf(t, sv.mems[0], key("v1").file())
+	if err := sv.mems[0].Damage(key("v2").file(), func([]byte) []byte { return other }); err != nil {
+		t.Fatal(err)
+	}
+	sv.holds()
+	sv.mendAll()
+	sv.whole()
+	if sv.told(PlaceFailed, false) > 0 || sv.told(Damaged, true) != 1 {
+		t.Errorf("told %+v", sv.troubles)
+	}
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"yester/store/place"
+)
+
+// A file that was removed while a place was away would come back with that place, and a version record would come back without its chunks. So
+// for what is removed from a vault in several places an empty file of the same name lies under "deleted", for instance
+//
+//	deleted/instances/<id>/versions/<partition>/<version>
+//
+// from before the first copy goes until every place is there and none has it. What is found of a record or a key that has such a tombstone
+// is removed. A pack that can still be read, from a place that came back, is taken up again instead, as versions that were made there
+// meanwhile may need it, and collected again if none does; what is left of one that cannot be read is removed.
+type stones struct {
+	mu    sync.RWMutex
+	names map[string]bool // removed
+}
+
+const deletedFolder = "deleted"
+
+func stone(name string) string { return path.Join(deletedFolder, name) }
+
+// has tells whether the file was removed.
+func (s *stones) has(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.names[name]
+}
+
+// any tells whether anything was.
+func (s *stones) any() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.names) > 0
+}
+
+func (s *stones) set(name string, removed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil {
+		s.names = map[string]bool{}
+	}
+	if removed {
+		s.names[name] = true
+	} else {
+		delete(s.names, name)
+	}
+}
+
+// Remove removes a file from every place.
+func (s *spread) Remove(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer s.locks.lock(name)()
+	s.using.RLock()
+	defer s.using.RUnlock()
+	l := s.layout()
+	if l.alone() {
+		return l.members[0].place.Remove(ctx, name)
+	}
+	return s.removeAll(context.WithoutCancel(ctx), l, name)
+}
+
+func (s *spread) removeAll(ctx context.Context, l *layout, name string) error {
+	if err := s.bury(ctx, l, name); err != nil {
+		return err
+	}
+	e := s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, name) })
+	if err := e.err(); err != nil {
+		return err
+	}
+	if !e.missed() && len(l.former) == 0 {
+		s.unbury(ctx, l, name)
+	}
+	return nil
+}
+
+// bury notes that a file is removed.
+func (s *spread) bury(ctx context.Context, l *layout, name string) error {
+	if err := s.writeAll(ctx, l, stone(name)); err != nil {
+		return fmt.Errorf("note that %s is removed: %w", name, err)
+	}
+	s.stones.set(name, true)
+	return nil
+}
+
+// unbury forgets that, as the file is nowhere any more. What it cannot remove, Mend does.
+func (s *spread) unbury(ctx context.Context, l *layout, name string) {
+	s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, stone(name)) })
+	s.stones.set(name, false)
+}
+
+// loadStones reads what was removed.
+func (s *spread) loadStones(ctx context.Context) error {
+	if s.layout().alone() {
+		return nil
+	}
+	for _, m := range s.layout().sources() {
+		err := walk(ctx, m.reader(), deletedFolder, func(name string) {
+			s.stones.set(strings.TrimPrefix(name, deletedFolder+"/"), true)
+		})
+		if err != nil && ctx.Err() == nil {
+			s.note(m, err, true)
+		}
+	}
+	return ctx.Err()
+}
+
+// walk calls f for every file below a folder of one place.
+func walk(ctx context.Context, p place.Place, dir string, f func(name string)) error {
+	list, err := p.List(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", dir, err)
+	}
+	for _, i := range list {
+		name := join(dir, i.Name)
+		if !i.Dir {
+			f(name)
+			continue
+		}
+		if err := walk(ctx, p, name, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"yester/store/pack"
+)
+
+// WriterOptions say how a writer works. They bound its memory: it holds one pack of file chunks and one of tree pages, and with
+// Workers one more of each that is being written.
+type WriterOptions struct {
+	Encoding Encoding // what to try on each chunk
+	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is 2
+	Workers  int      // goroutines that compress beside the callers of Put; 0: Put compresses, and waits for packs to be written
+}
+
+const (
+	// maxPackFrames bounds the memory for tables, and for entering a pack in the index, when chunks are tiny.
+	maxPackFrames = 1 << 15
+
+	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
+	treePackSize = 8 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
+)
+
+// A Writer stores chunks and commits versions. Put may be called from many goroutines, everything else from one.
+type Writer struct {
+	v        *Vault
+	instance string
+	o        WriterOptions
+	packers  [2]*packer // file chunks, and all else
+	pending  pendingIDs // chunks put and not yet in the index
+	jobs     chan job
+	workers  sync.WaitGroup
+	open     sync.WaitGroup // jobs under way
+	err      firstError
+	relies   reliance
+
+	chunks, newChunks, raw, newRaw, stored atomic.Uint64
+}
+
+// Writer returns a writer that stores under an instance; it must be closed. Many may be open at once, and each stores what the others
+// have not yet finished storing. Who commits a version with parts of another, without putting them, opens the writer before
+// reading that one's record: from then on gc leaves those parts alone, even if the other version is deleted.
+func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
+	if o.Level == 0 {
+		o.Level = 2
+	}
+	w := &Writer{v: v, instance: instance, o: o, pending: pendingIDs{ids: map[ID]struct{}{}}}
+	for i, size := range [...]int{filePackSize, treePackSize} {
+		w.packers[i] = &packer{w: w, size: size, beside: o.Workers > 0}
+	}
+	if o.Workers > 0 {
+		w.jobs = make(chan job, o.Workers)
+	}
+	for range o.Workers {
+		w.workers.Go(w.work)
+	}
+	v.enlist(w)
+	return w, nil
+}
+
+// A job is a chunk that a worker is to store.
+type job struct {
+	id   ID
+	kind Kind
+	raw  *[]byte // of rawBufs
+}
+
+var (
+	rawBufs  = sync.Pool{New: func() any { return new([]byte) }}
+	encoders = sync.Pool{New: func() any { return new(pack.Encoder) }}
+)
+
+// Put stores raw unless the vault has it, and returns its id. raw is the caller's again when Put returns. What was put is durable
+// after Commit; an error in the background is returned by a later Put and by Commit. isNew tells that these bytes were neither in
+// the vault nor put before.
+func (w *Writer) Put(ctx context.Context, kind Kind, raw []byte) (id ID, isNew bool, err error) {
+	if err := errors.Join(ctx.Err(), w.err.get()); err != nil {
+		return id, false, err
+	}
+	id = w.v.hash.id(raw)
+	w.chunks.Add(1)
+	w.raw.Add(uint64(len(raw)))
+	if isNew, err = w.claim(id); err != nil || !isNew {
+		return id, false, err
+	}
+	w.newChunks.Add(1)
+	w.newRaw.Add(uint64(len(raw)))
+	if w.jobs == nil {
+		err := w.store(id, kind, raw)
+		w.err.set(err)
+		return id, true, err
+	}
+	buf := rawBufs.Get().(*[]byte)
+	*buf = append((*buf)[:0], raw...)
+	w.open.Add(1)
+	w.jobs <- job{id, kind, buf}
+	return id, true, nil
+}
+
+// claim tells whether the chunk is for this caller to store.
+func (w *Writer) claim(id ID) (bool, error) {
+	if !w.pending.add(id) {
+		return false, nil
+	}
+	_, p, err := w.v.lookUpWith(id, w.relies.hit)
+	if err != nil || p != nil {
+		w.pending.remove(id)
+		return false, err
+	}
+	return true, nil
+}
+
+func (w *Writer) work() {
+	for j := range w.jobs {
+		if err := w.store(j.id, j.kind, *j.raw); err != nil {
+			w.err.set(err)
+		}
+		rawBufs.Put(j.raw)
+		w.open.Done()
+	}
+}
+
+// store encodes a chunk and appends it to a pack.
+func (w *Writer) store(id ID, kind Kind, raw []byte) error {
+	e := encoders.Get().(*pack.Encoder)
+	defer encoders.Put(e)
+	payload, enc := e.Encode(nil, raw, w.o.Encoding, w.o.Level)
+	p := w.packers[0]
+	if kind != pack.KindFile {
+		p = w.packers[1]
+	}
+	return p.append(pack.Frame{Chunk: id, Kind: kind, Encoding: enc, Raw: uint32(len(raw))}, payload)
+}
+
+// Stats of a writer so far.
+type Stats struct {
+	Chunks, NewChunks uint64 // put; of those, not in the vault before
+	Raw, NewRaw       uint64 // likewise, bytes before compression
+	Stored            uint64 // bytes of files written to the vault, everything included
+}
+
+// Stats tells what the writer did so far.
+func (w *Writer) Stats() Stats {
+	return Stats{
+		Chunks: w.chunks.Load(), NewChunks: w.newChunks.Load(),
+		Raw: w.raw.Load(), NewRaw: w.newRaw.Load(), Stored: w.stored.Load(),
+	}
+}
+
+// Flush makes everything put so far durable. Nothing may be put meanwhile.
+func (w *Writer) Flush(ctx context.Context) error {
+	w.open.Wait()
+	for _, p := range w.packers {
+		w.err.set(p.flush())
+	}
+	return errors.Join(ctx.Err(), w.err.get())
+}
+
+// Commit makes everything put durable and then writes the version's record: after it returned nil the version is there, before
+// there is none. ErrExists if there is one of that name. The writer can go on with another version.
+func (w *Writer) Commit(ctx context.Context, k VersionKey, record []byte) error {
+	if w.v.hasVersion(k) {
+		return fmt.Errorf("commit version %v: %w", k, ErrExists)
+	}
+	if err := w.Flush(ctx); err != nil {
+		return fmt.Errorf("commit version %v: %w", k, err)
+	}
+	if err := w.v.room(ctx, uint64(len(record))); err != nil {
+		return fmt.Errorf("commit version %v: %w", k, err)
+	}
+	n, err := w.v.commit(ctx, k, record)
+	if err != nil {
+		return fmt.Errorf("commit version %v: %w", k, err)
+	}
+	w.stored.Add(n)
+	return nil
+}
+
+// Close makes durable what was put, if it can, for the next writer to use, and frees the writer. It returns an error that
+// neither Put nor Commit returned.
+func (w *Writer) Close() error {
+	defer w.v.dismiss(w)
+	told := w.err.get()
+	if w.jobs != nil {
+		close(w.jobs)
+		w.workers.Wait()
+	}
+	err := w.Flush(context.Background())
+	if told != nil {
+		return nil
+	}
+	return err
+}
+
+// pendingIDs are the chunks put and not yet in the index.
+type pendingIDs struct {
+	mu  sync.Mutex
+	ids map[ID]struct{}
+}
+
+func (p *pendingIDs) add(id ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.ids[id]; ok {
+		return false
+	}
+	p.ids[id] = struct{}{}
+	return true
+}
+
+func (p *pendingIDs) remove(ids ...ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		delete(p.ids, id)
+	}
+}
+
+// firstError keeps the first error of many goroutines; nil is none.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (e *firstError) set(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *firstError) get() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
