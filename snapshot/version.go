@@ -1,0 +1,116 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"yester/store"
+)
+
+// NameLayout is the time layout of a version's name: its start in UTC.
+const NameLayout = "2006-01-02T150405Z"
+
+// Name returns the version name for a start time.
+func Name(start time.Time) string { return start.UTC().Format(NameLayout) }
+
+// A Partition describes where a version came from.
+type Partition struct {
+	Name       string `json:"name"`        // "root", "var-lib"
+	MountPoint string `json:"mount_point"` // "/", "/var/lib"
+	Device     string `json:"device"`      // "/dev/vda1"
+	FSType     string `json:"fs_type"`     // "ext4"
+	UUID       string `json:"uuid"`        // of the file system, "" if not known
+	Size       uint64 `json:"size"`        // bytes
+	Used       uint64 `json:"used"`        // bytes
+	Inodes     uint64 `json:"inodes"`      // 0 if the file system does not say
+}
+
+// A Warning names a file that was not captured as it should be.
+type Warning struct {
+	Path string `json:"path"` // below the mount point, quoted by %q rules if it is not UTF-8
+	What string `json:"what"` // one sentence
+}
+
+// MaxWarnings is how many warnings a record lists; WarningCount counts them all.
+const MaxWarnings = 1000
+
+// A Version is one complete state of a partition: what its record says.
+type Version struct {
+	Format       int       `json:"format"`   // 1
+	Instance     string    `json:"instance"` // id
+	InstanceName string    `json:"instance_name"`
+	Partition    Partition `json:"partition"`
+	Name         string    `json:"version"`
+	Start        time.Time `json:"start"`
+	End          time.Time `json:"end"`
+	Root         []byte    `json:"root"` // the root directory's Entry, encoded as in a page
+	Totals       Totals    `json:"totals"`
+	Parent       string    `json:"parent,omitempty"`  // version it was compared with
+	Method       string    `json:"method"`            // "walk" or "journal"
+	Because      string    `json:"because,omitempty"` // why not the journal
+	Consistency  string    `json:"consistency"`       // "live" or "snapshot"
+	Tool         string    `json:"tool"`              // "yester 0.1.0"
+
+	Added   uint64 `json:"added"` // entries, against the parent
+	Changed uint64 `json:"changed"`
+	Deleted uint64 `json:"deleted"`
+	Skipped uint64 `json:"skipped"` // sockets, and what could not be read
+
+	ReadBytes uint64 `json:"read_bytes"`   // read from the source
+	NewBytes  uint64 `json:"new_bytes"`    // of those and of the pages, what the vault did not have, before compression
+	Stored    uint64 `json:"stored_bytes"` // bytes the vault grew by, everything included
+
+	Warnings     []Warning `json:"warnings,omitempty"`
+	WarningCount uint64    `json:"warning_count,omitempty"`
+}
+
+// Key names v in the vault.
+func (v *Version) Key() store.VersionKey {
+	return store.VersionKey{Instance: v.Instance, Partition: v.Partition.Name, Version: v.Name}
+}
+
+// Format is the number of the record format.
+const Format = 1
+
+// RootEntry decodes the root directory.
+func (v *Version) RootEntry() (e Entry, err error) {
+	if err = decodeEntry(v.Root, &e); err == nil && !e.IsDir() {
+		err = ErrFormat
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("read root of version %s: %w", v.Name, err)
+	}
+	return e, nil
+}
+
+// SetRoot encodes the root directory into v, and takes over its totals.
+func (v *Version) SetRoot(e *Entry) {
+	v.Root = appendEntry(nil, e)
+	v.Totals = e.Totals
+}
+
+// Encode returns the record's bytes and sets v.Format.
+func (v *Version) Encode() ([]byte, error) {
+	v.Format = Format
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode version record: %w", err)
+	}
+	return b, nil
+}
+
+// ParseVersion decodes a record. ErrFormat for one that is malformed or of another format.
+func ParseVersion(b []byte) (*Version, error) {
+	v := new(Version)
+	if err := json.Unmarshal(b, v); err != nil {
+		return nil, fmt.Errorf("parse version record: %w: %w", ErrFormat, err)
+	}
+	if v.Format != Format {
+		return nil, fmt.Errorf("version record has format %d, this yester knows %d: %w", v.Format, Format, ErrFormat)
+	}
+	if _, err := v.RootEntry(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
