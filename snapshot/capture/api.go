@@ -1,0 +1,55 @@
+// Package capture makes a version of a partition: it walks the partition against the parent version, reads what changed, and stores it.
+//
+// It needs root: the partition is opened as a detached, non-recursive clone of its mount, so the walk sees what other mounts
+// cover and can enter none of them. All steps in it are relative to open directories, one descriptor a level, so neither depth nor the
+// length of a path matters; the process's limit of open files should be at its hard limit (Go's runtime sees to that). A folder that is
+// too deep even so gets a warning like any other that cannot be opened.
+//
+// The parent's chunks and pages are referred to, not copied: gc must leave the parent alone while Run is at work.
+package capture
+
+import (
+	"context"
+	"time"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// A Mount is a partition that can be captured, or a reason why it can't.
+type Mount struct {
+	snapshot.Partition
+	Excluded string // empty if eligible; else why not: "network file system (nfs4)"
+}
+
+// A Limiter makes reads wait their turn. *rate.Limiter with a burst of at least 1 MiB fits.
+type Limiter interface {
+	WaitN(ctx context.Context, n int) error
+}
+
+// Progress is told what was done, from any goroutine.
+type Progress interface {
+	Add(files, bytes uint64) // entries visited and bytes of their sizes
+}
+
+// Options of one capture. Zero fields get defaults where one makes sense.
+type Options struct {
+	Partition snapshot.Partition
+	Instance  store.Instance
+	Parent    *snapshot.Version // nil: everything is read
+
+	Includes []string // absolute paths; when any, only they and the folders on the way
+	Excludes []string // doublestar globs: with a slash at the front against the absolute path, else against any tail of it
+	System   bool     // take the system folders of SERVICE.md too (the root partition only)
+	Never    []string // absolute paths of folders never entered: the vault, our home, our mount
+
+	Limiter  Limiter
+	Progress Progress
+	Now      func() time.Time
+	Tool     string // for the record
+
+	// For tests: the clock that file times are compared with, which is the machine's even where Now is not; and what is called before a file
+	// is opened ("open") and after each read ("read").
+	clock func() time.Time
+	trace func(op, path string)
+}

@@ -1,0 +1,175 @@
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+func TestFileThatChangesWhileItIsRead(t *testing.T) {
+	for changes, warning := range map[int][]string{1: nil, maxAgain: nil, 100: {"file: it changed each of the 4 times"}} {
+		r, dir := emptyRig(t)
+		write(t, dir+"/file", strings.Repeat("x", 100_000))
+		left, reads := changes, 0
+		r.o.trace = func(op, path string) {
+			if op != "read" {
+				return
+			}
+			if reads++; left > 0 {
+				left--
+				write(t, dir+"/file", strings.Repeat("y", 100_000+reads))
+			}
+		}
+		v := r.run(warning...)
+		if want := 1 + min(changes, maxAgain); reads != want {
+			t.Errorf("%d changes: read %d times, want %d", changes, reads, want)
+		}
+		_, e := only(t, r, v)
+		data, _ := r.content(&e)
+		if uint64(len(data)) != e.Size || (warning != nil) != e.Racy {
+			t.Errorf("%d changes: %d bytes for size %d, racy %v", changes, len(data), e.Size, e.Racy)
+		}
+		r.o.trace = nil
+		v = r.run()
+		_, e = only(t, r, v)
+		want, err := os.ReadFile(dir + "/file")
+		must(t, err)
+		if data, _ := r.content(&e); !bytes.Equal(data, want) {
+			t.Errorf("%d changes: the next version has not the file as it is", changes)
+		}
+	}
+}
+
+// only returns the one regular file of a version.
+func only(t *testing.T, r *rig, v *snapshot.Version) (path string, e snapshot.Entry) {
+	t.Helper()
+	for p, e := range r.entries(v) {
+		if e.IsRegular() {
+			return p, e
+		}
+	}
+	t.Fatal("there is no file")
+	return "", e
+}
+
+func TestFileThatIsCutOffWhileItIsRead(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/file", strings.Repeat("x", 5<<20))
+	size := int64(5 << 20)
+	r.o.trace = func(op, path string) {
+		if op == "read" {
+			size = max(size-1<<20, 0)
+			must(t, os.Truncate(dir+"/file", size))
+		}
+	}
+	v := r.run()
+	_, e := only(t, r, v)
+	if data, _ := r.content(&e); uint64(len(data)) != e.Size || e.Size > 4<<20 {
+		t.Errorf("%d bytes for size %d", len(data), e.Size)
+	}
+}
+
+func TestFileWithAWriterAtWork(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/file", strings.Repeat("x", 1<<20))
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(dir+"/file", os.O_WRONLY|os.O_APPEND, 0)
+		for err == nil {
+			select {
+			case <-stop:
+				done <- f.Close()
+				return
+			default:
+				_, err = f.WriteString("more")
+			}
+		}
+		done <- err
+	}()
+	v, err := r.try(t.Context())
+	close(stop)
+	must(t, errors.Join(err, <-done))
+	_, e := only(t, r, v)
+	if data, _ := r.content(&e); uint64(len(data)) != e.Size || e.Size < 1<<20 {
+		t.Errorf("%d bytes for size %d", len(data), e.Size)
+	}
+}
+
+func TestNameThatVanishesOrTurnsIntoSomethingElse(t *testing.T) {
+	r, dir := emptyRig(t)
+	for _, n := range []string{"gone", "fifo", "folder", "link", "swapped"} {
+		write(t, dir+"/"+n, n)
+	}
+	swapped := false
+	r.o.Limiter = noLimit // no looking ahead: each file is opened in its turn
+	r.o.trace = func(op, path string) {
+		if op != "open" {
+			return
+		}
+		switch p := dir + "/" + path; path {
+		case "gone":
+			must(t, os.Remove(p))
+		case "fifo":
+			must(t, os.Remove(p))
+			must(t, unix.Mkfifo(p, 0o600))
+		case "folder":
+			must(t, os.Remove(p))
+			write(t, p+"/inside/file", "x")
+		case "link":
+			must(t, os.Remove(p))
+			must(t, os.Symlink("gone", p))
+		case "swapped":
+			if !swapped {
+				swapped = true
+				write(t, p+".new", "swapped again")
+				must(t, os.Rename(p+".new", p))
+			}
+		}
+	}
+	v := r.run()
+	want := []string{"fifo", "folder/", "folder/inside/", "folder/inside/file", "link", "swapped"}
+	if got := r.paths(v, dir); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	e := r.entries(v)["swapped"]
+	if data, _ := r.content(&e); string(data) != "swapped again" {
+		t.Errorf("%q", data)
+	}
+}
+
+func TestFileThatIsReplacedForEverIsSkipped(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/file", "x")
+	r.o.Limiter = noLimit
+	r.o.trace = func(op, path string) {
+		write(t, dir+"/new", "y")
+		must(t, os.Rename(dir+"/new", dir+"/"+path))
+	}
+	if v := r.run("file: it is skipped: replaced while"); v.Skipped != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestFolderThatVanishesWhileItIsWalked(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/a/1", "x")
+	write(t, dir+"/a/2", "x")
+	write(t, dir+"/b/1", "x")
+	r.o.Limiter = noLimit
+	r.o.trace = func(op, path string) {
+		if op == "open" && path == "a/1" {
+			must(t, os.RemoveAll(dir+"/a"))
+			must(t, os.RemoveAll(dir+"/b"))
+		}
+	}
+	if got := r.paths(r.run(), dir); !slices.Equal(got, []string{"a/"}) {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,65 @@
+package capture
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// subdirectory opens a directory and walks it. One that cannot be opened is an empty one.
+func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, old *snapshot.Entry) error {
+	w.takeReady().close() // it is no file any more
+	before := w.clock()
+	fd, err := openAt(t.dir, t.name, openDir)
+	if err != nil && (changedType(err) || vanished(err)) {
+		return openError(err)
+	}
+	if err != nil {
+		w.warn("the folder cannot be opened: %v", err)
+		w.lost(old)
+		return w.other(ctx, t, e, old)
+	}
+	defer unix.Close(fd)
+	sub := directory{fd: fd, vol: d.vol, before: before}
+	sub.at, _ = w.filter.enter(d.at, w.path[:max(0, len(w.path)-len(t.name))], t.name.bytes())
+	st, err := statFD(fd, statMask)
+	if err != nil {
+		return &sourceError{"stat", -1, err}
+	}
+	if !st.same(&t.stat) {
+		return errReplaced
+	}
+	if st.dev != d.vol.dev {
+		sub.vol = w.nested(fd)
+	}
+	return w.opened(ctx, sub, &st, e, old)
+}
+
+// opened captures an open directory with all below it into e.
+func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snapshot.Entry) error {
+	setStat(e, st, d.vol, d.before)
+	w.visited(1, 0)
+	if unchanged(old, e) {
+		reuse(e, old)
+	} else {
+		e.Flags = inodeFlags(d.fd)
+		x, err := w.xattrs.open(d.fd)
+		if err != nil {
+			w.warn("its extended attributes cannot be read: %v", err)
+		}
+		if err := snapshot.PutXattrs(ctx, w.put, e, x); err != nil {
+			return err
+		}
+	}
+	if d.vol.id != 0 && st.ino == btrfsRootIno && readOnlySubvol(d.fd) {
+		w.skipped++
+		w.lost(old)
+		return nil
+	}
+	if old != nil && !old.IsDir() {
+		old = nil
+	}
+	return w.walk(ctx, d, e, old)
+}

@@ -1,0 +1,129 @@
+package capture
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// maxAgain is how often a file that changes while it is read is read again.
+const maxAgain = 3
+
+// regular makes the entry of a regular file: from the parent version, from another name of the file, or by reading it.
+func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry) error {
+	id := fileID{t.stat.dev, t.stat.ino}
+	if unchanged(old, e) {
+		reuse(e, old)
+		w.links.met(id)
+		w.visited(1, e.Size)
+		return nil
+	}
+	if t.stat.nlink > 1 {
+		if first := w.links.find(id, &t.stat); first != nil {
+			name := e.Name
+			*e = *first
+			e.Name = name
+			w.visited(1, e.Size)
+			return nil
+		}
+	}
+	w.toTell = e.Size
+	if err := w.readFile(ctx, t, e); err != nil {
+		return err
+	}
+	w.visited(1, w.toTell)
+	w.links.keep(id, e)
+	return nil
+}
+
+func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) error {
+	f := w.takeReady()
+	if f.fd < 0 {
+		w.trace("open")
+		var err error
+		if f.fd, err = openAt(t.dir, t.name, openFile); err != nil {
+			return openError(err)
+		}
+	}
+	defer f.close()
+	for again := 0; ; again++ {
+		stable, err := w.readOnce(ctx, f, t, e)
+		if err != nil || stable {
+			return err
+		}
+		if again == maxAgain {
+			e.Racy = true
+			w.warn("it changed each of the %d times it was read, and is kept as it was read last", 1+maxAgain)
+			return nil
+		}
+	}
+}
+
+// readOnce reads the open file with everything it has, and tells whether it stayed the same meanwhile.
+func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.Entry) (stable bool, err error) {
+	moment := w.clock()
+	before, err := statFD(f.fd, statMask)
+	if err != nil {
+		return false, &sourceError{"stat", -1, err}
+	}
+	if !before.same(&t.stat) {
+		return false, errReplaced
+	}
+	setStat(e, &before, t.vol, moment)
+	e.Target = nil
+	e.Flags = inodeFlags(f.fd)
+	x, err := w.xattrs.open(f.fd)
+	if err != nil {
+		w.warn("its extended attributes cannot be read: %v", err)
+	}
+	if err := snapshot.PutXattrs(ctx, w.put, e, x); err != nil {
+		return false, err
+	}
+	if err := w.reader.content(ctx, f, &before, e); err != nil {
+		return false, err
+	}
+	after, err := statFD(f.fd, statMask)
+	if err != nil {
+		return false, &sourceError{"stat", -1, err}
+	}
+	return after.untouched(&before) && e.Size == before.size, nil
+}
+
+// other makes the entry of a symbolic link, a device or a fifo, none of which is opened.
+func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) error {
+	if unchanged(old, e) {
+		reuse(e, old)
+		w.visited(1, 0)
+		return nil
+	}
+	if t.stat.kind() == unix.S_IFLNK {
+		target, err := readLink(t.dir, t.name)
+		if err != nil {
+			return err
+		}
+		e.Target = target
+	}
+	x, err := w.xattrs.at(t.dir, t.name.bytes())
+	if err != nil && !vanished(err) {
+		w.warn("its extended attributes cannot be read: %v", err)
+	}
+	w.visited(1, 0)
+	return snapshot.PutXattrs(ctx, w.put, e, x)
+}
+
+func readLink(dir int, name zname) ([]byte, error) {
+	for buf := make([]byte, 512); ; buf = make([]byte, 2*len(buf)) {
+		n, err := unix.Readlinkat(dir, string(name.bytes()), buf)
+		if err == unix.EINVAL {
+			return nil, errReplaced
+		}
+		if err != nil {
+			return nil, &sourceError{"read link", -1, err}
+		}
+		if n < len(buf) {
+			return buf[:n:n], nil
+		}
+	}
+}

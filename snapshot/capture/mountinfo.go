@@ -1,0 +1,86 @@
+package capture
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// A mountLine is one line of /proc/self/mountinfo. Names are bytes, unescaped.
+type mountLine struct {
+	id           int
+	major, minor uint32
+	root         string // of the mount within its file system
+	point        string // where it is mounted
+	fstype       string
+	source       string // what it was mounted from: "/dev/vda1", "server:/export", "none"
+}
+
+// readMounts returns the mounts of this process's namespace in the order they were made.
+func readMounts() ([]mountLine, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("list mounts: %w", err)
+	}
+	return parseMounts(b)
+}
+
+func parseMounts(b []byte) ([]mountLine, error) {
+	var mounts []mountLine
+	for line := range bytes.Lines(b) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if len(line) == 0 {
+			continue
+		}
+		m, err := parseMount(string(line))
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, m)
+	}
+	return mounts, nil
+}
+
+// parseMount reads one line:
+//
+//	36 35 98:0 /root\040dir /mnt rw,noatime shared:1 master:2 - ext3 /dev/sda1 rw,errors=continue
+//
+// Between the options and the dash there may be any number of fields; fields are separated by exactly one space, and the source may be
+// empty.
+func parseMount(line string) (mountLine, error) {
+	left, right, ok := strings.Cut(line, " - ")
+	f, g := strings.Split(left, " "), strings.Split(right, " ")
+	if !ok || len(f) < 6 || len(g) < 2 {
+		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)
+	}
+	m := mountLine{root: unescape(f[3]), point: unescape(f[4]), fstype: unescape(g[0]), source: unescape(g[1])}
+	var err error
+	if m.id, err = strconv.Atoi(f[0]); err != nil {
+		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)
+	}
+	if _, err = fmt.Sscanf(f[2], "%d:%d", &m.major, &m.minor); err != nil {
+		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)
+	}
+	return m, nil
+}
+
+// unescape undoes the kernel's \ooo for space, tab, newline, backslash and hash.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b = append(b, byte(n))
+				i += 3
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}

@@ -1,0 +1,53 @@
+package capture
+
+import (
+	"fmt"
+	"hash/fnv"
+	"sort"
+	"strings"
+)
+
+// maxName is the longest partition name: it is a file name, and needs room for what is put behind it.
+const maxName = 120
+
+// partitionName makes a name from a mount point: "/" is "root", "/var/lib" is "var-lib". What is not a letter, digit, dot, dash or underscore,
+// and a dot at the front, becomes %xx. Different mount points may get the same name: see partitionNames.
+func partitionName(point string) string {
+	if point == "/" {
+		return "root"
+	}
+	var b strings.Builder
+	for i, c := range []byte(strings.Trim(point, "/")) {
+		switch {
+		case c == '/':
+			b.WriteByte('-')
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.' && i > 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02x", c)
+		}
+	}
+	return b.String()
+}
+
+// partitionNames gives each mount point a name of its own. Among those that would get the same, "/" comes first ("/root" never
+// is "root", whether "/" is backed up or not), then the one with the most slashes; the others get a suffix made of their mount point, which so does not
+// depend on how many they are.
+func partitionNames(points []string) map[string]string {
+	sorted := append([]string(nil), points...)
+	sort.Slice(sorted, func(i, j int) bool {
+		a, b := strings.Count(sorted[i], "/"), strings.Count(sorted[j], "/")
+		return a > b || a == b && sorted[i] < sorted[j]
+	})
+	names, taken := map[string]string{}, map[string]bool{"root": true}
+	for _, p := range sorted {
+		n := partitionName(p)
+		if p != "/" && (taken[n] || len(n) > maxName) {
+			h := fnv.New32a()
+			h.Write([]byte(p))
+			n = fmt.Sprintf("%s-%08x", n[:min(len(n), maxName)], h.Sum32())
+		}
+		names[p], taken[n] = n, true
+	}
+	return names
+}

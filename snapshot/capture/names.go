@@ -1,0 +1,73 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// names are the names in a directory in the order of their bytes. They lie in one arena, so a name costs its bytes and six more.
+type names struct {
+	arena []byte   // of each name: its length in one byte, the name, NUL
+	order []uint32 // where in the arena
+}
+
+// keepNames is the arena's size up to which it is kept for the next directory.
+const keepNames = 1 << 20
+
+func (n *names) len() int { return len(n.order) }
+
+func (n *names) at(i int) zname {
+	at := n.order[i]
+	return n.arena[at+1:][:int(n.arena[at])+1]
+}
+
+func (n *names) reset() {
+	if cap(n.arena) > keepNames {
+		*n = names{}
+	}
+	n.arena, n.order = n.arena[:0], n.order[:0]
+}
+
+func (n *names) add(name []byte) {
+	n.order = append(n.order, uint32(len(n.arena)))
+	n.arena = append(n.arena, byte(len(name)))
+	n.arena = append(n.arena, name...)
+	n.arena = append(n.arena, 0)
+}
+
+// sort orders the names and drops what a directory that changes while it is listed may give twice.
+func (n *names) sort() {
+	name := func(at uint32) []byte { return n.arena[at+1:][:n.arena[at]] }
+	slices.SortFunc(n.order, func(a, b uint32) int { return bytes.Compare(name(a), name(b)) })
+	n.order = slices.CompactFunc(n.order, func(a, b uint32) bool { return bytes.Equal(name(a), name(b)) })
+}
+
+// list reads the open directory fd with buf, keeping the names that want says yes to. What was read before an error is there.
+func (n *names) list(fd int, buf []byte, want func(name []byte) bool) error {
+	n.reset()
+	defer n.sort()
+	for {
+		got, err := unix.Getdents(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || got <= 0 {
+			return err
+		}
+		for b := buf[:got]; len(b) > 0; {
+			// struct linux_dirent64: ino, off, then the record's length at 16, type at 18, name from 19 on.
+			size := binary.NativeEndian.Uint16(b[16:])
+			name := b[19:size]
+			if end := bytes.IndexByte(name, 0); end >= 0 {
+				name = name[:end]
+			}
+			if s := string(name); s != "." && s != ".." && want(name) {
+				n.add(name)
+			}
+			b = b[size:]
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// Run captures a version with w and commits it. The version's name is its start in UTC, or one second after the parent's when the clock was
+// set back. A cancelled context stops it within a second with the context's error; nothing is committed then, nor when the vault fails
+// (store.ErrNoSpace …) or the partition cannot be opened (ErrExcluded, fs.ErrNotExist). Trouble with single files becomes the version's
+// warnings.
+// Stored counts everything but the record itself, which cannot know its own place.
+func Run(ctx context.Context, v *store.Vault, w *store.Writer, o Options) (*snapshot.Version, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.clock == nil {
+		o.clock = time.Now
+	}
+	version, err := run(ctx, v, w, &o)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("capture %s: %w", o.Partition.MountPoint, err)
+	}
+	return version, nil
+}
+
+func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*snapshot.Version, error) {
+	start, before := o.Now(), w.Stats()
+	src, err := openSource(o.Partition)
+	if err != nil {
+		return nil, err
+	}
+	defer src.close()
+	walk, err := newWalker(v, w, o, src)
+	if err != nil {
+		return nil, err
+	}
+	version := &snapshot.Version{
+		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
+		Start: start, Method: "walk", Consistency: "live", Tool: o.Tool,
+	}
+	walk.nameVersion(version, o.Parent)
+	var root snapshot.Entry
+	if err := walk.root(ctx, src, &root); err != nil {
+		return nil, err
+	}
+	version.SetRoot(&root)
+	walk.count(version)
+	version.End = o.Now()
+	return version, commit(ctx, w, version, before)
+}
+
+func commit(ctx context.Context, w *store.Writer, version *snapshot.Version, before store.Stats) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := w.Flush(ctx); err != nil {
+		return err
+	}
+	now := w.Stats()
+	version.NewBytes, version.Stored = now.NewRaw-before.NewRaw, now.Stored-before.Stored
+	record, err := version.Encode()
+	if err != nil {
+		return err
+	}
+	return w.Commit(ctx, version.Key(), record)
+}
+
+func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*walker, error) {
+	f, err := newFilter(o.Partition.MountPoint, o)
+	if err != nil {
+		return nil, err
+	}
+	never, err := neverFolders(src, o.Partition.MountPoint, o.Never)
+	if err != nil {
+		return nil, err
+	}
+	w := &walker{get: v, put: put, o: o, filter: f, never: never, xattrs: newXattrReader(), clock: o.clock, ready: notOpened, dirents: make([]byte, 256<<10)}
+	if w.reader, err = newReader(v.Cut(), put, o.Limiter); err != nil {
+		return nil, err
+	}
+	w.reader.onRead = w.read
+	return w, nil
+}
+
+// read is told what the reader read.
+func (w *walker) read(n uint64) {
+	w.bytesRead += n
+	w.trace("read")
+	tell := min(n, w.toTell)
+	w.toTell -= tell
+	w.visited(0, tell)
+}
+
+// root walks the whole partition. Its root folder is the one whose trouble is the task's.
+func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry) error {
+	old, err := w.parentRoot()
+	if err != nil {
+		return err
+	}
+	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root, before: w.clock()}
+	if _, err := unix.Getdents(src.fd, w.dirents); err != nil {
+		return fmt.Errorf("list the partition's root folder: %w", err)
+	}
+	if _, err := unix.Seek(src.fd, 0, unix.SEEK_SET); err != nil {
+		return fmt.Errorf("list the partition's root folder: %w", err)
+	}
+	if err := w.opened(ctx, d, &src.root, e, old); err != nil {
+		return err
+	}
+	switch {
+	case old == nil:
+		w.added++
+	case !alike(e, old):
+		w.changed++
+	}
+	return nil
+}
+
+// sameFileSystem tells whether the parent is of this very file system. One that was made at this place since has inode numbers and times of its
+// own.
+func sameFileSystem(parent *snapshot.Version, p *snapshot.Partition) bool {
+	return parent != nil && parent.Partition.FSType == p.FSType &&
+		(parent.Partition.UUID == p.UUID || parent.Partition.UUID == "" || p.UUID == "")
+}
+
+// parentRoot returns the parent version's root folder, nil if there is none to compare with.
+func (w *walker) parentRoot() (*snapshot.Entry, error) {
+	p := w.o.Parent
+	if !sameFileSystem(p, &w.o.Partition) {
+		return nil, nil
+	}
+	root, err := p.RootEntry()
+	if err != nil {
+		return nil, err
+	}
+	return &root, nil
+}
+
+// nameVersion gives the version its name and its parent.
+func (w *walker) nameVersion(v *snapshot.Version, parent *snapshot.Version) {
+	v.Name = snapshot.Name(v.Start)
+	if parent == nil {
+		return
+	}
+	if sameFileSystem(parent, &v.Partition) {
+		v.Parent = parent.Name
+	}
+	if v.Name > parent.Name {
+		return
+	}
+	last, err := time.Parse(snapshot.NameLayout, parent.Name)
+	if err != nil {
+		return
+	}
+	v.Name = snapshot.Name(last.Add(time.Second))
+	if last.Sub(v.Start) < time.Minute {
+		return // versions taken one upon the other
+	}
+	w.warn("the clock says %s, which is not after the version before: this one is named %s", snapshot.Name(v.Start), v.Name)
+}
+
+// count writes the walk's figures into v.
+func (w *walker) count(v *snapshot.Version) {
+	v.Added, v.Changed, v.Deleted, v.Skipped = w.added, w.changed, w.deleted, w.skipped
+	v.ReadBytes = w.bytesRead
+	v.Warnings, v.WarningCount = w.warnings.list, w.warnings.count
+}

@@ -1,0 +1,79 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// A source is an open partition.
+type source struct {
+	clone  int  // detached mount, without the mounts below it
+	fd     int  // its root folder
+	root   stat // of that folder
+	fstype string
+}
+
+// openSource opens a clone of the mount at the partition's mount point, after making sure that it is still that partition's. ErrExcluded.
+func openSource(p snapshot.Partition) (*source, error) {
+	want, err := checkMount(p)
+	if err != nil {
+		return nil, err
+	}
+	clone, err := unix.OpenTree(unix.AT_FDCWD, p.MountPoint, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err == unix.EPERM {
+		return nil, fmt.Errorf("open partition %s: only root can: %w", p.MountPoint, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
+	}
+	s := &source{clone: clone, fd: -1, fstype: p.FSType}
+	if s.fd, err = openAt(clone, dot, openDir); err == nil {
+		s.root, err = statFD(s.fd, statMask|unix.STATX_SUBVOL)
+	}
+	if err == nil && !s.root.same(&want) {
+		err = errors.New("another file system was mounted there in the meantime")
+	}
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
+	}
+	return s, nil
+}
+
+// checkMount finds the mount that is seen at the partition's mount point and compares it with what is expected there.
+func checkMount(p snapshot.Partition) (stat, error) {
+	st, err := statPath(p.MountPoint, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT)
+	if err != nil {
+		return st, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
+	}
+	lines, err := readMounts()
+	if err != nil {
+		return st, err
+	}
+	for i := range lines {
+		m := &lines[i]
+		if uint64(m.id) != st.mount || m.point != p.MountPoint {
+			continue
+		}
+		if why := excludedType(m); why != "" {
+			return st, fmt.Errorf("partition %s is %w: %s", p.MountPoint, ErrExcluded, why)
+		}
+		if m.fstype != p.FSType || blockDevice(m) != p.Device {
+			return st, fmt.Errorf("open partition %s: %s of %s is mounted there, not %s of %s", p.MountPoint, m.fstype, m.source, p.FSType, p.Device)
+		}
+		return st, nil
+	}
+	return st, fmt.Errorf("open partition %s: nothing is mounted there any more: %w", p.MountPoint, os.ErrNotExist)
+}
+
+func (s *source) close() {
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+	}
+	unix.Close(s.clone)
+}

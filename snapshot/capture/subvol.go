@@ -1,0 +1,42 @@
+package capture
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	btrfsSubvolGetFlags = 0x80089419 // BTRFS_IOC_SUBVOL_GETFLAGS
+	btrfsSubvolReadOnly = 1 << 1
+	btrfsRootIno        = 256 // of a subvolume's root folder
+
+	// subvolShift makes room for a subvolume's id above the inode number: numbers begin anew in each subvolume.
+	subvolShift = 44
+)
+
+// readOnlySubvol tells whether the open root of a subvolume is a read-only one, which is what snapshots are.
+func readOnlySubvol(fd int) bool {
+	var flags uint64
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), btrfsSubvolGetFlags, uintptr(unsafe.Pointer(&flags)))
+	return e == 0 && flags&btrfsSubvolReadOnly != 0
+}
+
+// A volume is the part of the partition a folder lies in: the partition itself, or a subvolume nested in it.
+type volume struct {
+	dev uint64
+	id  uint64 // 0 for the partition itself
+}
+
+func (v volume) ino(ino uint64) uint64 { return ino | v.id<<subvolShift }
+
+// nested returns the volume that begins at the open folder fd. A kernel that does not tell subvolume ids gets numbers counted from the top, lest they
+// meet real ones; files in it are then read again when the order of subvolumes changed.
+func (w *walker) nested(fd int) volume {
+	st, err := statFD(fd, statMask|unix.STATX_SUBVOL)
+	if err == nil && st.subvol != 0 && st.subvol < 1<<(64-subvolShift) {
+		return volume{st.dev, st.subvol}
+	}
+	w.unnumbered++
+	return volume{st.dev, 1<<(64-subvolShift) - w.unnumbered}
+}

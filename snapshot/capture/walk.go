@@ -1,0 +1,191 @@
+package capture
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// A walker captures one partition. It is used by one goroutine; compressing and writing go on behind store.Writer.
+type walker struct {
+	get    snapshot.Getter
+	put    *store.Writer
+	o      *Options
+	filter *filter
+	never  map[fileID]bool
+	reader *reader
+	xattrs *xattrReader
+	links  links
+	clock  func() time.Time // the one file times are taken from
+	path   []byte           // of what is being captured, below the mount point
+
+	levels  []*level // to be used again
+	dirents []byte
+	statx   unix.Statx_t
+
+	warnings                                    warnings
+	added, changed, deleted, skipped, bytesRead uint64
+	toTell                                      uint64 // bytes of the file being read that Progress was not told yet
+	unnumbered                                  uint64 // subvolumes without an id
+	ready                                       opened // the name being captured, if it was opened ahead
+	steps                                       uint
+}
+
+// A level is what the walk holds of each open directory.
+type level struct {
+	names  names
+	entry  snapshot.Entry // being made
+	old    snapshot.Entry // next of the parent version
+	folder folder
+	ahead  ahead
+}
+
+// A directory is an open one and what is to be known about it.
+type directory struct {
+	fd     int
+	vol    volume
+	at     spot
+	before time.Time // when it was opened, or earlier
+}
+
+// A target is a name that is being captured, and what it is.
+type target struct {
+	dir  int
+	name zname
+	vol  volume
+	stat stat
+}
+
+func (w *walker) level() *level {
+	if n := len(w.levels); n > 0 {
+		l := w.levels[n-1]
+		w.levels = w.levels[:n-1]
+		return l
+	}
+	return &level{folder: folder{get: w.get, builder: snapshot.NewBuilder(w.put)}}
+}
+
+// walk captures what is in the open directory d and sets e's Tree and Totals. old is the directory in the parent version, nil if it was
+// not one. The error is nil, the context's, or the vault's: trouble at the source becomes warnings.
+func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) error {
+	l := w.level()
+	defer func() { w.levels = append(w.levels, l) }()
+	if err := l.names.list(d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) }); err != nil {
+		w.warn("the folder cannot be listed: %v", err)
+	}
+	l.folder.begin(old)
+	m := merge{w: w, l: l}
+	m.begin(ctx, old)
+	defer l.ahead.close()
+	for i := range l.names.len() {
+		if err := w.step(ctx); err != nil {
+			return err
+		}
+		if old == nil && w.o.Limiter == nil {
+			w.ready = l.ahead.take(w, d.fd, &l.names, i)
+		}
+		if err := m.name(ctx, d, l.names.at(i)); err != nil {
+			return err
+		}
+	}
+	if err := m.rest(ctx); err != nil {
+		return err
+	}
+	var err error
+	e.Tree, e.Totals, err = l.folder.end(ctx)
+	return err
+}
+
+func (w *walker) wants(at spot, name []byte) bool {
+	_, in := w.filter.enter(at, w.path, name)
+	return in
+}
+
+// step looks at the context every few hundred names.
+func (w *walker) step(ctx context.Context) error {
+	if w.steps++; w.steps%256 == 0 {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// capture makes e, the entry of name in d. It tells whether there is to be one.
+func (w *walker) capture(ctx context.Context, d directory, name zname, e, old *snapshot.Entry) (there bool, err error) {
+	keep := len(w.path)
+	defer func() {
+		w.path = w.path[:keep]
+		w.takeReady().close()
+	}()
+	if keep > 0 {
+		w.path = append(w.path, '/')
+	}
+	w.path = append(w.path, name.bytes()...)
+	for range 1 + maxAgain {
+		there, err = w.look(ctx, d, name, e, old)
+		if err != errReplaced {
+			break
+		}
+	}
+	if err == nil || !fromSource(err) {
+		return there, err
+	}
+	if !vanished(err) {
+		w.skipped++
+		w.warn("it is skipped: %v", err)
+	}
+	return false, nil
+}
+
+// takeReady returns the file that was opened ahead, for the first who wants it.
+func (w *walker) takeReady() opened {
+	o := w.ready
+	w.ready = notOpened
+	return o
+}
+
+func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snapshot.Entry) (there bool, err error) {
+	t := target{dir: d.fd, name: name, vol: d.vol}
+	if err := statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &t.stat); err != nil {
+		return false, &sourceError{"stat", -1, err}
+	}
+	*e = snapshot.Entry{Name: name.bytes()}
+	setStat(e, &t.stat, d.vol, d.before)
+	switch t.stat.kind() {
+	case unix.S_IFDIR:
+		if w.never[fileID{t.stat.dev, t.stat.ino}] {
+			return false, nil
+		}
+		return true, w.subdirectory(ctx, d, &t, e, old)
+	case unix.S_IFREG:
+		return true, w.regular(ctx, &t, e, old)
+	case unix.S_IFSOCK:
+		w.skipped++
+		return false, nil
+	}
+	return true, w.other(ctx, &t, e, old)
+}
+
+// lost counts what the parent version has below old as deleted.
+func (w *walker) lost(old *snapshot.Entry) {
+	if old != nil && old.IsDir() {
+		w.deleted += old.Totals.Files + old.Totals.Dirs
+	}
+}
+
+func (w *walker) visited(files, bytes uint64) {
+	if w.o.Progress != nil {
+		w.o.Progress.Add(files, bytes)
+	}
+}
+
+func (w *walker) warn(format string, args ...any) { w.warnings.add(w.path, format, args...) }
+
+func (w *walker) trace(op string) {
+	if w.o.trace != nil {
+		w.o.trace(op, string(w.path))
+	}
+}

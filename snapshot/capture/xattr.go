@@ -1,0 +1,61 @@
+package capture
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// An xattrReader reads extended attributes through buffers of its own.
+type xattrReader struct {
+	list, value []byte
+	set         []snapshot.Xattr
+}
+
+// xattrSize is the most a list or a value can have.
+const xattrSize = 64 << 10
+
+func newXattrReader() *xattrReader {
+	return &xattrReader{list: make([]byte, xattrSize), value: make([]byte, xattrSize)}
+}
+
+// open reads the attributes of an open file or folder. None, and a file system without any, are nil.
+func (r *xattrReader) open(fd int) (snapshot.Xattrs, error) {
+	n, err := unix.Flistxattr(fd, r.list)
+	return r.read(n, err, func(name string) (int, error) { return unix.Fgetxattr(fd, name, r.value) })
+}
+
+// at reads the attributes of a name in an open folder without opening or following it. /proc makes a short path of it.
+func (r *xattrReader) at(dir int, name []byte) (snapshot.Xattrs, error) {
+	path := "/proc/self/fd/" + strconv.Itoa(dir) + "/" + string(name)
+	n, err := unix.Llistxattr(path, r.list)
+	return r.read(n, err, func(name string) (int, error) { return unix.Lgetxattr(path, name, r.value) })
+}
+
+func (r *xattrReader) read(n int, err error, get func(name string) (int, error)) (snapshot.Xattrs, error) {
+	if err == unix.EOPNOTSUPP || err == nil && n == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.set = r.set[:0]
+	for name := range strings.SplitSeq(string(r.list[:n]), "\x00") {
+		if name == "" {
+			continue
+		}
+		n, err := get(name)
+		if err == unix.ENODATA || err == unix.EOPNOTSUPP {
+			continue // gone since it was listed, or listed for show
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.set = append(r.set, snapshot.Xattr{Name: name, Value: bytes.Clone(r.value[:n])})
+	}
+	return snapshot.EncodeXattrs(r.set), nil
+}
