@@ -1,0 +1,64 @@
+package sched
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Over any ten seconds the rate is within the limit + 5 %, and when there is work it is at least 90 % of it.
+func TestLimiterKeepsItsRate(t *testing.T) {
+	for _, p := range []Priority{Low, High} {
+		synctest.Test(t, func(t *testing.T) {
+			l, begin, passed := NewLimiter(p.BytesPerSecond), time.Now(), 0.0
+			for time.Since(begin) < 10*time.Second {
+				if err := l.WaitN(t.Context(), 300_000); err != nil {
+					t.Fatal(err)
+				}
+				passed += 300_000
+			}
+			rate := passed / time.Since(begin).Seconds()
+			if rate > p.BytesPerSecond*1.05 || rate < p.BytesPerSecond*0.9 {
+				t.Errorf("%s: %.0f bytes/s", p.Name, rate)
+			}
+		})
+	}
+}
+
+func TestLimiterSplitsWhatIsLargerThanItsBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		if err := NewLimiter(10e6).WaitN(t.Context(), 100e6); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begin); d < 9*time.Second || d > 10*time.Second {
+			t.Errorf("100 MB took %v", d)
+		}
+	})
+}
+
+func TestNoLimitDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		if err := NewLimiter(0).WaitN(t.Context(), 1<<40); err != nil || time.Since(begin) != 0 {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestLimiterEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := NewLimiter(1e6).WaitN(ctx, 1e9); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := NewLimiter(1e6).WaitN(short, 1e9); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
