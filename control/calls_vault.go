@@ -1,0 +1,44 @@
+package control
+
+import "context"
+
+// Forget deletes a version for good. NotFound; Busy if it is the parent of a running backup.
+func (c *Client) Forget(ctx context.Context, r ForgetRequest) (Forgotten, error) {
+	return call(ctx, c, ForgetRoute, r)
+}
+
+// VaultCheck starts a check and returns its task. Busy if one is running.
+func (c *Client) VaultCheck(ctx context.Context, r CheckRequest) (Task, error) {
+	return call(ctx, c, VaultCheckRoute, r)
+}
+
+// VaultRepair starts a repair and returns its task. Busy if a repair, a collection or a rebuild is running; so of the next two.
+func (c *Client) VaultRepair(ctx context.Context) (Task, error) {
+	return call(ctx, c, VaultRepairRoute, None{})
+}
+
+// VaultGC starts a collection of what no version needs and returns its task.
+func (c *Client) VaultGC(ctx context.Context) (Task, error) {
+	return call(ctx, c, VaultGCRoute, None{})
+}
+
+// VaultRebuild starts to make the index anew and returns its task.
+func (c *Client) VaultRebuild(ctx context.Context) (Task, error) {
+	return call(ctx, c, VaultRebuildRoute, None{})
+}
+
+// KeyAdd adds a key to those that open the vault. BadRequest.
+func (c *Client) KeyAdd(ctx context.Context, r KeyAddRequest) (AddedKey, error) {
+	return call(ctx, c, KeyAddRoute, r)
+}
+
+// KeyRemove removes a key. NotFound; Conflict if it must stay.
+func (c *Client) KeyRemove(ctx context.Context, id string) error {
+	_, err := call(ctx, c, KeyRemoveRoute, KeyRemoveRequest{ID: id})
+	return err
+}
+
+// KeyChange puts a new passphrase in place of an old one and returns its key, which has another id. NotFound; BadRequest if the old one is wrong.
+func (c *Client) KeyChange(ctx context.Context, r KeyChangeRequest) (Key, error) {
+	return call(ctx, c, KeyChangeRoute, r)
+}

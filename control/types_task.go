@@ -1,0 +1,102 @@
+package control
+
+import "time"
+
+// The kinds of tasks.
+const (
+	KindBackup  = "backup"  // makes one version of each partition
+	KindCheck   = "check"   // looks for damage
+	KindRepair  = "repair"  // makes good what can be
+	KindGC      = "gc"      // gives back the space of what no version needs
+	KindRebuild = "rebuild" // makes the index anew
+)
+
+// The states of a task.
+const (
+	Queued    = "queued"
+	Running   = "running"
+	Completed = "completed"
+	Partial   = "partial" // completed, with warnings, or with problems found
+	Failed    = "failed"
+	Cancelled = "cancelled"
+	Skipped   = "skipped" // it should have run and did not
+)
+
+// A Task is one run of a job. An id is made of the kind's letter, the day (UTC) and a number: "b-20261123-0001".
+type Task struct {
+	ID           string     `json:"id"`
+	Kind         string     `json:"kind"`
+	State        string     `json:"state"`
+	Scheduled    bool       `json:"scheduled"` // by the clock, not by hand
+	Start        time.Time  `json:"start"`
+	End          *time.Time `json:"end,omitempty"`
+	Progress     *Progress  `json:"progress,omitempty"` // only while it runs
+	Results      []Result   `json:"results,omitempty"`  // one per partition that was done with
+	Report       *Report    `json:"report,omitempty"`   // of what is no backup
+	Error        string     `json:"error,omitempty"`
+	Hint         string     `json:"hint,omitempty"` // what to do about the error
+	Warnings     []Warning  `json:"warnings,omitempty"`
+	WarningCount uint64     `json:"warning_count,omitempty"` // Warnings may list fewer
+}
+
+// Ended tells whether t's state is final.
+func (t *Task) Ended() bool { return t.State != Queued && t.State != Running }
+
+// Progress tells how far a running task is.
+type Progress struct {
+	Partition      string  `json:"partition"`             // being worked on, if it is a backup
+	Files          uint64  `json:"files"`                 // entries, folders too
+	FilesTotal     uint64  `json:"files_total,omitempty"` // expected; 0: not known
+	Bytes          uint64  `json:"bytes"`
+	BytesTotal     uint64  `json:"bytes_total,omitempty"` // expected; 0: not known
+	BytesPerSecond float64 `json:"bytes_per_second"`
+	SecondsLeft    float64 `json:"seconds_left,omitempty"` // 0: not known
+
+	// Of what is no backup: of StepTotal things, StepDone are done. Bytes are those read and written.
+	Step      string `json:"step,omitempty"`
+	StepDone  int    `json:"step_done,omitempty"`
+	StepTotal int    `json:"step_total,omitempty"`
+}
+
+// A Result is what a backup made of one partition.
+type Result struct {
+	Partition string  `json:"partition"`
+	Version   string  `json:"version,omitempty"` // empty if it failed
+	Parent    string  `json:"parent,omitempty"`
+	Path      string  `json:"path,omitempty"` // where to browse it
+	Files     uint64  `json:"files"`
+	Dirs      uint64  `json:"dirs"`
+	Bytes     uint64  `json:"bytes"`
+	ReadBytes uint64  `json:"read_bytes"`
+	NewBytes  uint64  `json:"new_bytes"`    // not in the vault before, uncompressed
+	Stored    uint64  `json:"stored_bytes"` // what the vault grew by
+	Added     uint64  `json:"added"`
+	Changed   uint64  `json:"changed"`
+	Deleted   uint64  `json:"deleted"`
+	Skipped   uint64  `json:"skipped"`
+	Warnings  uint64  `json:"warnings"`
+	Seconds   float64 `json:"seconds"`
+	Error     string  `json:"error,omitempty"`
+}
+
+// A Warning names a file that was not backed up as it should be.
+type Warning struct {
+	Partition string `json:"partition"`
+	Path      string `json:"path"` // below the mount point
+	What      string `json:"what"`
+}
+
+// A TaskRequest names a task.
+type TaskRequest struct {
+	ID string `json:"id"`
+}
+
+// A TasksRequest narrows a listing. Empty fields don't.
+type TasksRequest struct {
+	State string `json:"state,omitempty"`
+}
+
+// A TaskList lists tasks, oldest first, without their lists of warnings.
+type TaskList struct {
+	Tasks []Task `json:"tasks"`
+}
