@@ -1,0 +1,135 @@
+// Package fs shows the vault as a read-only FUSE file system:
+//
+//	<dir>/<instance>/<partition>/<version>/…     and     <dir>/<instance>/<partition>/latest → <version>
+//
+// A version never changes, so the kernel is told to keep everything below a version folder; only the folders above
+// (folders.go) change, and the kernel is notified when they do (notify.go). Owner, mode and ACL are enforced by the kernel.
+//
+// Nodes are computed, not remembered: a page of a directory gets a slot when it is first read (slots.go), and a file is
+// its page's slot and its position there (node_id.go). So memory grows with pages touched, not with files looked at.
+//
+// The process that serves a mount must not touch files below it.
+package fs
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"yester/store"
+)
+
+// Options of a mount.
+type Options struct {
+	Dir   string           // an empty folder; made if it is not there
+	Vault *store.Vault     // must stay open until the mount is served no more
+	Log   *slog.Logger     // default: slog.Default()
+	Now   func() time.Time // default: time.Now
+
+	trace io.Writer // every request and answer, for tests
+}
+
+// endsWithin is how long Unmount waits once the mount is gone. It takes longer only if a copy of the mount went on elsewhere.
+const endsWithin = 5 * time.Second
+
+// A Mount is a mounted vault.
+type Mount struct {
+	at   mountPoint
+	view *view
+	done chan struct{}
+
+	unmount sync.Mutex
+}
+
+// Serve mounts the vault and serves it in the background until Unmount. A stale mount of ours is detached first. It fails
+// with a sentence for the user when the folder cannot serve: it is not empty, no folder, or a mount point in use.
+func Serve(o Options) (*Mount, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := Detach(o.Dir); err != nil {
+		return nil, err
+	}
+	if err := prepareFolder(o.Dir); err != nil {
+		return nil, err
+	}
+	if o.Dir, err = filepath.EvalSymlinks(o.Dir); err != nil {
+		return nil, fmt.Errorf("find mount folder: %w", err)
+	}
+	return serve(o)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return o, fmt.Errorf("find mount folder %s: %w", o.Dir, err)
+	}
+	o.Dir = dir
+	return o, nil
+}
+
+func serve(o Options) (*Mount, error) {
+	v, err := newView(o)
+	if err != nil {
+		return nil, err
+	}
+	at, fd, err := mountFuse(o.Dir)
+	if err != nil {
+		v.close()
+		return nil, err
+	}
+	server, err := fuse.NewServer(v, fmt.Sprintf("/dev/fd/%d", fd), v.mountOptions(o.trace))
+	if err != nil {
+		v.close()
+		return nil, fmt.Errorf("serve %s: %w", o.Dir, joinUnmount(err, at))
+	}
+	m := &Mount{at: at, view: v, done: make(chan struct{})}
+	v.notify(server)
+	go m.run(server)
+	if err := at.setReadAhead(readAheadKB); err != nil {
+		o.Log.Debug("large read-ahead not set, reading will be slower", "dir", o.Dir, "err", err)
+	}
+	return m, nil
+}
+
+func (m *Mount) run(server *fuse.Server) {
+	server.Serve()
+	m.view.close()
+	close(m.done)
+}
+
+// Done is closed when the mount is served no more, be it through Unmount or because someone unmounted it by hand.
+func (m *Mount) Done() <-chan struct{} { return m.done }
+
+// Unmount detaches the mount, even if it is in use, and waits until it is served no more. Whoever still uses it gets
+// ENOTCONN from then on. Unmounting twice is no error, nor is it when someone unmounted it by hand.
+func (m *Mount) Unmount() error {
+	m.unmount.Lock()
+	defer m.unmount.Unlock()
+	select {
+	case <-m.done:
+		return nil
+	default:
+	}
+	if err := m.at.unmount(); err != nil {
+		return err
+	}
+	select {
+	case <-m.done:
+		return nil
+	case <-time.After(endsWithin):
+		return fmt.Errorf("%s is unmounted, but still in use from a container; that ends with this process", m.at.dir)
+	}
+}

@@ -1,0 +1,137 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+	"unsafe"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"yester/snapshot"
+)
+
+// ReadDir lists a folder. An offset is the position after an entry, counting "." and "..", so it holds for good: telldir and
+// seekdir work, and nothing is kept between calls.
+func (v *view) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return v.readDir(cancel, in, lister{view: v, out: out})
+}
+
+// ReadDirPlus lists a folder with what stat tells of each file.
+func (v *view) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return v.readDir(cancel, in, lister{view: v, out: out, plus: true})
+}
+
+func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, l lister) fuse.Status {
+	dir := nodeID(in.NodeId)
+	if !dir.inVersion() {
+		l.folder(dir, in.Offset)
+		return fuse.OK
+	}
+	return v.entry(cancel, dir, func(ctx context.Context, ver *version, e *snapshot.Entry) error {
+		if !e.IsDir() {
+			return syscall.ENOTDIR
+		}
+		return l.directory(ctx, dir, ver, e, in.Offset)
+	})
+}
+
+// A lister fills the answer to one request. Its methods return false when the answer is full.
+type lister struct {
+	*view
+	out  *fuse.DirEntryList
+	plus bool
+}
+
+// dots lists "." and "..". The kernel knows both, so they come without more.
+func (l *lister) dots(ino, parent, offset uint64) bool {
+	return (offset > 0 || l.bare(".", ino, fuse.S_IFDIR, 1)) && (offset > 1 || l.bare("..", parent, fuse.S_IFDIR, firstOffset))
+}
+
+// bare lists a name without attributes.
+func (l *lister) bare(name string, ino uint64, mode uint32, next uint64) bool {
+	d := fuse.DirEntry{Name: name, Ino: ino, Mode: mode, Off: next}
+	if l.plus {
+		return l.out.AddDirLookupEntry(d) != nil
+	}
+	return l.out.AddDirEntry(d)
+}
+
+// folder lists a folder above the versions. Of a version not more than the name is told: more is in its record, and listing ten
+// thousand versions must not read as many records.
+func (l *lister) folder(dir nodeID, offset uint64) {
+	if !l.dots(folderIno(dir), folderIno(l.folders.parent(dir)), offset) {
+		return
+	}
+	l.folders.list(dir, max(offset, firstOffset), func(c child) bool {
+		mode := uint32(fuse.S_IFDIR)
+		if c.node.kind() == latestKind {
+			mode = fuse.S_IFLNK
+		}
+		ino := folderIno(c.node)
+		if c.node.kind() == versionKind {
+			ino = inodeNumber(c.node.ord(), rootIno)
+		}
+		return l.bare(c.name, ino, mode, c.next)
+	})
+}
+
+// directory lists the directory e of a version, page by page, and decodes over e.
+func (l *lister) directory(ctx context.Context, dir nodeID, ver *version, e *snapshot.Entry, offset uint64) error {
+	tree := e.Tree
+	if offset < firstOffset && !l.dots(inodeNumber(ver.ord, e.Ino), l.parentIno(ctx, dir, e), offset) {
+		return nil
+	}
+	for pos := max(offset, firstOffset) - firstOffset; ; {
+		page, err := l.leafAt(ctx, tree, pos)
+		if err != nil || page.page == nil {
+			return err
+		}
+		full, err := l.page(dir, ver, page, int(pos-page.first), e)
+		if full || err != nil {
+			return err
+		}
+		pos = page.first + uint64(page.page.Len())
+	}
+}
+
+// page lists the entries of a leaf page from position i on.
+func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.Entry) (full bool, err error) {
+	slot := l.slot(dir, ver, page)
+	for ; i < page.page.Len(); i++ {
+		if err := page.page.Entry(i, e); err != nil {
+			return false, err
+		}
+		if !l.entry(entryNode(slot, i), ver, e, page.first+uint64(i)+1+firstOffset) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (l *lister) entry(id nodeID, ver *version, e *snapshot.Entry, next uint64) bool {
+	// The name is copied before the page can go.
+	d := fuse.DirEntry{Name: unsafe.String(unsafe.SliceData(e.Name), len(e.Name)), Ino: inodeNumber(ver.ord, e.Ino), Mode: e.Mode, Off: next}
+	if !l.plus {
+		return l.out.AddDirEntry(d)
+	}
+	out := l.out.AddDirLookupEntry(d)
+	if out == nil {
+		return false
+	}
+	l.fillEntry(out, id, ver, e)
+	return true
+}
+
+// parentIno returns the inode number for "..", that of the directory itself if its parent cannot be read. It decodes over e.
+func (l *lister) parentIno(ctx context.Context, dir nodeID, e *snapshot.Entry) uint64 {
+	parent := l.parent(dir)
+	if !parent.inVersion() {
+		return folderIno(parent)
+	}
+	own := e.Ino
+	ver, err := l.load(ctx, parent, e)
+	if err != nil {
+		return own
+	}
+	return inodeNumber(ver.ord, e.Ino)
+}

@@ -1,0 +1,134 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"yester/snapshot"
+)
+
+// Read answers with pieces of chunks as the vault keeps them; nothing is joined or copied here. An answer is never shorter than asked
+// for but at the end of the file, because the kernel would take that for the end.
+func (v *view) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	p := piecesPool.Get().(*pieces)
+	st := v.entry(cancel, nodeID(in.NodeId), func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+		return v.read(ctx, e, in.Offset, uint64(in.Size), p)
+	})
+	if st != fuse.OK {
+		p.Done()
+		return nil, st
+	}
+	p.limit(buf)
+	return p, fuse.OK
+}
+
+// read collects n bytes of a file from off on, or as many as it has.
+func (v *view) read(ctx context.Context, e *snapshot.Entry, off, n uint64, p *pieces) error {
+	if !e.IsRegular() {
+		return syscall.EINVAL
+	}
+	if off >= e.Size {
+		return nil
+	}
+	n = min(n, e.Size-off)
+	end := off + n
+	var failed error
+	err := snapshot.Spans(ctx, v.vault, e, off, n, func(s snapshot.Span) bool {
+		from, to := max(s.Off, off), min(s.Off+s.Len, end)
+		failed = v.span(ctx, s, from, to, p)
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err == nil && p.size != int(n) {
+		err = fmt.Errorf("a file of %d bytes has %d of %d at %d: %w", e.Size, p.size, n, off, snapshot.ErrFormat)
+	}
+	return err
+}
+
+// span adds the part of a chunk or hole from one offset in the file to another.
+func (v *view) span(ctx context.Context, s snapshot.Span, from, to uint64, p *pieces) error {
+	if s.Hole() {
+		p.zeros(to - from)
+		return nil
+	}
+	b, err := v.vault.Get(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	if uint64(len(b)) != s.Len {
+		return fmt.Errorf("chunk %v has %d bytes, not %d: %w", s.ID, len(b), s.Len, snapshot.ErrFormat)
+	}
+	p.add(b[from-s.Off : to-s.Off])
+	return nil
+}
+
+const (
+	zeroLen   = 128 << 10
+	maxPieces = 1000 // a call of writev takes 1024, some of which go-fuse needs
+)
+
+// zeroBytes stand for holes. They are never written, so they take no memory.
+var zeroBytes [zeroLen]byte
+
+// pieces are the bytes of an answer, in order. They go to the kernel with one writev.
+type pieces struct {
+	list [][]byte
+	size int
+}
+
+var _ fuse.ReadResult = (*pieces)(nil)
+
+var piecesPool = sync.Pool{New: func() any { return new(pieces) }}
+
+func (p *pieces) add(b []byte) {
+	if len(b) > 0 {
+		p.list = append(p.list, b)
+		p.size += len(b)
+	}
+}
+
+func (p *pieces) zeros(n uint64) {
+	for n > 0 {
+		m := min(n, zeroLen)
+		p.add(zeroBytes[:m])
+		n -= m
+	}
+}
+
+// limit joins the pieces in buf if they are too many.
+func (p *pieces) limit(buf []byte) {
+	if len(p.list) <= maxPieces {
+		return
+	}
+	joined, _ := p.Bytes(buf)
+	clear(p.list)
+	p.list = append(p.list[:0], joined)
+}
+
+// Slices lets go-fuse send the pieces as they are.
+func (p *pieces) Slices() ([][]byte, fuse.Status) { return p.list, fuse.OK }
+
+// Bytes joins the pieces in buf.
+func (p *pieces) Bytes(buf []byte) ([]byte, fuse.Status) {
+	buf = buf[:0]
+	for _, b := range p.list {
+		buf = append(buf, b...)
+	}
+	return buf, fuse.OK
+}
+
+// Size is the number of bytes.
+func (p *pieces) Size() int { return p.size }
+
+// Done lets go of the chunks.
+func (p *pieces) Done() {
+	clear(p.list)
+	p.list, p.size = p.list[:0], 0
+	piecesPool.Put(p)
+}

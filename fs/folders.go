@@ -1,0 +1,137 @@
+package fs
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// folders are what lies above the versions: instances, their partitions, and in each the list of versions. Everything that was
+// ever shown keeps its ordinal, and so its node, when it goes: someone may sit in it. A folder is shown while there is a
+// version below it.
+type folders struct {
+	mu         sync.RWMutex
+	mtime      time.Time // of the root
+	instances  []*instance
+	partitions []*partition
+	versions   []*version
+
+	byID map[string]*instance
+}
+
+type instance struct {
+	ord        uint64
+	id         string
+	host       string // host name, "" if not known
+	shown      string // name of its folder; "" if it has no versions
+	mtime      time.Time
+	partitions []*partition // by ordinal
+}
+
+type partition struct {
+	ord      uint64
+	name     string
+	in       *instance
+	mtime    time.Time
+	byName   map[string]*version
+	versions []*version // by ordinal
+	newest   *version   // nil if there is none
+}
+
+func (in *instance) node() nodeID { return kindNode(instanceKind, in.ord) }
+func (p *partition) node() nodeID { return kindNode(partitionKind, p.ord) }
+func (p *partition) link() nodeID { return kindNode(latestKind, p.ord) }
+
+// latest is the name of the link to a partition's newest version.
+const latest = "latest"
+
+// version returns the version of that ordinal, nil if there is none.
+func (f *folders) version(ord uint64) *version {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return at(f.versions, ord)
+}
+
+// gone tells whether a version was deleted.
+func (f *folders) gone(ver *version) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	p := at(f.partitions, ver.parent.ord())
+	return p.byName[ver.key.Version] != ver
+}
+
+// at returns the item of an ordinal, nil if there is none.
+func at[T any](all []*T, ord uint64) *T {
+	if ord == 0 || ord > uint64(len(all)) {
+		return nil
+	}
+	return all[ord-1]
+}
+
+// instance returns the instance of that id, a new one if need be.
+func (f *folders) instance(id string) *instance {
+	if in := f.byID[id]; in != nil {
+		return in
+	}
+	if f.byID == nil {
+		f.byID = make(map[string]*instance)
+	}
+	in := &instance{ord: uint64(len(f.instances)) + 1, id: id}
+	f.instances = append(f.instances, in)
+	f.byID[id] = in
+	return in
+}
+
+// partition returns the partition of that name, a new one if need be.
+func (f *folders) partition(in *instance, name string) *partition {
+	for _, p := range in.partitions {
+		if p.name == name {
+			return p
+		}
+	}
+	p := &partition{ord: uint64(len(f.partitions)) + 1, name: name, in: in, byName: make(map[string]*version)}
+	f.partitions = append(f.partitions, p)
+	in.partitions = append(in.partitions, p)
+	return p
+}
+
+// add takes in a version, and returns nil if it is there.
+func (f *folders) add(k store.VersionKey) *version {
+	p := f.partition(f.instance(k.Instance), k.Partition)
+	if p.byName[k.Version] != nil || k.Version == latest {
+		return nil
+	}
+	start, _ := time.Parse(snapshot.NameLayout, k.Version)
+	ver := &version{ord: uint64(len(f.versions)) + 1, key: k, parent: p.node(), time: start}
+	f.versions = append(f.versions, ver)
+	p.versions = append(p.versions, ver)
+	p.byName[k.Version] = ver
+	if p.newest == nil || k.Version > p.newest.key.Version {
+		p.newest = ver
+	}
+	return ver
+}
+
+// keep drops the versions of p for which there is false, and returns them.
+func (p *partition) keep(there func(*version) bool) (dropped []*version) {
+	p.versions = slices.DeleteFunc(p.versions, func(ver *version) bool {
+		if there(ver) {
+			return false
+		}
+		dropped = append(dropped, ver)
+		delete(p.byName, ver.key.Version)
+		return true
+	})
+	if len(dropped) > 0 {
+		p.newest = nil
+		for _, ver := range p.versions {
+			if p.newest == nil || ver.key.Version > p.newest.key.Version {
+				p.newest = ver
+			}
+		}
+	}
+	return dropped
+}

@@ -1,0 +1,181 @@
+package fs
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestFolderThatCannotServeIsRefused(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(dir, "foreign")
+	if err := errors.Join(os.Mkdir(foreign, 0o755), unix.Mount("none", foreign, "tmpfs", 0, "")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(foreign, unix.MNT_DETACH) })
+	for where, want := range map[string]string{
+		dir:     "is not empty: choose an empty folder for the mount",
+		file:    "is not a folder: choose an empty folder for the mount",
+		foreign: "is a mount point of tmpfs: choose an empty folder for the mount",
+	} {
+		if a := s.try(order{Do: "serve", Name: where}); a.Err != where+" "+want {
+			t.Errorf("%q", a.Err)
+		}
+	}
+}
+
+func TestStaleMountIsDetachedAndAliveOneIsNot(t *testing.T) {
+	first, _ := mounted(t, "small")
+	second := newServer(t)
+	second.do(order{Do: "instance", Key: day(1), Name: "web2"})
+	if a := second.try(order{Do: "serve", Name: first.dir}); !strings.HasPrefix(a.Err, "another daemon is serving "+first.dir) {
+		t.Errorf("over a mount that is alive: %q", a.Err)
+	}
+	first.kill()
+	if _, err := os.ReadDir(first.dir + "/web1/root/latest/folder"); !errors.Is(err, unix.ENOTCONN) {
+		t.Fatal("the mount of a killed server answers", err)
+	}
+	second.do(order{Do: "commit", Key: day(1), Name: "small"})
+	second.do(order{Do: "serve", Name: first.dir})
+	if _, err := os.ReadDir(filepath.Join(first.dir, "web2/root/latest/")); err != nil {
+		t.Error("after the stale mount was detached:", err)
+	}
+	second.do(order{Do: "unmount"})
+	if top, err := topMount(first.dir); err != nil || top != (mountPoint{}) {
+		t.Errorf("left behind: %+v, %v", top, err)
+	}
+}
+
+func TestStaleMountsOnTopOfOneAnotherAreDetached(t *testing.T) {
+	s, _ := mounted(t, "small")
+	s.kill()
+	if err := unix.Mount(s.dir, s.dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(s.dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Detach(link); err != nil {
+		t.Error(err)
+	}
+	if top, err := topMount(s.dir); err != nil || top != (mountPoint{}) {
+		t.Errorf("left behind: %+v, %v", top, err)
+	}
+	for _, nothing := range []string{s.dir, filepath.Join(s.dir, "not/there")} {
+		if err := Detach(nothing); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestUnmountWhileInUse(t *testing.T) {
+	s, dir := mounted(t, "hostile")
+	cmd := exec.Command("sleep", "1000")
+	cmd.Dir = dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	f, err := os.Open(filepath.Join(dir, "big"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s.do(order{Do: "unmount"})
+	s.do(order{Do: "unmount"})
+	if top, err := topMount(s.dir); err != nil || top != (mountPoint{}) {
+		t.Errorf("left behind: %+v, %v", top, err)
+	}
+	if _, err := f.ReadAt(make([]byte, 10), 5<<20); err == nil {
+		t.Error("a file can be read after unmounting")
+	}
+}
+
+func TestUnmountEndsCopiesOfTheMountToo(t *testing.T) {
+	s, dir := mounted(t, "small")
+	elsewhere := t.TempDir()
+	if err := unix.Mount(dir, elsewhere, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(elsewhere, unix.MNT_DETACH)
+	s.do(order{Do: "unmount"})
+	if _, err := os.ReadFile(elsewhere + "/hello"); !errors.Is(err, unix.ENOTCONN) {
+		t.Error("a copy of the mount answers", err)
+	}
+}
+
+func TestUnmountByHandEndsServing(t *testing.T) {
+	s, _ := mounted(t, "small")
+	if err := unix.Unmount(s.dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	s.do(order{Do: "unmount"}) // returns once it is served no more
+	s.do(order{Do: "serve", Name: s.dir})
+}
+
+func TestKernelIsToldNotToAskAgain(t *testing.T) {
+	s := newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "commit", Key: day(1), Name: "hostile"})
+	s.do(order{Do: "serve and trace", Name: s.dir})
+	dir := filepath.Join(s.dir, "web1/root", day(1).Version)
+	use := func() string {
+		for range 3 {
+			for _, command := range [][]string{{"cat", dir + "/big", dir + "/plain"}, {"ls", "-la", dir}, {"ls", dir + "/no"}, {"readlink", dir + "/symlink"}} {
+				exec.Command(command[0], command[1:]...).Run()
+			}
+		}
+		return s.do(order{Do: "trace"}).Text
+	}
+	first := use()
+	if n := strings.Count(first, ": OPEN n") + strings.Count(first, ": OPENDIR n"); n != 2 {
+		t.Errorf("%d times OPEN or OPENDIR at first", n)
+	}
+	if strings.Count(first, ": READ n") < 9 {
+		t.Error("not read")
+	}
+	for line := range strings.Lines(use()) {
+		if strings.HasPrefix(line, "rx ") && !strings.Contains(line, "XATTR") {
+			t.Error("asked again:", line)
+		}
+	}
+}
+
+// Programs are not made for EINTR from a file system. Here each call is met by signals while it waits.
+func TestSignalsDoNotDisturbCalls(t *testing.T) {
+	_, dir := mounted(t, "wide")
+	fd := openDir(t, filepath.Join(dir, "wide"))
+	tid, done := make(chan int), make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		tid <- unix.Gettid()
+		buf := make([]byte, 1<<20) // a page of the tree after the other for each call
+		for n, err := 1, error(nil); n > 0; {
+			if n, err = unix.Getdents(fd, buf); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for id := <-tid; ; {
+		select {
+		case <-done:
+			return
+		default:
+			unix.Tgkill(os.Getpid(), id, unix.SIGURG)
+			runtime.Gosched()
+		}
+	}
+}

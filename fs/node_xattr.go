@@ -1,0 +1,82 @@
+package fs
+
+import (
+	"context"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"yester/snapshot"
+)
+
+// GetXAttr answers with the value of an extended attribute. ACLs come to the kernel this way too, and it enforces them. Asked
+// with an empty dest, it tells the size.
+func (v *view) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, st fuse.Status) {
+	id := nodeID(in.NodeId)
+	if !id.inVersion() {
+		return 0, fuse.ENODATA
+	}
+	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+		value, err := v.xattr(ctx, e, name)
+		if err == nil {
+			size, err = answerXattr(dest, value)
+		}
+		return err
+	})
+	return size, st
+}
+
+// xattr returns the value of one attribute. syscall.ENODATA if there is none of that name.
+func (v *view) xattr(ctx context.Context, e *snapshot.Entry, name string) (value []byte, err error) {
+	set, err := snapshot.GetXattrs(ctx, v.vault, e)
+	if err != nil {
+		return nil, err
+	}
+	found := false
+	err = set.All(func(n, val []byte) bool {
+		if found = string(n) == name; found {
+			value = val
+		}
+		return !found
+	})
+	if err == nil && !found {
+		err = syscall.ENODATA
+	}
+	return value, err
+}
+
+// ListXAttr answers with the names, each ended by a zero byte. As on a disk, trusted ones are not shown to ordinary users.
+func (v *view) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte) (size uint32, st fuse.Status) {
+	id := nodeID(in.NodeId)
+	if !id.inVersion() {
+		return 0, fuse.OK
+	}
+	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+		set, err := snapshot.GetXattrs(ctx, v.vault, e)
+		if err != nil {
+			return err
+		}
+		var names []byte
+		err = set.All(func(name, _ []byte) bool {
+			if in.Uid == 0 || !strings.HasPrefix(string(name), "trusted.") {
+				names = append(append(names, name...), 0)
+			}
+			return true
+		})
+		if err == nil {
+			size, err = answerXattr(dest, names)
+		}
+		return err
+	})
+	return size, st
+}
+
+// answerXattr copies b into dest. syscall.ERANGE if it has no room; an empty dest asks for the size only.
+func answerXattr(dest, b []byte) (uint32, error) {
+	if len(dest) > 0 && len(dest) < len(b) {
+		return 0, syscall.ERANGE
+	}
+	copy(dest, b)
+	return uint32(len(b)), nil
+}

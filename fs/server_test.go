@@ -1,0 +1,338 @@
+package fs
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// Whoever serves a mount must not touch it, so the server is another process: this binary, told by childEnv. It obeys an order
+// a line, each answered with a line.
+const childEnv = "YESTER_FS_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(serveOrders(os.Stdin, os.Stdout))
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+type order struct {
+	Do   string
+	Key  store.VersionKey
+	Name string // of an instance, a tree or an operation, or a folder
+	N    int
+}
+
+type answer struct {
+	Err   string
+	Text  string
+	Count int
+}
+
+// testServer is the serving process.
+type testServer struct {
+	place *place.Mem
+	vault *store.Vault
+	mount *Mount
+	log   syncBuffer // warnings and worse
+	trace syncBuffer
+}
+
+func serveOrders(in io.Reader, out io.Writer) int {
+	s := &testServer{place: place.NewMem(1)}
+	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var o order
+		if err := orders.Decode(&o); err != nil {
+			if s.mount != nil {
+				s.mount.Unmount()
+			}
+			return 0
+		}
+		var a answer
+		if err := s.obey(o, &a); err != nil {
+			a.Err = err.Error()
+		}
+		answers.Encode(a)
+	}
+}
+
+func (s *testServer) obey(o order, a *answer) (err error) {
+	ctx := context.Background()
+	if s.vault == nil {
+		if err := s.open(ctx, int64(o.N)); err != nil {
+			return err
+		}
+	}
+	switch o.Do {
+	case "open":
+	case "instance":
+		return s.vault.PutInstance(ctx, store.Instance{ID: o.Key.Instance, Name: o.Name})
+	case "commit":
+		return s.commit(ctx, o.Key, trees[o.Name]())
+	case "commit many":
+		return s.commitMany(ctx, o.Key, o.N)
+	case "delete":
+		return s.vault.Delete(ctx, o.Key)
+	case "serve", "serve and trace":
+		opts := Options{Dir: o.Name, Vault: s.vault, Log: s.logger()}
+		if o.Do != "serve" {
+			opts.trace = &s.trace
+		}
+		begin := time.Now()
+		s.mount, err = Serve(opts)
+		a.Text = time.Since(begin).String()
+		return err
+	case "unmount":
+		return s.mount.Unmount()
+	case "log":
+		a.Text = s.log.take()
+	case "trace":
+		a.Text = s.trace.take()
+	case "memory":
+		a.Count, a.Text = peakMemory()
+	case "pages":
+		s.mount.view.slots.mu.RLock()
+		defer s.mount.view.slots.mu.RUnlock()
+		a.Count = int(s.mount.view.slots.n)
+	default:
+		return fmt.Errorf("no such order: %q", o.Do)
+	}
+	return nil
+}
+
+func (s *testServer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func (s *testServer) open(ctx context.Context, cache int64) (err error) {
+	o := store.Options{Places: []place.Place{s.place}, Log: s.logger(), Reserve: 1, Cache: cache}
+	if err := store.Init(ctx, o); err != nil {
+		return err
+	}
+	s.vault, err = store.Open(ctx, o)
+	return err
+}
+
+func (s *testServer) commit(ctx context.Context, k store.VersionKey, t *tree) error {
+	w, err := s.vault.Writer(k.Instance, store.WriterOptions{Encoding: pack.LZ4})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	root, err := t.store(ctx, w)
+	if err != nil {
+		return err
+	}
+	return commitRoot(ctx, w, k, root)
+}
+
+func commitRoot(ctx context.Context, w *store.Writer, k store.VersionKey, root *snapshot.Entry) error {
+	v := snapshot.Version{
+		Instance: k.Instance, Name: k.Version,
+		Partition: snapshot.Partition{Name: k.Partition, Size: 1 << 40, Used: 1 << 39, Inodes: 1 << 20},
+	}
+	v.SetRoot(root)
+	record, err := v.Encode()
+	if err != nil {
+		return err
+	}
+	return w.Commit(ctx, k, record)
+}
+
+// commitMany commits n versions, a minute apart.
+func (s *testServer) commitMany(ctx context.Context, k store.VersionKey, n int) error {
+	w, err := s.vault.Writer(k.Instance, store.WriterOptions{Encoding: pack.LZ4})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	root, err := smallTree().store(ctx, w)
+	if err != nil {
+		return err
+	}
+	start := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range n {
+		k.Version = snapshot.Name(start.Add(time.Duration(i) * time.Minute))
+		if err := commitRoot(ctx, w, k, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A syncBuffer is written from many goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) take() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.b.Reset()
+	return s.b.String()
+}
+
+// peakMemory returns the process's peak of resident memory in KiB.
+func peakMemory() (kb int, text string) {
+	b, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(b)) {
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
+			break
+		}
+	}
+	return kb, string(b)
+}
+
+// server is a serving process as the test sees it.
+type server struct {
+	t       testing.TB
+	dir     string // the mount folder
+	cmd     *exec.Cmd
+	in      *json.Encoder
+	out     *json.Decoder
+	stdin   io.Closer
+	stopped bool
+	noisy   bool // warnings are expected
+}
+
+// machine is the instance of most tests, and root the partition.
+const machine = "0123456789abcdef0123456789abcdef"
+
+func day(day int) store.VersionKey {
+	start := time.Date(2026, 11, day, 3, 17, 5, 0, time.UTC)
+	return store.VersionKey{Instance: machine, Partition: "root", Version: snapshot.Name(start)}
+}
+
+// newServer starts a process with an empty vault.
+func newServer(t testing.TB) *server {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("there is no /dev/fuse")
+	}
+	s := &server{t: t, dir: filepath.Join(mountsDir(t), "mnt")}
+	s.cmd = exec.Command("/proc/self/exe")
+	s.cmd.Env = append(os.Environ(), childEnv+"=1")
+	s.cmd.Stderr = os.Stderr
+	in, err := s.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.stdin, s.in, s.out = in, json.NewEncoder(in), json.NewDecoder(bufio.NewReader(out))
+	t.Cleanup(s.stop)
+	return s
+}
+
+// mountsDir is a folder for mounts that any user can look into.
+func mountsDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "yester-fs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// Not RemoveAll: should a mount have stayed, this fails and touches nothing.
+		os.Remove(filepath.Join(dir, "mnt"))
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// stop ends the process and makes sure that nothing stays mounted.
+func (s *server) stop() {
+	if !s.stopped {
+		if log := s.try(order{Do: "log"}).Text; log != "" && !s.noisy {
+			s.t.Errorf("unexpected log:\n%s", log)
+		}
+		s.stdin.Close()
+		if err := s.cmd.Wait(); err != nil {
+			s.t.Error(err)
+		}
+	}
+	for unix.Unmount(s.dir, unix.MNT_FORCE|unix.MNT_DETACH) == nil {
+		if !s.stopped {
+			s.t.Error("the server left its mount behind")
+		}
+	}
+}
+
+// kill ends the process as kill -9 does.
+func (s *server) kill() {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.cmd.Wait()
+	s.stopped = true
+}
+
+// try gives an order.
+func (s *server) try(o order) (a answer) {
+	if err := errors.Join(s.in.Encode(o), s.out.Decode(&a)); err != nil {
+		a.Err = err.Error()
+	}
+	return a
+}
+
+// do gives an order that must be obeyed.
+func (s *server) do(o order) answer {
+	s.t.Helper()
+	a := s.try(o)
+	if a.Err != "" {
+		s.t.Fatalf("%s: %s", o.Do, a.Err)
+	}
+	return a
+}
+
+// mounted starts a server that shows one version of a tree, and returns the version's folder too.
+func mounted(t testing.TB, name string) (s *server, dir string) {
+	t.Helper()
+	s = newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "commit", Key: day(1), Name: name})
+	s.do(order{Do: "serve", Name: s.dir})
+	return s, filepath.Join(s.dir, "web1", "root", day(1).Version)
+}

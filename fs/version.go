@@ -1,0 +1,62 @@
+package fs
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// A version is one that the mount has shown, deleted or not. Its record is read when someone first looks into it, and only what
+// the mount needs of it is kept.
+type version struct {
+	ord    uint64
+	key    store.VersionKey
+	parent nodeID
+	time   time.Time // its start, from its name
+	opened atomic.Pointer[openVersion]
+}
+
+type openVersion struct {
+	root      snapshot.Entry
+	partition snapshot.Partition
+}
+
+func (ver *version) node() nodeID { return kindNode(versionKind, ver.ord) }
+
+// open reads the record, once. Readers that are at it together read it each.
+func (ver *version) open(ctx context.Context, vault *store.Vault) (*openVersion, error) {
+	if o := ver.opened.Load(); o != nil {
+		return o, nil
+	}
+	b, err := vault.Record(ctx, ver.key)
+	if err != nil {
+		return nil, err
+	}
+	record, err := snapshot.ParseVersion(b)
+	if err != nil {
+		return nil, err
+	}
+	root, err := record.RootEntry()
+	if err != nil {
+		return nil, err
+	}
+	o := &openVersion{root: root, partition: record.Partition}
+	ver.opened.Store(o)
+	return o, nil
+}
+
+// rootEntry copies the root's entry into e.
+func (ver *version) rootEntry(ctx context.Context, vault *store.Vault, e *snapshot.Entry) error {
+	o, err := ver.open(ctx, vault)
+	if err != nil {
+		return err
+	}
+	*e = o.root
+	e.Ino = rootIno
+	e.XattrRefs = slices.Clone(o.root.XattrRefs) // e is decoded into again
+	return nil
+}
