@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"context"
+
+	"yester/control"
+)
+
+// mux returns the handlers of all calls.
+func (d *Daemon) mux() *control.Mux {
+	m := control.NewMux(d.log)
+	handle(m, control.StatusRoute, d.status)
+	handle(m, control.ActivateRoute, d.activate)
+	handle(m, control.BackupRoute, d.backup)
+	handle(m, control.VersionsRoute, d.versions)
+	handle(m, control.TasksRoute, d.listTasks)
+	handle(m, control.TaskRoute, d.task)
+	handle(m, control.CancelTaskRoute, d.cancelTask)
+	handle(m, control.VaultInitRoute, d.vaultInit)
+	handle(m, control.VaultInfoRoute, d.vaultInfo)
+	handle(m, control.VaultKeysRoute, d.vaultKeys)
+	handle(m, control.ForgetRoute, d.forget)
+	handle(m, control.VaultCheckRoute, d.vaultCheck)
+	handle(m, control.VaultRepairRoute, d.vaultRepair)
+	handle(m, control.VaultGCRoute, d.vaultGC)
+	handle(m, control.VaultRebuildRoute, d.vaultRebuild)
+	handle(m, control.KeyAddRoute, d.keyAdd)
+	handle(m, control.KeyRemoveRoute, d.keyRemove)
+	handle(m, control.KeyChangeRoute, d.keyChange)
+	control.HandleStream(m, control.WatchTaskRoute, d.watchTask)
+	return m
+}
+
+// handle answers a route with f and explains its errors.
+func handle[Req, Resp any](m *control.Mux, r control.Route[Req, Resp], f func(context.Context, Req) (Resp, error)) {
+	control.Handle(m, r, func(ctx context.Context, req Req) (Resp, error) {
+		resp, err := f(ctx, req)
+		return resp, explained(err)
+	})
+}
+
+func (d *Daemon) backup(_ context.Context, _ control.BackupRequest) (control.Task, error) {
+	return d.startBackup(false)
+}
+
+func (d *Daemon) listTasks(_ context.Context, r control.TasksRequest) (control.TaskList, error) {
+	all, err := d.tasks.list()
+	out := control.TaskList{Tasks: []control.Task{}}
+	for _, t := range all {
+		if r.State == "" || t.State == r.State {
+			out.Tasks = append(out.Tasks, t)
+		}
+	}
+	return out, err
+}
+
+func (d *Daemon) task(_ context.Context, r control.TaskRequest) (control.Task, error) {
+	return d.tasks.get(r.ID)
+}
+
+func (d *Daemon) watchTask(ctx context.Context, r control.TaskRequest, send func(control.Task) error) error {
+	return explained(d.tasks.watch(ctx, r.ID, send))
+}
+
+func (d *Daemon) cancelTask(ctx context.Context, r control.TaskRequest) (control.Task, error) {
+	return d.tasks.cancel(ctx, r.ID)
+}
+
+// vaultInit makes the vault and mounts it.
+func (d *Daemon) vaultInit(ctx context.Context, r control.VaultInitRequest) (control.VaultInfo, error) {
+	d.admin.Lock()
+	defer d.admin.Unlock()
+	v, err := d.site.init(ctx, r, cacheBytes)
+	if err != nil {
+		return control.VaultInfo{}, err
+	}
+	d.useVault(v)
+	return vaultInfo(ctx, v)
+}
+
+func (d *Daemon) vaultInfo(ctx context.Context, _ control.None) (control.VaultInfo, error) {
+	v, err := d.openedVault()
+	if err != nil {
+		return control.VaultInfo{}, err
+	}
+	return vaultInfo(ctx, v)
+}

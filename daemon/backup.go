@@ -1,0 +1,193 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"yester/control"
+	"yester/sched"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+	"yester/store"
+	"yester/store/pack"
+)
+
+// A backup is one backup task: one version of each target.
+type backup struct {
+	d        *Daemon
+	vault    *store.Vault
+	policy   control.Policy
+	priority sched.Priority
+	instance store.Instance
+	job      *job
+	log      taskLog
+}
+
+// startBackup begins a backup of what the policy says now.
+func (d *Daemon) startBackup(scheduled bool) (control.Task, error) {
+	d.mu.Lock()
+	policy, vault := d.policy, d.vault
+	d.mu.Unlock()
+	switch {
+	case policy == nil:
+		return control.Task{}, control.Errorf(control.NotActive, "this instance is not activated").WithHint("run `yester activate` first")
+	case vault == nil:
+		return control.Task{}, errNoVault()
+	}
+	priority, err := sched.ParsePriority(policy.Priority)
+	if err != nil {
+		return control.Task{}, err
+	}
+	b := &backup{d: d, vault: vault, policy: *policy, priority: priority}
+	return d.tasks.start(control.KindBackup, scheduled, b.run)
+}
+
+// run makes the versions. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.
+func (b *backup) run(ctx context.Context, j *job) (err error) {
+	b.job, b.log = j, taskLog{b.d.log, j.look(b.d.o.Now()).ID}
+	setMemoryLimit(b.priority)
+	if b.instance, err = b.d.registerInstance(ctx, b.vault); err != nil {
+		return err
+	}
+	mounts, err := b.d.o.Discover()
+	if err != nil {
+		return err
+	}
+	targets := plan(&b.policy, mounts, exists)
+	if len(targets) == 0 {
+		return control.Errorf(control.NotFound, "nothing of what the policy names is there").WithHint("see `yester status`")
+	}
+	defer b.d.leaveParents()
+	b.chooseParents(ctx, targets)
+	counting, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { j.progress.expect(b.expected(counting, targets)) })
+	err = b.each(ctx, targets)
+	stop()
+	wg.Wait()
+	return err
+}
+
+// each makes one version after the other and collects what failed.
+func (b *backup) each(ctx context.Context, targets []target) error {
+	var failed []error
+	for _, t := range targets {
+		b.job.progress.begin(t.partition.Name)
+		begin := b.d.o.Now()
+		v, err := b.one(ctx, t)
+		if ctx.Err() != nil && err != nil {
+			return err
+		}
+		b.keep(t, v, err, b.d.o.Now().Sub(begin))
+		if err == nil {
+			continue
+		}
+		b.log.failed(t.partition.Name, err)
+		failed = append(failed, err)
+		if endsAll(err) {
+			return err
+		}
+	}
+	return summary(failed, len(targets), b.job)
+}
+
+// endsAll tells whether no other partition can fare better.
+func endsAll(err error) bool {
+	return errors.Is(err, control.NoSpace) || errors.Is(err, control.ReadOnly)
+}
+
+// summary is the error of a task some of whose partitions failed.
+func summary(failed []error, of int, j *job) error {
+	switch {
+	case len(failed) == 0:
+		return nil
+	case of == 1:
+		return failed[0]
+	}
+	var names []string
+	j.update(func(t *control.Task) {
+		for _, r := range t.Results {
+			if r.Error != "" {
+				names = append(names, r.Partition)
+			}
+		}
+	})
+	first := explain(failed[0])
+	return &control.Error{
+		Kind: first.Kind, Hint: first.Hint,
+		Message: fmt.Sprintf("%d of %d partitions failed (%s); the first: %s", len(failed), of, list(names), first.Message),
+	}
+}
+
+// one makes a version of one partition.
+func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	w, err := b.vault.Writer(b.instance.ID, writerOptions(b.priority))
+	if err != nil {
+		return nil, err
+	}
+	// Read only now, for an open writer keeps what its parent refers to from being collected.
+	t.parent = b.parent(ctx, t.partition.Name)
+	v, err := capture.Run(ctx, b.vault, w, b.options(t))
+	return v, b.inVault(errors.Join(err, w.Close()))
+}
+
+// inVault makes a sentence of what keeps the vault from taking more.
+func (b *backup) inVault(err error) error {
+	places, _ := b.d.site.places() // it was opened by them
+	switch {
+	case errors.Is(err, store.ErrReadOnly):
+		b.log.log.Error("write to the vault", "task", b.log.task, "err", err)
+		return control.Errorf(control.ReadOnly, "the vault in %s is read-only, nothing can be stored", list(places)).
+			WithHint("make it writable, for instance with `mount -o remount,rw`")
+	case errors.Is(err, store.ErrNoSpace):
+		return control.Errorf(control.NoSpace, "the vault in %s is full (%s)", list(places), sentence(err)).
+			WithHint("free some space there; nothing was lost")
+	}
+	return err
+}
+
+// options says how to capture a target.
+func (b *backup) options(t target) capture.Options {
+	return capture.Options{
+		Partition: t.partition,
+		Instance:  b.instance,
+		Parent:    t.parent,
+		Includes:  t.includes,
+		Excludes:  b.policy.Excludes,
+		System:    b.policy.IncludeSystem,
+		Never:     b.d.never(),
+		Limiter:   sched.NewLimiter(b.priority.BytesPerSecond),
+		Progress:  &b.job.progress,
+		Now:       b.d.o.Now,
+		Tool:      "yester " + b.d.o.Version,
+	}
+}
+
+// writerOptions say how to compress at a priority.
+func writerOptions(p sched.Priority) store.WriterOptions {
+	o := store.WriterOptions{Encoding: pack.Zstd}
+	if p.Compression == "lz4" {
+		o.Encoding = pack.LZ4
+	}
+	switch p.Threads {
+	case 0:
+		o.Workers = runtime.NumCPU()
+	case 1: // the one that reads compresses too
+	default:
+		o.Workers = p.Threads - 1
+	}
+	return o
+}
+
+// exists tells whether a path is there.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -1,0 +1,182 @@
+// Package daemon joins the parts to the program that runs on a machine: it opens the vault, mounts it, keeps the daily start time, runs
+// backup tasks, remembers them in its state, and serves the control API.
+//
+// One process serves a home. It must not touch what lies below its own mount.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/fs"
+	"yester/sched"
+	"yester/snapshot/capture"
+	"yester/store"
+)
+
+// cacheBytes is how much of the memory of the gentlest priority decoded chunks may take.
+const cacheBytes = 32 << 20
+
+// Options of a daemon. Zero fields get working defaults, but Home has none.
+type Options struct {
+	Home     Home
+	Settings Settings // as Home.Load gave them
+	Version  string   // of the program
+
+	Log       *slog.Logger
+	Now       func() time.Time
+	Zone      *time.Location                  // the start time is in; default: the machine's
+	MachineID string                          // file with the machine's id; default /etc/machine-id
+	Discover  func() ([]capture.Mount, error) // default capture.Discover
+	Ready     func()                          // called when the socket answers; default: tell the service manager
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Zone == nil {
+		o.Zone = time.Local
+	}
+	if o.MachineID == "" {
+		o.MachineID = "/etc/machine-id"
+	}
+	if o.Discover == nil {
+		o.Discover = capture.Discover
+	}
+	if o.Ready == nil {
+		o.Ready = notifyReady
+	}
+	return o
+}
+
+// A Daemon serves a home.
+type Daemon struct {
+	o        Options
+	log      *slog.Logger
+	db       *state.DB
+	site     *site
+	tasks    *tasks
+	instance control.Instance
+	changed  chan struct{} // has a value when the policy changed
+	due      chan struct{} // has a value when there is something to do for the vault
+
+	admin sync.Mutex // one change of vault or policy at a time; taken before mu
+
+	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
+
+	deleting sync.Mutex                    // held while a version is deleted, and while parents are chosen
+	parents  map[store.VersionKey]struct{} // of the running backup; none of them may go
+
+	mu       sync.Mutex
+	policy   *control.Policy // nil: not activated; never changed in place
+	vault    *store.Vault    // nil: there is none yet
+	mount    *fs.Mount       // nil: not mounted
+	mountErr error           // why not
+}
+
+// newDaemon returns a daemon that knows what its state knows.
+func newDaemon(o Options, db *state.DB) (*Daemon, error) {
+	d := &Daemon{
+		o: o, log: o.Log, db: db,
+		site:    &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
+		tasks:   &tasks{db: db, log: o.Log, now: o.Now},
+		changed: make(chan struct{}, 1), due: make(chan struct{}, 1),
+	}
+	var err error
+	if d.instance, err = identify(db, o.MachineID); err != nil {
+		return nil, err
+	}
+	if err := d.tasks.recover(); err != nil {
+		return nil, err
+	}
+	policy, err := db.Policy()
+	switch {
+	case err == nil:
+		d.policy = &policy
+	case !errors.Is(err, state.ErrNotFound):
+		return nil, err
+	}
+	d.setIdleMemory()
+	return d, nil
+}
+
+// openVault opens the vault if there is one, and mounts it.
+func (d *Daemon) openVault(ctx context.Context) error {
+	v, err := d.site.open(ctx, cacheBytes)
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		d.log.Info("there is no vault yet, waiting for activate or vault init")
+		return nil
+	}
+	d.useVault(v)
+	return nil
+}
+
+// useVault takes v for the daemon's vault and mounts it.
+func (d *Daemon) useVault(v *store.Vault) {
+	d.mu.Lock()
+	d.vault = v
+	d.mu.Unlock()
+	d.wakeUpkeep()
+	d.tryMount()
+}
+
+// close gives everything back. The tasks must have stopped.
+func (d *Daemon) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := d.unmount()
+	if d.vault != nil {
+		err = errors.Join(err, d.vault.Close())
+	}
+	return err
+}
+
+// never lists the folders that no backup enters.
+func (d *Daemon) never() []string {
+	places, err := d.site.places()
+	if err != nil {
+		d.log.Error("find the vault's places", "err", err)
+	}
+	return d.o.Home.own(places)
+}
+
+// daily is the loop that starts scheduled backups.
+func (d *Daemon) daily() *daily {
+	return &daily{now: d.o.Now, next: d.next, turn: d.turn, changed: d.changed}
+}
+
+// next is when the next scheduled backup begins; ok is false if there is none.
+func (d *Daemon) next(after time.Time) (t time.Time, ok bool) {
+	d.mu.Lock()
+	p := d.policy
+	d.mu.Unlock()
+	if p == nil {
+		return t, false
+	}
+	daily, err := sched.ParseDaily(p.Start)
+	if err != nil {
+		d.log.Error("the policy's start time is malformed", "err", err)
+		return t, false
+	}
+	return daily.Next(after, d.o.Zone), true
+}
+
+func errNoVault() error {
+	return control.Errorf(control.NoVault, "there is no vault yet").WithHint("`yester activate` or `yester vault init` makes one")
+}
+
+// randomStart draws a start time.
+func randomStart() string { return sched.Random(rand.IntN).String() }

@@ -1,0 +1,303 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/snapshot/capture"
+)
+
+// needPartition skips a test that backs up dir where that cannot be done.
+func needPartition(t *testing.T, dir string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can read partitions")
+	}
+	mounts, err := capture.Discover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, ok := mountOf(mounts, dir); !ok || m.Excluded != "" {
+		t.Skipf("%s lies on what cannot be backed up: %s", dir, m.Excluded)
+	}
+}
+
+// options of a daemon that mounts nothing: a process must not look at its own mount.
+func options(t *testing.T) Options {
+	h := newHome(t)
+	h.Mount = ""
+	return Options{Home: h, Version: "test", Log: quiet(), Zone: time.UTC}
+}
+
+// serve runs a daemon until the test ends or stop is called, and returns a client of it.
+func serve(t *testing.T, o Options) (c *control.Client, stop func()) {
+	t.Helper()
+	ready, done := make(chan struct{}), make(chan error, 1)
+	o.Ready = func() { close(ready) }
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { done <- Run(ctx, o) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		cancel()
+		t.Fatalf("the daemon ended: %v", err)
+	}
+	c = control.Dial(o.Home.Socket)
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		c.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the daemon ended: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return c, stop
+}
+
+// source is a folder with some files.
+func source(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "source")
+	err := os.Mkdir(dir, 0o755)
+	for _, name := range []string{"a", "b", "c"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat(name, 1e5)), 0o644))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// backUp takes a version and returns its task's end.
+func backUp(t *testing.T, c *control.Client) (task control.Task) {
+	t.Helper()
+	task, err := c.Backup(t.Context(), control.BackupRequest{})
+	if err == nil {
+		err = c.WatchTask(t.Context(), task.ID, func(now control.Task) error { task = now; return nil })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+func TestNewInstanceWaitsForActivate(t *testing.T) {
+	o := options(t)
+	c, _ := serve(t, o)
+	s, err := c.Status(t.Context())
+	if err != nil || s.State != control.StateNew || s.Policy != nil || s.Next != nil || s.Vault != "" || s.PID != os.Getpid() {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if _, err := c.Backup(t.Context(), control.BackupRequest{}); !errors.Is(err, control.NotActive) {
+		t.Errorf("backup: %v", err)
+	}
+	if _, err := c.Versions(t.Context(), control.VersionsRequest{}); !errors.Is(err, control.NoVault) {
+		t.Errorf("versions: %v", err)
+	}
+	if _, err := c.VaultKeys(t.Context()); !errors.Is(err, control.NoVault) {
+		t.Errorf("keys: %v", err)
+	}
+}
+
+func TestRefusedActivationChangesNothing(t *testing.T) {
+	needPartition(t, t.TempDir())
+	o := options(t)
+	c, _ := serve(t, o)
+	for _, r := range []control.ActivateRequest{
+		{Start: "25:61"},
+		{Priority: "fast"},
+		{Partitions: []string{"nope"}},
+		{Paths: []string{"/proc"}},
+		{Paths: []string{"/nope"}},
+		{Excludes: []string{"["}},
+	} {
+		if _, err := c.Activate(t.Context(), r); !errors.Is(err, control.BadRequest) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if s, err := c.Status(t.Context()); err != nil || s.State != control.StateNew {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if _, err := os.Stat(o.Home.Vault); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a vault was made: %v", err)
+	}
+}
+
+func TestActivateDefaultsAndAgain(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	c, stop := serve(t, options(t))
+	defer stop()
+	a, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Outcome != control.Activated || a.Policy.Priority != "low" || a.Policy.Start > "06:00" || a.VaultMade == "" || len(a.Partitions) != 1 {
+		t.Errorf("got %+v", a)
+	}
+	if wait := time.Until(a.Next); wait <= 0 || wait > 25*time.Hour || a.Next.UTC().Format("15:04") != a.Policy.Start {
+		t.Errorf("next is %v, start %s", a.Next, a.Policy.Start)
+	}
+	again, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}})
+	if err != nil || again.Outcome != control.Unchanged || again.Policy.Start != a.Policy.Start || again.VaultMade != "" {
+		t.Errorf("got %+v, %v", again, err)
+	}
+	other, err := c.Activate(t.Context(), control.ActivateRequest{Start: "12:34", Priority: "max"})
+	if err != nil || other.Outcome != control.Replaced || other.Policy.Start != "12:34" || !slices.Equal(other.Policy.Paths, a.Policy.Paths) {
+		t.Errorf("got %+v, %v", other, err)
+	}
+}
+
+func TestEachBackupMakesAVersionAndStateOutlivesTheDaemon(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	o := options(t)
+	c, stop := serve(t, o)
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}); err != nil {
+		t.Fatal(err)
+	}
+	first := backUp(t, c)
+	if first.State != control.Completed || len(first.Results) != 1 || first.Results[0].Files != 3 || first.Results[0].NewBytes < 3e5 {
+		t.Errorf("got %+v", first)
+	}
+	stop()
+
+	c, _ = serve(t, o)
+	if err := os.WriteFile(filepath.Join(dir, "d"), []byte("new"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	second := backUp(t, c)
+	if len(second.Results) != 1 || second.Results[0].Parent != first.Results[0].Version || second.Results[0].Files != 4 || second.Results[0].NewBytes > 1e5 {
+		t.Errorf("got %+v", second)
+	}
+	vs, err := c.Versions(t.Context(), control.VersionsRequest{Partition: first.Results[0].Partition})
+	if err != nil || len(vs) != 2 || vs[0].Version != first.Results[0].Version || vs[0].Files != 3 || vs[1].Files != 4 || vs[1].Path != "" {
+		t.Errorf("got %+v, %v", vs, err)
+	}
+	if _, err := c.Versions(t.Context(), control.VersionsRequest{Partition: "nope"}); !errors.Is(err, control.NotFound) {
+		t.Errorf("got %v", err)
+	}
+	checkKept(t, c, first.ID, second.ID)
+}
+
+// checkKept looks at what is remembered after two backups.
+func checkKept(t *testing.T, c *control.Client, first, second string) {
+	t.Helper()
+	ts, err := c.Tasks(t.Context(), control.TasksRequest{})
+	if err != nil || len(ts) != 2 || ts[0].ID != first || ts[1].ID != second {
+		t.Errorf("got %+v, %v", ts, err)
+	}
+	s, err := c.Status(t.Context())
+	if err != nil || s.State != control.StateReady || s.Last == nil || s.Last.ID != second || s.Running != nil {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	in, err := c.VaultInfo(t.Context())
+	if err != nil || in.Versions != 2 || in.Instances != 1 || in.Packs == 0 || in.ID != s.Vault {
+		t.Errorf("got %+v, %v", in, err)
+	}
+}
+
+func TestVanishedPathFailsAndLosesNothing(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	c, _ := serve(t, options(t))
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}); err != nil {
+		t.Fatal(err)
+	}
+	backUp(t, c)
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	task := backUp(t, c)
+	if task.State != control.Failed || !strings.Contains(task.Error, dir+" is not there") || len(task.Results) != 1 || task.Results[0].Version != "" {
+		t.Errorf("got %+v", task)
+	}
+	if vs, err := c.Versions(t.Context(), control.VersionsRequest{}); err != nil || len(vs) != 1 {
+		t.Errorf("got %+v, %v", vs, err)
+	}
+}
+
+func TestSecondDaemonIsRefused(t *testing.T) {
+	o := options(t)
+	serve(t, o)
+	if err := Run(t.Context(), o); !errors.Is(err, control.Busy) || !strings.Contains(err.Error(), "already running for "+o.Home.Dir) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); !errors.Is(err, control.Busy) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVaultIsMadeOnceWithAndWithoutDaemon(t *testing.T) {
+	o := options(t)
+	place := filepath.Join(t.TempDir(), "elsewhere")
+	in, err := InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{place}})
+	if err != nil || len(in.Places) != 1 || in.Places[0].Name != place {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+	for _, dir := range []string{"", place, o.Home.Vault} {
+		if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{dir}}); !errors.Is(err, control.Exists) {
+			t.Errorf("in %q: %v", dir, err)
+		}
+	}
+	c, _ := serve(t, o)
+	if got, err := c.VaultInfo(t.Context()); err != nil || got.ID != in.ID {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{}); !errors.Is(err, control.Exists) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVaultIsNotMadeAmongOtherFiles(t *testing.T) {
+	dir := source(t)
+	if _, err := InitVault(t.Context(), options(t), control.VaultInitRequest{Places: []string{dir}}); !errors.Is(err, control.Exists) || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A disk that is not mounted must not become an empty vault.
+func TestVaultThatIsGoneIsNotReplaced(t *testing.T) {
+	o := options(t)
+	place := filepath.Join(t.TempDir(), "disk")
+	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{place}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(place, place+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, empty := range []bool{false, true} {
+		if empty {
+			if err := os.Mkdir(place, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := Run(t.Context(), o); !errors.Is(err, control.NoVault) || !strings.Contains(err.Error(), place) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := errors.Join(os.Remove(place), os.Rename(place+".away", place)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, o)
+}
+
+func TestDaemonThatIsToEndWhileItBeginsEndsWell(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Run(ctx, options(t)); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"yester/control"
+	"yester/store"
+)
+
+// forget deletes a version of this instance, and has the space given back.
+func (d *Daemon) forget(ctx context.Context, r control.ForgetRequest) (control.Forgotten, error) {
+	out := control.Forgotten{Partition: r.Partition, Version: r.Version}
+	v, err := d.openedVault()
+	if err != nil {
+		return out, err
+	}
+	k := store.VersionKey{Instance: d.instance.ID, Partition: r.Partition, Version: r.Version}
+	if err := d.delete(ctx, v, k); err != nil {
+		return out, err
+	}
+	d.log.Info("deleted a version", "partition", k.Partition, "version", k.Version)
+	t, err := d.vaultGC(ctx, control.None{})
+	if err != nil { // a collection that has begun may not give it all back
+		defer d.wakeUpkeep()
+		return out, d.changeUpkeep(func(u *upkeepState) { u.Collect = true })
+	}
+	out.Task = &t
+	return out, nil
+}
+
+// delete deletes a version unless a running backup builds on it.
+func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey) error {
+	d.deleting.Lock()
+	defer d.deleting.Unlock()
+	if _, used := d.parents[k]; used {
+		return control.Errorf(control.Busy, "version %s of %s is the one that the running backup compares with", k.Version, k.Partition).
+			WithHint("try again when the backup has ended")
+	}
+	err := v.Delete(ctx, k)
+	if errors.Is(err, store.ErrNotFound) {
+		return control.Errorf(control.NotFound, "there is no version %s of %s", k.Version, k.Partition).WithHint("`yester versions` lists them")
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"yester/control"
+)
+
+// A Home is where a daemon has its things. All paths are absolute.
+type Home struct {
+	Dir      string // what all the others lie under; "" for the system's folders
+	Settings string // file, may be missing
+	Vault    string // default place of the vault
+	Index    string
+	State    string
+	Run      string // for what ends with the process: socket and lock
+	Socket   string
+	Mount    string
+}
+
+// NewHome returns the home under dir, or the system's for "". A relative dir is taken from the working directory.
+func NewHome(dir string) (Home, error) {
+	if dir == "" {
+		const lib, run = "/var/lib/yester/", "/run/yester"
+		return Home{
+			Settings: "/etc/yester/yester.toml",
+			Vault:    lib + "vault", Index: lib + "index", State: lib + "state",
+			Run: run, Socket: run + "/yester.sock", Mount: "/yester",
+		}, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Home{}, fmt.Errorf("find the home: %w", err)
+	}
+	below := func(name string) string { return filepath.Join(dir, name) }
+	return Home{
+		Dir:      dir,
+		Settings: below("yester.toml"),
+		Vault:    below("vault"), Index: below("index"), State: below("state"),
+		Run: below("run"), Socket: below("run/yester.sock"), Mount: below("mnt"),
+	}, nil
+}
+
+// Name is what the home is called in messages.
+func (h Home) Name() string {
+	if h.Dir == "" {
+		return "this machine"
+	}
+	return h.Dir
+}
+
+// own lists the folders that are never backed up.
+func (h Home) own(places []string) []string {
+	return append([]string{h.Vault, h.Index, h.State, h.Run, h.Mount}, places...)
+}
+
+// check refuses a home that cannot be one.
+func (h Home) check() error {
+	if h.Dir == "" {
+		return nil
+	}
+	info, err := os.Stat(h.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return nil // it can be made, or else that will say why not
+	case errors.Is(err, syscall.ENOTDIR), err == nil && !info.IsDir():
+		return control.Errorf(control.BadRequest, "the home %s is a file, not a folder", h.Dir).
+			WithHint("give another with --home or YESTER_HOME")
+	case err != nil:
+		return control.Errorf(control.Internal, "the home %s cannot be used (%v)", h.Dir, cause(err))
+	}
+	return nil
+}
+
+// make makes the folders that are not there. Only the way to the mount is open to users: what it shows is guarded by each file's own mode.
+func (h Home) make() error {
+	if h.Dir != "" {
+		if err := mkdir(h.Dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{filepath.Dir(h.State), h.Index, h.State, h.Run} {
+		if err := mkdir(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return mkdir(filepath.Dir(h.Socket), 0o700)
+}
+
+// mkdir makes a folder and those above it.
+func mkdir(dir string, mode fs.FileMode) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return folderError(dir, err)
+	}
+	if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return folderError(dir, err)
+	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return folderError(dir, syscall.ENOTDIR)
+	}
+	return nil
+}
+
+// folderError says that a folder could not be made.
+func folderError(dir string, err error) error {
+	kind := control.Internal
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return control.Errorf(control.NoSpace, "the folder %s cannot be made, the disk is full", dir).WithHint("free some space there")
+	case errors.Is(err, syscall.EROFS):
+		return control.Errorf(control.ReadOnly, "the folder %s cannot be made, the file system is read-only", dir).
+			WithHint("remount it writable, or give another home with --home")
+	case errors.Is(err, fs.ErrPermission):
+		kind = control.Denied
+	}
+	return control.Errorf(kind, "the folder %s cannot be made (%v)", dir, cause(err)).WithHint("make it, or give another home with --home")
+}
+
+// cause strips what the system's calls say around an error number.
+func cause(err error) error {
+	if n, ok := errors.AsType[syscall.Errno](err); ok {
+		return n
+	}
+	return err
+}

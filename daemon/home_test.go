@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"yester/control"
+)
+
+func TestHomeHoldsEverythingUnderOneFolder(t *testing.T) {
+	h := newHome(t)
+	for _, p := range []string{h.Settings, h.Vault, h.Index, h.State, h.Run, h.Socket, h.Mount} {
+		if !strings.HasPrefix(p, h.Dir+"/") {
+			t.Errorf("%s is not below %s", p, h.Dir)
+		}
+	}
+	sys, err := NewHome("")
+	if err != nil || sys.Socket != "/run/yester/yester.sock" || sys.Mount != "/yester" || sys.State != "/var/lib/yester/state" {
+		t.Errorf("got %+v, %v", sys, err)
+	}
+	t.Chdir("/")
+	if rel, err := NewHome("x/../y"); err != nil || rel.Dir != "/y" {
+		t.Errorf("got %+v, %v", rel, err)
+	}
+}
+
+func TestHomeIsMadeForRootOnly(t *testing.T) {
+	h := newHome(t)
+	if err := h.make(); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]os.FileMode{h.Dir: 0o755, h.Index: 0o700, h.State: 0o700, h.Run: 0o700} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
+		}
+	}
+	if err := h.make(); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func TestHomeThatIsAFileIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	write := os.WriteFile(file, nil, 0o600)
+	for _, dir := range []string{file, file + "/below"} {
+		h, err := NewHome(dir)
+		if err := errors.Join(write, err); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := h.Load(); err == nil || !strings.Contains(err.Error(), "is a file, not a folder") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	tests := []struct{ name, text, wrong string }{
+		{name: "none"},
+		{"all", "socket = 's'\nmount = '/m'\nlog_level = 'debug'\npassphrase_file = 'p'\nscrub_days = 0\n[vault]\nplaces = ['v', '/w']", ""},
+		{"unknown", "sockets = 's'", `there is no setting "sockets"`},
+		{"unknown in a table", "[vault]\nplace = 's'", `there is no setting "vault.place"`},
+		{"malformed", "socket", "cannot be read"},
+		{"other type", "socket = 3", "cannot be read"},
+		{"scrub", "scrub_days = -1", "scrub_days -1 is less than 0"},
+		{"level", "log_level = 'loud'", `log_level "loud" is none of`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHome(t)
+			if err := errors.Join(h.make(), os.WriteFile(h.Settings, []byte(tt.text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := h.Load()
+			switch {
+			case tt.wrong == "" && err != nil:
+				t.Error(err)
+			case tt.wrong != "" && (!errors.Is(err, control.BadRequest) || !strings.Contains(err.Error(), tt.wrong)):
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestSettingsMoveThings(t *testing.T) {
+	h := newHome(t)
+	text := "socket = 'sub/s'\nmount = '/m'\nlog_level = 'warn'\n[vault]\nplaces = ['v']"
+	if err := errors.Join(h.make(), os.WriteFile(h.Settings, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	got, s, err := h.Load()
+	if err != nil || got.Socket != h.Dir+"/sub/s" || got.Mount != "/m" || s.Vault.Places[0] != h.Dir+"/v" {
+		t.Errorf("got %+v, %+v, %v", got, s, err)
+	}
+	if l, _ := s.level(); l != slog.LevelWarn {
+		t.Errorf("level %v", l)
+	}
+}
+
+func TestSecondLockNamesTheFirst(t *testing.T) {
+	h := newHome(t)
+	if err := h.make(); err != nil {
+		t.Fatal(err)
+	}
+	first, err := h.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "yester is already running for " + h.Dir + " (pid " + strconv.Itoa(os.Getpid()) + ")"
+	if _, err := h.lock(); !errors.Is(err, control.Busy) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v", err)
+	}
+	first.free()
+	second, err := h.lock()
+	if err != nil {
+		t.Fatalf("after the first is gone: %v", err)
+	}
+	second.free()
+}
+
+func newHome(t *testing.T) Home {
+	t.Helper()
+	h, err := NewHome(filepath.Join(t.TempDir(), "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}

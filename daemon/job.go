@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"yester/control"
+)
+
+// stopped is why a job of a kind does not go on.
+func stopped(kind, why string) error {
+	return control.Errorf(control.Stopping, "%s", why).WithHint("%s", goesOn(kind))
+}
+
+// goesOn says what becomes of the work of a task that was cut off.
+func goesOn(kind string) string {
+	switch kind {
+	case control.KindBackup:
+		return "the next backup uses what was stored"
+	case control.KindCheck:
+		return "it changed nothing"
+	}
+	return "what it did stays, the next one does the rest"
+}
+
+// A job is a task at work.
+type job struct {
+	progress progress
+	cancel   context.CancelCauseFunc
+	done     chan struct{} // closed after the task has ended and was kept
+
+	mu   sync.Mutex
+	task control.Task
+}
+
+// update changes the task.
+func (j *job) update(f func(*control.Task)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f(&j.task)
+}
+
+// look returns the task as it is, with its progress while it runs.
+func (j *job) look(now time.Time) control.Task {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.task
+	if !t.Ended() {
+		t.Progress = j.progress.report(now)
+	}
+	return t
+}
+
+// finish ends the task with the error of its work; ctx is the one the work had.
+func (j *job) finish(ctx context.Context, err error, now time.Time) {
+	j.update(func(t *control.Task) {
+		t.End = &now
+		t.State = outcome(ctx, t, err)
+		if err == nil {
+			return
+		}
+		if t.State == control.Cancelled {
+			err = context.Cause(ctx)
+		}
+		e := explain(err)
+		t.Error, t.Hint = e.Message, e.Hint
+	})
+}
+
+// outcome is the state of a task that ended with err.
+func outcome(ctx context.Context, t *control.Task, err error) string {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return control.Cancelled
+	case err != nil:
+		return control.Failed
+	case t.WarningCount > 0 || !t.Report.Clean():
+		return control.Partial
+	}
+	return control.Completed
+}
+
+// maxWarningBytes is how many bytes of warnings a task keeps; the version's record has more.
+const maxWarningBytes = 256 << 10
+
+// warn adds warnings to the task: all to the count, those that fit to the list.
+func warn(t *control.Task, count uint64, ws []control.Warning) {
+	t.WarningCount += count
+	size := 0
+	for _, w := range t.Warnings {
+		size += len(w.Path) + len(w.What)
+	}
+	for _, w := range ws {
+		if size += len(w.Path) + len(w.What); size > maxWarningBytes {
+			return
+		}
+		t.Warnings = append(t.Warnings, w)
+	}
+}
+
+// safely runs a job's work and makes an error of a panic, so that one bad task does not take the mount down.
+func safely(work func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = control.Errorf(control.Internal, "internal error: %v", p).WithHint("please report it")
+		}
+	}()
+	return work()
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yester/control"
+)
+
+func TestKeysAreAddedChangedAndRemoved(t *testing.T) {
+	o := options(t)
+	c, stop := serve(t, o)
+	if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := c.VaultKeys(t.Context())
+	if err != nil || len(keys) != 1 || keys[0].Kind != control.KeyOpen {
+		t.Fatalf("got %+v, %v", keys, err)
+	}
+	for _, r := range []control.KeyAddRequest{{Kind: "magic"}, {Kind: control.KeyPassphrase}, {Kind: control.KeyOpen, Passphrase: "x"}} {
+		if _, err := c.KeyAdd(t.Context(), r); !errors.Is(err, control.BadRequest) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	recovery, err := c.KeyAdd(t.Context(), control.KeyAddRequest{Kind: control.KeyRecovery})
+	if err != nil || len(recovery.Recovery) != 69 {
+		t.Fatalf("got %+v, %v", recovery, err)
+	}
+	if err := c.KeyRemove(t.Context(), keys[0].ID); !errors.Is(err, control.Conflict) {
+		t.Errorf("the last key but a recovery key: %v", err)
+	}
+	if err := c.KeyRemove(t.Context(), "nope"); !errors.Is(err, control.NotFound) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.KeyAdd(t.Context(), control.KeyAddRequest{Kind: control.KeyPassphrase, Passphrase: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []control.KeyChangeRequest{{Old: "wrong", New: "new"}, {New: "new"}, {Old: "old"}} {
+		if _, err := c.KeyChange(t.Context(), r); !errors.Is(err, control.BadRequest) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if _, err := c.KeyChange(t.Context(), control.KeyChangeRequest{Old: "old", New: "new"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.KeyRemove(t.Context(), keys[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	opensWith(t, o, map[string]bool{"": false, "old\n": false, "new\n": true, recovery.Recovery: true})
+}
+
+// opensWith tries to serve with passphrase files.
+func opensWith(t *testing.T, o Options, texts map[string]bool) {
+	t.Helper()
+	for text, opens := range texts {
+		o.Settings.PassphraseFile = ""
+		if text != "" {
+			o.Settings.PassphraseFile = filepath.Join(t.TempDir(), "passphrase")
+			if err := os.WriteFile(o.Settings.PassphraseFile, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if opens {
+			_, stop := serve(t, o)
+			stop()
+			continue
+		}
+		err := Run(t.Context(), o)
+		if !errors.Is(err, control.WrongKey) || strings.Contains(err.Error(), "old") {
+			t.Errorf("with %q: %v", text, err)
+		}
+	}
+}
+
+func TestDaemonWithoutPassphraseSaysWhereItGoes(t *testing.T) {
+	o := options(t)
+	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	err := Run(t.Context(), o)
+	e, ok := errors.AsType[*control.Error](err)
+	if !ok || e.Kind != control.WrongKey || !strings.Contains(e.Hint, "passphrase_file in "+o.Home.Settings) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "passphrase"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	serve(t, o)
+}

@@ -1,0 +1,30 @@
+package daemon
+
+import (
+	"runtime/debug"
+
+	"yester/sched"
+)
+
+// The limit of open files needs no care: Go's runtime raises it to the hard limit.
+
+// gcPercent is how much garbage may come on top of what lives, in percent. What lives are a few large buffers without pointers,
+// so a collection takes milliseconds, and Go's 100 would only double the memory.
+const gcPercent = 50
+
+// setMemoryLimit keeps Go's memory a bit under what the priority allows the whole process.
+func setMemoryLimit(p sched.Priority) {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(p.Memory / 8 * 7)
+}
+
+// setIdleMemory sets the limit that holds before the first task.
+func (d *Daemon) setIdleMemory() {
+	p := sched.Low
+	if d.policy != nil {
+		if q, err := sched.ParsePriority(d.policy.Priority); err == nil {
+			p = q
+		}
+	}
+	setMemoryLimit(p)
+}

@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"yester/control"
+)
+
+// A lock keeps a home to one process. The kernel frees it when the process ends, however it ends.
+type lock struct{ f *os.File }
+
+// lock takes the home. Busy, with the other's process id, if it is taken.
+func (h Home) lock() (*lock, error) {
+	path := filepath.Join(h.Run, "yester.pid")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, folderError(path, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		return nil, h.taken(f, err)
+	}
+	if err := errors.Join(f.Truncate(0), write(f, os.Getpid())); err != nil {
+		f.Close()
+		return nil, folderError(path, err)
+	}
+	return &lock{f}, nil
+}
+
+func write(f *os.File, pid int) error {
+	_, err := f.WriteAt(fmt.Appendln(nil, pid), 0)
+	return err
+}
+
+// taken says who has the lock.
+func (h Home) taken(f *os.File, err error) error {
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	b := make([]byte, 32)
+	n, _ := f.ReadAt(b, 0)
+	if pid := bytes.TrimSpace(b[:n]); len(pid) > 0 {
+		return control.Errorf(control.Busy, "yester is already running for %s (pid %s)", h.Name(), pid).
+			WithHint("stop it first, or give this one another home with --home")
+	}
+	return control.Errorf(control.Busy, "yester is already running for %s", h.Name())
+}
+
+// free gives the home back. The file stays: removing it would let two processes lock two files of one name.
+func (l *lock) free() {
+	_ = l.f.Truncate(0) // only for readers; the lock is what counts
+	l.f.Close()
+}

@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"context"
+
+	"yester/control"
+	"yester/sched"
+	"yester/snapshot"
+	"yester/store"
+)
+
+// A maintenance is a task on the vault that makes no version: a check, a repair, a collection or a rebuild.
+type maintenance struct {
+	d     *Daemon
+	vault *store.Vault
+	rate  float64 // bytes per second read and written at most; 0: no limit
+}
+
+// maintain starts a task of a kind on the vault. NoVault, Busy.
+func (d *Daemon) maintain(kind string, scheduled bool, rate float64, work func(*maintenance, context.Context, *job) error) (control.Task, error) {
+	v, err := d.openedVault()
+	if err != nil {
+		return control.Task{}, err
+	}
+	m := &maintenance{d: d, vault: v, rate: rate}
+	return d.tasks.start(kind, scheduled, func(ctx context.Context, j *job) error { return work(m, ctx, j) })
+}
+
+// rate is how many bytes a second the policy allows a task.
+func (d *Daemon) rate() float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.policy != nil {
+		if p, err := sched.ParsePriority(d.policy.Priority); err == nil {
+			return p.BytesPerSecond
+		}
+	}
+	return sched.Low.BytesPerSecond
+}
+
+func (d *Daemon) vaultCheck(_ context.Context, r control.CheckRequest) (control.Task, error) {
+	if r.ReadData < 0 || r.ReadData > 1 {
+		return control.Task{}, control.Errorf(control.BadRequest, "a part of the data is 0 to 1, not %v", r.ReadData)
+	}
+	return d.maintain(control.KindCheck, false, d.rate(), func(m *maintenance, ctx context.Context, j *job) error {
+		_, err := m.check(ctx, j, r.ReadData)
+		return err
+	})
+}
+
+func (d *Daemon) vaultRepair(context.Context, control.None) (control.Task, error) {
+	return d.maintain(control.KindRepair, false, d.rate(), func(m *maintenance, ctx context.Context, j *job) error {
+		return m.repair(ctx, j, nil)
+	})
+}
+
+func (d *Daemon) vaultGC(context.Context, control.None) (control.Task, error) {
+	return d.maintain(control.KindGC, false, d.rate(), (*maintenance).collect)
+}
+
+func (d *Daemon) vaultRebuild(context.Context, control.None) (control.Task, error) {
+	return d.maintain(control.KindRebuild, false, 0, (*maintenance).rebuild)
+}
+
+// A counted limiter counts what passes into the task's progress.
+type counted struct {
+	to      *progress
+	limiter *sched.Limiter
+}
+
+func (c counted) WaitN(ctx context.Context, n int) error {
+	if err := c.limiter.WaitN(ctx, n); err != nil {
+		return err
+	}
+	c.to.Add(0, uint64(n))
+	return nil
+}
+
+func (m *maintenance) limiter(j *job) counted { return counted{&j.progress, sched.NewLimiter(m.rate)} }
+
+// check looks for damage, and keeps where the next check is to go on.
+func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Checked, error) {
+	kept, err := m.d.upkeepState()
+	if err != nil {
+		return store.Checked{}, err
+	}
+	mark := snapshot.Marker(m.vault)
+	c, err := m.vault.Check(ctx, store.CheckOptions{
+		Mark: mark, ReadData: part, Cursor: kept.Cursor, Limiter: m.limiter(j), Progress: j.progress.at,
+	})
+	if c.Read > 0 {
+		if err := m.d.changeUpkeep(func(u *upkeepState) { u.Cursor = c.Cursor }); err != nil {
+			m.d.log.Warn("keep where the next check goes on", "err", err)
+		}
+	}
+	r := &control.Report{Versions: c.Versions, Packs: c.Packs, ReadPacks: c.Read, ReadBytes: c.Bytes}
+	return c, m.report(ctx, j, r, c.Problems, c.Lost, err)
+}
+
+// repair makes good what can be, of some packs or of all for nil.
+func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) error {
+	r, err := m.vault.Repair(ctx, store.RepairOptions{
+		Packs: packs, Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
+	})
+	return m.report(ctx, j, &control.Report{
+		Packs: r.Packs, HealedPacks: len(r.Healed), HealedRecords: len(r.Records), HealedBlocks: r.Blocks,
+		SalvagedPacks: len(r.Salvaged), FoundChunks: r.Found,
+	}, r.Problems, r.Lost, err)
+}
+
+// collect gives back the space of what no version needs.
+func (m *maintenance) collect(ctx context.Context, j *job) error {
+	c, err := m.vault.Collect(ctx, store.CollectOptions{
+		Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
+	})
+	var problems []store.Problem
+	if lost := c.Missing - c.Recovered; lost > 0 {
+		problems = append(problems, store.Problem{Err: missing(lost)})
+	}
+	return m.report(ctx, j, &control.Report{
+		Versions: c.Versions, DroppedPacks: c.Dropped, RepackedPacks: c.Repacked, WrittenPacks: c.Written, KeptPacks: c.Kept,
+		Freed: c.Freed, Live: c.Live, Dead: c.Dead,
+	}, problems, nil, err)
+}
+
+func missing(n int) error {
+	return control.Errorf(control.Damaged, "%d pieces that versions need are in no pack", n).WithHint("`yester vault check` says which files that concerns")
+}
+
+// rebuild makes the index anew.
+func (m *maintenance) rebuild(ctx context.Context, j *job) error {
+	n, err := m.vault.RebuildIndex(ctx, j.progress.at)
+	return m.report(ctx, j, &control.Report{Packs: n}, nil, nil, err)
+}

@@ -1,0 +1,349 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/store"
+)
+
+// await returns the end of a task.
+func await(t *testing.T, c *control.Client, task control.Task, err error) control.Task {
+	t.Helper()
+	if err == nil {
+		err = c.WatchTask(t.Context(), task.ID, func(now control.Task) error { task = now; return nil })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+func check(t *testing.T, c *control.Client, part float64) control.Task {
+	t.Helper()
+	task, err := c.VaultCheck(t.Context(), control.CheckRequest{ReadData: part})
+	return await(t, c, task, err)
+}
+
+func repair(t *testing.T, c *control.Client) control.Task {
+	t.Helper()
+	task, err := c.VaultRepair(t.Context())
+	return await(t, c, task, err)
+}
+
+// random is content that no compression makes smaller.
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// startFilled serves a vault with one version of a folder with a file named big.
+func startFilled(t *testing.T) (o Options, c *control.Client, dir string, version control.Result) {
+	t.Helper()
+	o, c, dir, version, _ = startFilledUntil(t)
+	return o, c, dir, version
+}
+
+// startFilledUntil is startFilled with a function that stops the daemon.
+func startFilledUntil(t *testing.T) (o Options, c *control.Client, dir string, version control.Result, stop func()) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "source")
+	needPartition(t, filepath.Dir(dir))
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "big"), random(4<<20), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	o = options(t)
+	c, stop = serve(t, o)
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}); err != nil {
+		t.Fatal(err)
+	}
+	return o, c, dir, backUp(t, c).Results[0], stop
+}
+
+// largestPack is the file of the pack with the most bytes.
+func largestPack(t *testing.T, vault string) (path string) {
+	t.Helper()
+	var most int64
+	err := filepath.WalkDir(vault, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || !strings.Contains(p, "/packs/") {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Size() > most {
+			path, most = p, info.Size()
+		}
+		return err
+	})
+	if err != nil || path == "" {
+		t.Fatalf("no pack in %s: %v", vault, err)
+	}
+	return path
+}
+
+// damage flips n bytes from off on.
+func damageFile(t *testing.T, path string, off, n int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range b[off : off+n] {
+		b[off+i] ^= 0xff
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheckFindsDamageAndRepairHealsIt(t *testing.T) {
+	o, c, _, _ := startFilled(t)
+	if got := check(t, c, 1); got.State != control.Completed || got.Report.Versions != 1 || got.Report.ReadPacks != got.Report.Packs || got.Report.ReadBytes < 4<<20 {
+		t.Errorf("a whole vault: %+v, %+v", got, got.Report)
+	}
+	file := largestPack(t, o.Home.Vault)
+	before, _ := os.ReadFile(file)
+	damageFile(t, file, 1<<20, 100)
+
+	got := check(t, c, 1)
+	if got.State != control.Partial || got.Report.ProblemCount != 1 || got.Report.LostCount != 0 || got.Error != "" {
+		t.Fatalf("got %+v, %+v", got, got.Report)
+	}
+	if p := got.Report.Problems[0]; !p.Heals || p.Pack != filepath.Base(file) || p.Place != o.Home.Vault || p.What == "" {
+		t.Errorf("got %+v", p)
+	}
+	if s, err := c.Status(t.Context()); err != nil || !slices.ContainsFunc(s.Attention, func(l string) bool { return strings.Contains(l, got.ID) }) {
+		t.Errorf("got %v, %v", s.Attention, err)
+	}
+	if r := repair(t, c); r.State != control.Completed || r.Report.HealedPacks != 1 || r.Report.HealedBlocks == 0 {
+		t.Errorf("got %+v, %+v", r, r.Report)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the pack is not as it was: %v", err)
+	}
+	if s, err := c.Status(t.Context()); err != nil || len(s.Attention) > 1 { // one says that nothing is mounted
+		t.Errorf("got %v, %v", s.Attention, err)
+	}
+	kept, err := c.Task(t.Context(), got.ID)
+	if err != nil || kept.Report == nil || len(kept.Report.Problems) != 1 {
+		t.Errorf("kept is %+v, %v", kept, err)
+	}
+}
+
+func TestDamageBeyondParityIsNamedAndALaterBackupHealsIt(t *testing.T) {
+	o, c, dir, v := startFilled(t)
+	damageFile(t, largestPack(t, o.Home.Vault), 1<<20, 2<<20)
+	for _, got := range []control.Task{check(t, c, 1), repair(t, c)} {
+		r := got.Report
+		if got.State != control.Partial || r.LostCount != 1 || r.LostChunks == 0 {
+			t.Fatalf("got %+v, %+v", got, r)
+		}
+		if l := r.Lost[0]; !strings.HasSuffix(l.Path, filepath.Join(dir, "big")) && !strings.HasSuffix(filepath.Join(dir, "big"), l.Path) ||
+			l.Version != v.Version || l.Partition != v.Partition || l.Bytes == 0 || l.Bytes > 4<<20 {
+			t.Errorf("got %+v", l)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(dir, "big"), time.Now(), time.Now()); err != nil { // so that it is read
+		t.Fatal(err)
+	}
+	backUp(t, c)
+	if got := check(t, c, 1); got.State != control.Completed {
+		t.Errorf("after a backup: %+v, %+v", got, got.Report)
+	}
+}
+
+func TestForgetGivesSpaceBack(t *testing.T) {
+	_, c, dir, first := startFilled(t)
+	if err := errors.Join(os.Remove(filepath.Join(dir, "big")), os.WriteFile(filepath.Join(dir, "small"), []byte("stays"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	second := backUp(t, c).Results[0]
+	before, err := c.VaultInfo(t.Context())
+	if err != nil || before.Logical < 4<<20 || before.Compress < 0.9 || before.Dedup < 0.9 || before.Collected != nil || before.Parity == 0 {
+		t.Errorf("got %+v, %v", before, err)
+	}
+	f, err := c.Forget(t.Context(), control.ForgetRequest{Partition: first.Partition, Version: first.Version})
+	if err != nil || f.Task == nil {
+		t.Fatalf("got %+v, %v", f, err)
+	}
+	if gc := await(t, c, *f.Task, nil); gc.State != control.Completed || gc.Report.Freed < 4<<20 || gc.Kind != control.KindGC {
+		t.Errorf("got %+v, %+v", gc, gc.Report)
+	}
+	after, err := c.VaultInfo(t.Context())
+	if err != nil || after.Stored+4<<20 > before.Stored || after.Collected == nil {
+		t.Errorf("got %+v, %v, before %+v", after, err, before)
+	}
+	vs, err := c.Versions(t.Context(), control.VersionsRequest{})
+	if err != nil || len(vs) != 1 || vs[0].Version != second.Version {
+		t.Errorf("got %+v, %v", vs, err)
+	}
+	if _, err := c.Forget(t.Context(), control.ForgetRequest{Partition: first.Partition, Version: first.Version}); !errors.Is(err, control.NotFound) {
+		t.Errorf("twice: %v", err)
+	}
+	if got := check(t, c, 1); got.State != control.Completed {
+		t.Errorf("got %+v, %+v", got, got.Report)
+	}
+}
+
+func TestRebuildEntersAllPacks(t *testing.T) {
+	_, c, _, _ := startFilled(t)
+	task, err := c.VaultRebuild(t.Context())
+	info, _ := c.VaultInfo(t.Context())
+	if got := await(t, c, task, err); got.State != control.Completed || uint64(got.Report.Packs) != info.Packs {
+		t.Errorf("got %+v, %+v", got, got.Report)
+	}
+}
+
+func TestCancelledCheckStopsSoonAndTheNextGoesOn(t *testing.T) {
+	_, c, dir, _ := startFilled(t)
+	if err := os.WriteFile(filepath.Join(dir, "bigger"), random(48<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	backUp(t, c)
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Priority: "low"}); err != nil { // 10 MB/s
+		t.Fatal(err)
+	}
+	task, err := c.VaultCheck(t.Context(), control.CheckRequest{ReadData: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.VaultCheck(t.Context(), control.CheckRequest{}); !errors.Is(err, control.Busy) || !strings.Contains(err.Error(), task.ID) {
+		t.Errorf("a second: %v", err)
+	}
+	begin := time.Now()
+	got, err := c.CancelTask(t.Context(), task.ID)
+	if err != nil || got.State != control.Cancelled || got.Error != "stopped on request" || time.Since(begin) > 5*time.Second {
+		t.Errorf("got %+v, %v after %v", got, err, time.Since(begin))
+	}
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Priority: "max"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := check(t, c, 1); got.State != control.Completed {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestVersionThatABackupBuildsOnStays(t *testing.T) {
+	d := &Daemon{}
+	key := store.VersionKey{Instance: "i", Partition: "root", Version: "2026-11-23T031705Z"}
+	d.parents = map[store.VersionKey]struct{}{key: {}}
+	if err := d.delete(t.Context(), nil, key); !errors.Is(err, control.Busy) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTasksThatMovePacksExcludeEachOtherAndNoOthers(t *testing.T) {
+	ts := newTasks(t)
+	start := func(kind string) error {
+		_, err := ts.start(kind, false, untilCancelled)
+		return err
+	}
+	for _, kind := range []string{control.KindBackup, control.KindCheck, control.KindGC} {
+		if err := start(kind); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	for _, kind := range []string{control.KindBackup, control.KindCheck, control.KindGC, control.KindRepair, control.KindRebuild} {
+		if err := start(kind); !errors.Is(err, control.Busy) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if err := ts.stop(t.Context()); err != nil || !ts.idle() {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReportsKeepListsInBoundsAndListingsDropThem(t *testing.T) {
+	w := reporter{to: &control.Report{}}
+	for range 1000 {
+		w.path(control.Lost{Path: strings.Repeat("x", 4096)})
+	}
+	if n := len(w.to.Lost); w.to.LostCount != 1000 || n == 0 || n*4096 > maxReportBytes {
+		t.Errorf("%d of %d kept", n, w.to.LostCount)
+	}
+	if b := brief(control.Task{Report: w.to}); b.Report.Lost != nil || b.Report.LostCount != 1000 || len(w.to.Lost) == 0 {
+		t.Errorf("got %+v", b.Report)
+	}
+}
+
+func TestSliceIsAsManyDaysAsHavePassed(t *testing.T) {
+	now := time.Date(2026, 11, 23, 3, 17, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		passed time.Duration
+		days   int
+		want   float64
+	}{
+		{23 * time.Hour, 30, 0}, {24 * time.Hour, 30, 1. / 30}, {72 * time.Hour, 30, 0.1}, {1000 * time.Hour, 30, 1}, {48 * time.Hour, 0, 0},
+	} {
+		if got := slice(now.Add(-tt.passed), now, tt.days); got-tt.want > 1e-9 || tt.want-got > 1e-9 {
+			t.Errorf("%v of %d days: %v, want %v", tt.passed, tt.days, got, tt.want)
+		}
+	}
+}
+
+// A day later the daemon reads its slice by itself, repairs what it finds damaged, and goes on from there the next day.
+func TestScrubReadsEverySliceAndRepairs(t *testing.T) {
+	o, c, _, _, stop := startFilledUntil(t)
+	file := largestPack(t, o.Home.Vault)
+	before, _ := os.ReadFile(file)
+	info, _ := c.VaultInfo(t.Context())
+	stop()
+	damageFile(t, file, 1<<20, 100)
+
+	days := int(info.Packs) // one a day
+	o.Settings.ScrubDays = &days
+	for day := range days {
+		begin := time.Now().Add(time.Duration(day+1)*scrubEvery + time.Duration(day+1)*time.Minute)
+		o.Now = func() time.Time { return begin }
+		c, stop := serve(t, o)
+		until(t, "a slice", func() bool {
+			return count(t, c, control.KindCheck, control.Running) == 0 && count(t, c, control.KindCheck, "") == day+1
+		})
+		until(t, "the repair", func() bool {
+			return count(t, c, control.KindRepair, control.Completed) == count(t, c, control.KindCheck, control.Partial)
+		})
+		stop()
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the pack is not as it was: %v", err)
+	}
+}
+
+// count counts tasks of a kind, in a state unless that is "".
+func count(t *testing.T, c *control.Client, kind, state string) (n int) {
+	t.Helper()
+	all, err := c.Tasks(t.Context(), control.TasksRequest{State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		if all[i].Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// until waits for something that nothing announces.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for !is() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

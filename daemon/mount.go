@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"errors"
+	"path/filepath"
+
+	"yester/control"
+	"yester/fs"
+	"yester/store"
+)
+
+// tryMount mounts the vault unless it is mounted. Where that fails the daemon goes on without: what matters is the backup.
+func (d *Daemon) tryMount() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.vault == nil || d.mounted() {
+		return
+	}
+	if d.o.Home.Mount == "" {
+		d.mountErr = errors.New("the settings name no mount folder")
+		return
+	}
+	d.mount, d.mountErr = fs.Serve(fs.Options{Dir: d.o.Home.Mount, Vault: d.vault, Log: d.log, Now: d.o.Now})
+	if d.mountErr != nil {
+		d.mount = nil
+		d.log.Error("the vault is not mounted, backups go on", "dir", d.o.Home.Mount, "err", d.mountErr)
+		return
+	}
+	d.log.Info("mounted", "dir", d.o.Home.Mount)
+}
+
+// mounted tells whether the mount is served. d.mu is held.
+func (d *Daemon) mounted() bool {
+	if d.mount == nil {
+		return false
+	}
+	select {
+	case <-d.mount.Done():
+		d.mount, d.mountErr = nil, errors.New("it was unmounted by hand")
+		return false
+	default:
+		return true
+	}
+}
+
+// unmount ends the mount. d.mu is held.
+func (d *Daemon) unmount() error {
+	if d.mount == nil {
+		return nil
+	}
+	m := d.mount
+	d.mount = nil
+	return m.Unmount()
+}
+
+// mountStatus tells where to browse, or why one can't.
+func (d *Daemon) mountStatus() control.Mount {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := control.Mount{Dir: d.o.Home.Mount, Mounted: d.mounted()}
+	switch {
+	case s.Mounted:
+	case d.mountErr != nil:
+		s.Because = sentence(d.mountErr)
+	default:
+		s.Because = "there is no vault yet"
+	}
+	return s
+}
+
+// browse is the folder that shows a version, "" if nothing is mounted.
+func (d *Daemon) browse(k store.VersionKey) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.mounted() {
+		return ""
+	}
+	return filepath.Join(d.o.Home.Mount, d.instance.Name, k.Partition, k.Version)
+}

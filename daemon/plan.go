@@ -1,0 +1,155 @@
+package daemon
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"yester/control"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+)
+
+// A target is a partition that a backup makes a version of, or the reason why it can't.
+type target struct {
+	partition snapshot.Partition
+	includes  []string          // none: all of it
+	parent    *snapshot.Version // newest there is; nil: none
+	err       error
+}
+
+// plan says what a backup by a policy makes versions of, with these mounts. exists tells whether a path is there.
+func plan(p *control.Policy, mounts []capture.Mount, exists func(path string) bool) []target {
+	var ts []target
+	for _, m := range mounts {
+		if m.Excluded == "" && (len(p.Partitions) == 0 || slices.Contains(p.Partitions, m.Name)) {
+			ts = append(ts, target{partition: m.Partition})
+		}
+	}
+	for _, name := range p.Partitions {
+		if !slices.ContainsFunc(ts, func(t target) bool { return t.partition.Name == name }) {
+			err := control.Errorf(control.NotFound, "partition %s is not mounted", name).WithHint("mount it, or activate without it")
+			ts = append(ts, target{partition: snapshot.Partition{Name: name}, err: err})
+		}
+	}
+	if len(p.Paths) > 0 {
+		ts = narrow(ts, p.Paths, mounts, exists)
+	}
+	return ts
+}
+
+// narrow keeps the targets that have something of the paths. A path that is not there fails the target it should be in: it may lie on a
+// partition that is not mounted, and a version without it would look as if it had been deleted.
+func narrow(all []target, paths []string, mounts []capture.Mount, exists func(string) bool) []target {
+	for _, path := range paths {
+		m, ok := mountOf(mounts, path)
+		i := slices.IndexFunc(all, func(t target) bool { return ok && t.partition.Name == m.Name })
+		if i < 0 {
+			continue
+		}
+		all[i].includes = append(all[i].includes, path)
+		if !exists(path) {
+			all[i].err = control.Errorf(control.NotFound, "the path %s is not there", path).
+				WithHint("mount the disk it lies on, or activate without it")
+		}
+	}
+	return slices.DeleteFunc(all, func(t target) bool { return t.err == nil && len(t.includes) == 0 })
+}
+
+// mountOf finds the mount that a path lies on.
+func mountOf(mounts []capture.Mount, path string) (best capture.Mount, ok bool) {
+	for _, m := range mounts {
+		longer := len(m.MountPoint) > len(best.MountPoint)
+		better := m.MountPoint == best.MountPoint && best.Excluded != ""
+		if isBelow(path, m.MountPoint) && (!ok || longer || better) {
+			best, ok = m, true
+		}
+	}
+	return best, ok
+}
+
+// isBelow tells whether path is dir or lies below it. Both are clean and absolute.
+func isBelow(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// choose checks what a policy asks for against the mounts there are, and resolves its paths and partitions to what they really are called.
+// Every error is a BadRequest.
+func choose(p *control.Policy, mounts []capture.Mount) error {
+	for i, name := range p.Partitions {
+		m, err := partitionNamed(name, mounts)
+		if err != nil {
+			return err
+		}
+		p.Partitions[i] = m.Name
+	}
+	for i, path := range p.Paths {
+		real, err := realPath(path)
+		if err != nil {
+			return err
+		}
+		p.Paths[i] = real
+		if err := eligible(path, real, p.Partitions, mounts); err != nil {
+			return err
+		}
+	}
+	slices.Sort(p.Partitions)
+	p.Partitions = slices.Compact(p.Partitions)
+	slices.Sort(p.Paths)
+	p.Paths = slices.Compact(p.Paths)
+	if !slices.ContainsFunc(mounts, func(m capture.Mount) bool { return m.Excluded == "" }) {
+		return control.Errorf(control.BadRequest, "this machine has no partition that can be backed up").
+			WithHint("mounted are only network, pseudo and memory file systems")
+	}
+	return nil
+}
+
+// partitionNamed finds an eligible partition by its name or mount point.
+func partitionNamed(name string, mounts []capture.Mount) (capture.Mount, error) {
+	var there []string
+	var excluded *capture.Mount
+	for i, m := range mounts {
+		named := m.Name == name || m.MountPoint == name
+		switch {
+		case m.Excluded == "" && named:
+			return m, nil
+		case m.Excluded == "":
+			there = append(there, m.Name)
+		case named:
+			excluded = &mounts[i]
+		}
+	}
+	if excluded != nil {
+		return capture.Mount{}, control.Errorf(control.BadRequest, "%s cannot be backed up: %s", name, excluded.Excluded).
+			WithHint("partitions that can: %s", list(there))
+	}
+	return capture.Mount{}, control.Errorf(control.BadRequest, "there is no partition %q", name).WithHint("there are: %s", list(there))
+}
+
+// realPath returns the path without symlinks, once it is there.
+func realPath(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", control.Errorf(control.BadRequest, "the path %q is not absolute", path)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", control.Errorf(control.BadRequest, "the path %s cannot be backed up (%v)", path, cause(err)).WithHint("check its spelling")
+	}
+	return real, nil
+}
+
+// eligible refuses a path on a file system that is not backed up, or outside the partitions that were asked for.
+func eligible(asked, real string, partitions []string, mounts []capture.Mount) error {
+	m, ok := mountOf(mounts, real)
+	switch {
+	case !ok:
+		return control.Errorf(control.BadRequest, "the path %s lies on no mounted file system", asked)
+	case m.Excluded != "":
+		return control.Errorf(control.BadRequest, "the path %s cannot be backed up: what is mounted at %s is excluded (%s)",
+			asked, m.MountPoint, m.Excluded)
+	case len(partitions) > 0 && !slices.Contains(partitions, m.Name):
+		return control.Errorf(control.BadRequest, "the path %s lies on partition %s, which is not among those asked for", asked, m.Name).
+			WithHint("add --partition %s, or leave out --partition", m.Name)
+	}
+	return nil
+}

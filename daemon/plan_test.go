@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"yester/control"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+)
+
+// mounts are those of a machine with two partitions.
+func mounts() []capture.Mount {
+	m := func(name, point, excluded string) capture.Mount {
+		return capture.Mount{Partition: snapshot.Partition{Name: name, MountPoint: point}, Excluded: excluded}
+	}
+	return []capture.Mount{
+		m("root", "/", ""), m("data", "/data", ""), m("data", "/data", "hidden by another mount"),
+		m("mnt-nas", "/mnt/nas", "network file system (nfs4)"), m("proc", "/proc", "pseudo or memory file system (proc)"),
+	}
+}
+
+func TestPlan(t *testing.T) {
+	tests := []struct {
+		name   string
+		policy control.Policy
+		want   []string // partition: includes, or error
+	}{
+		{"everything", control.Policy{}, []string{"root:", "data:"}},
+		{"one partition", control.Policy{Partitions: []string{"data"}}, []string{"data:"}},
+		{"one that is not mounted", control.Policy{Partitions: []string{"data", "usb"}}, []string{"data:", "usb: partition usb is not mounted"}},
+		{"paths choose their partitions", control.Policy{Paths: []string{"/etc", "/home"}}, []string{"root: /etc /home"}},
+		{"paths on both", control.Policy{Paths: []string{"/data/a", "/etc"}}, []string{"root: /etc", "data: /data/a"}},
+		{"a mount point", control.Policy{Paths: []string{"/data"}}, []string{"data: /data"}},
+		{"its neighbour", control.Policy{Paths: []string{"/database"}}, []string{"root: /database"}},
+		{"paths within partitions", control.Policy{Paths: []string{"/etc"}, Partitions: []string{"root"}}, []string{"root: /etc"}},
+		{"a path that is gone", control.Policy{Paths: []string{"/gone", "/data/a"}}, []string{"root: the path /gone is not there", "data: /data/a"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := []string{}
+			for _, p := range plan(&tt.policy, mounts(), func(path string) bool { return path != "/gone" }) {
+				line := p.partition.Name + ": " + strings.Join(p.includes, " ")
+				if p.err != nil {
+					line = p.partition.Name + ": " + explain(p.err).Message
+				}
+				got = append(got, strings.TrimSuffix(line, " "))
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestChooseRefusesWhatCannotBeBackedUp(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		policy control.Policy
+		want   string
+	}{
+		{control.Policy{Partitions: []string{"nope"}}, `there is no partition "nope"; there are: root, data`},
+		{control.Policy{Partitions: []string{"mnt-nas"}}, "mnt-nas cannot be backed up: network file system (nfs4); partitions that can: root, data"},
+		{control.Policy{Partitions: []string{"/proc"}}, "/proc cannot be backed up: pseudo or memory file system (proc)"},
+		{control.Policy{Paths: []string{"etc"}}, `the path "etc" is not absolute`},
+		{control.Policy{Paths: []string{dir + "/nope"}}, "nope cannot be backed up (no such file or directory)"},
+		{control.Policy{Paths: []string{"/proc/self/fd"}}, "what is mounted at /proc is excluded (pseudo or memory file system (proc))"},
+		{control.Policy{Paths: []string{dir}, Partitions: []string{"data"}}, "lies on partition root, which is not among those asked for"},
+	}
+	for _, tt := range tests {
+		err := choose(&tt.policy, mounts())
+		if !errors.Is(err, control.BadRequest) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v", tt.policy, err)
+		}
+	}
+	if err := choose(&control.Policy{}, mounts()[3:]); !errors.Is(err, control.BadRequest) {
+		t.Errorf("a machine without partitions: %v", err)
+	}
+}
+
+func TestChooseKeepsRealNames(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
+	if err := errors.Join(os.Mkdir(real, 0o700), os.Symlink(real, link)); err != nil {
+		t.Fatal(err)
+	}
+	p := control.Policy{Paths: []string{link, real, dir}, Partitions: []string{"/", "data", "root"}}
+	if err := choose(&p, mounts()); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(p.Paths, []string{dir, real}) || !reflect.DeepEqual(p.Partitions, []string{"data", "root"}) {
+		t.Errorf("got %q, %q", p.Paths, p.Partitions)
+	}
+}

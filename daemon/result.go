@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"time"
+
+	"yester/control"
+	"yester/snapshot"
+)
+
+// keep adds to the task what became of a target.
+func (b *backup) keep(t target, v *snapshot.Version, err error, took time.Duration) {
+	r := control.Result{Partition: t.partition.Name, Seconds: took.Seconds()}
+	if err != nil {
+		r.Error = explain(err).Message
+	} else {
+		r = result(v)
+		r.Path, r.Seconds = b.d.browse(v.Key()), took.Seconds()
+		b.log.made(v, took)
+	}
+	b.job.update(func(task *control.Task) {
+		task.Results = append(task.Results, r)
+		if v != nil && err == nil {
+			warn(task, v.WarningCount, warnings(v))
+		}
+	})
+}
+
+// result is what the API says of a version that was made.
+func result(v *snapshot.Version) control.Result {
+	return control.Result{
+		Partition: v.Partition.Name, Version: v.Name, Parent: v.Parent,
+		Files: v.Totals.Files, Dirs: v.Totals.Dirs, Bytes: v.Totals.Bytes,
+		ReadBytes: v.ReadBytes, NewBytes: v.NewBytes, Stored: v.Stored,
+		Added: v.Added, Changed: v.Changed, Deleted: v.Deleted, Skipped: v.Skipped,
+		Warnings: v.WarningCount,
+	}
+}
+
+func warnings(v *snapshot.Version) []control.Warning {
+	ws := make([]control.Warning, len(v.Warnings))
+	for i, w := range v.Warnings {
+		ws[i] = control.Warning{Partition: v.Partition.Name, Path: w.Path, What: w.What}
+	}
+	return ws
+}

@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/fs"
+)
+
+// How long an end may take: ten seconds in all.
+const (
+	stopTask = 7 * time.Second
+	stopAPI  = time.Second
+)
+
+// Run serves a home until ctx ends, and then ends cleanly: a running task is cancelled, the mount goes, and nil is returned. Errors are
+// *control.Error: Busy if the home has a daemon, and whatever keeps it from starting.
+func Run(ctx context.Context, o Options) error {
+	err := run(ctx, o.withDefaults())
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it was to end while it began
+	}
+	return explained(err)
+}
+
+func run(ctx context.Context, o Options) error {
+	if err := o.Home.make(); err != nil {
+		return err
+	}
+	l, err := o.Home.lock()
+	if err != nil {
+		return err
+	}
+	defer l.free()
+	if o.Home.Mount != "" {
+		if err := fs.Detach(o.Home.Mount); err != nil {
+			o.Log.Warn("the mount folder cannot be used", "err", err) // mounting will say so again, to whoever asks
+		}
+	}
+	db, err := state.Open(o.Home.State, o.Log)
+	if err != nil {
+		return err
+	}
+	d, err := newDaemon(o, db)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	return d.serve(ctx)
+}
+
+// serve opens the vault, serves until ctx ends, and closes everything.
+func (d *Daemon) serve(ctx context.Context) error {
+	listener, err := d.start(ctx)
+	if err != nil {
+		return errors.Join(err, d.close(), d.db.Close())
+	}
+	base, drop := context.WithCancel(context.WithoutCancel(ctx))
+	defer drop()
+	api := d.mux().Server(base)
+	group, working := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", d.o.Home.Socket, err)
+		}
+		return nil
+	})
+	group.Go(func() error { d.daily().run(working); return nil })
+	group.Go(func() error { d.upkeep(working); return nil })
+	group.Go(func() error { d.watchdog(working); return nil })
+	d.log.Info("ready", "instance", d.instance.ID, "home", d.o.Home.Name(), "socket", d.o.Home.Socket)
+	d.o.Ready()
+
+	<-working.Done()
+	d.log.Info("stopping")
+	notifyStopping()
+	return errors.Join(d.stop(api, drop), group.Wait(), d.db.Close())
+}
+
+// start opens what is served.
+func (d *Daemon) start(ctx context.Context) (net.Listener, error) {
+	if err := d.openVault(ctx); err != nil {
+		return nil, err
+	}
+	return control.Listen(d.o.Home.Socket)
+}
+
+// stop ends tasks, API and mount, in this order: who watches the task sees its end. A task that does not stop is left behind with the vault
+// it works on; the process ends, and what it has stored is whole.
+func (d *Daemon) stop(api *http.Server, drop func()) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTask)
+	defer cancel()
+	stuck := d.tasks.stop(ctx)
+	ctx, cancel = context.WithTimeout(context.Background(), stopAPI)
+	defer cancel()
+	if api.Shutdown(ctx) != nil {
+		drop()
+		api.Close()
+	}
+	if stuck != nil {
+		d.log.Error("ending with a task at work", "err", stuck)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.unmount()
+	}
+	return d.close()
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/BurntSushi/toml"
+
+	"yester/control"
+)
+
+// Settings are what the settings file may say:
+//
+//	socket = "/run/yester/yester.sock"
+//	mount = "/yester"
+//	log_level = "info"              # debug, info, warn, error
+//	passphrase_file = "/etc/yester/passphrase"
+//	scrub_days = 30                 # 0: never
+//
+//	[vault]
+//	places = ["/srv/backup/vault"]
+//
+// Relative paths are taken from the file's folder.
+type Settings struct {
+	Socket   string `toml:"socket"`
+	Mount    string `toml:"mount"`
+	LogLevel string `toml:"log_level"`
+
+	PassphraseFile string `toml:"passphrase_file"`
+	ScrubDays      *int   `toml:"scrub_days"`
+
+	Vault struct {
+		Places []string `toml:"places"`
+	} `toml:"vault"`
+}
+
+// Load reads the settings file and moves h's paths to where it says. A missing file says nothing. BadRequest if it makes no sense, or the
+// home is no folder.
+func (h Home) Load() (Home, Settings, error) {
+	var s Settings
+	if err := h.check(); err != nil {
+		return h, s, err
+	}
+	meta, err := toml.DecodeFile(h.Settings, &s)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return h, s, nil
+	case errors.Is(err, fs.ErrPermission):
+		return h, s, nil // an ordinary user: the daemon will say what it thinks of them
+	case err != nil:
+		return h, s, h.wrong("cannot be read: %v", sentence(err))
+	case len(meta.Undecoded()) > 0:
+		return h, s, h.wrong("there is no setting %q", meta.Undecoded()[0].String())
+	}
+	if _, err := s.level(); err != nil {
+		return h, s, h.wrong("log_level %q is none of debug, info, warn, error", s.LogLevel)
+	}
+	if s.ScrubDays != nil && *s.ScrubDays < 0 {
+		return h, s, h.wrong("scrub_days %d is less than 0", *s.ScrubDays)
+	}
+	return h.moved(&s), s, nil
+}
+
+// wrong says what is wrong with the settings.
+func (h Home) wrong(format string, args ...any) error {
+	return control.Errorf(control.BadRequest, "%s: %s", h.Settings, fmt.Sprintf(format, args...)).
+		WithHint("correct the file; docs/CLI.md has an example")
+}
+
+// moved makes the paths of s absolute and has h follow them.
+func (h Home) moved(s *Settings) Home {
+	abs := func(p string) string {
+		if p == "" || filepath.IsAbs(p) {
+			return p
+		}
+		return filepath.Join(filepath.Dir(h.Settings), p)
+	}
+	if s.Socket != "" {
+		h.Socket = abs(s.Socket)
+	}
+	if s.Mount != "" {
+		h.Mount = abs(s.Mount)
+	}
+	s.PassphraseFile = abs(s.PassphraseFile)
+	for i, p := range s.Vault.Places {
+		s.Vault.Places[i] = abs(p)
+	}
+	return h
+}
+
+// scrubDays is in how many days the whole vault is read; 0: never.
+func (s *Settings) scrubDays() int {
+	if s.ScrubDays == nil {
+		return scrubDays
+	}
+	return *s.ScrubDays
+}
+
+// level is what is logged; the default is info.
+func (s *Settings) level() (l slog.Level, err error) {
+	if s.LogLevel == "" {
+		return slog.LevelInfo, nil
+	}
+	return l, l.UnmarshalText([]byte(s.LogLevel))
+}
+
+// Logger returns a logger to stderr of the level that the settings ask for.
+func (s *Settings) Logger() *slog.Logger {
+	l, _ := s.level() // was checked by Load
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+}

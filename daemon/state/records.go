@@ -1,0 +1,96 @@
+package state
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"yester/control"
+)
+
+// A Vault is where the vault lies, and which one it was.
+type Vault struct {
+	ID     string   `json:"id"`
+	Places []string `json:"places"`
+}
+
+// Upkeep is what was done for the vault, and what is to be done.
+type Upkeep struct {
+	Cursor   string    `json:"cursor,omitempty"`  // pack that was read last
+	Scrubbed time.Time `json:"scrubbed,omitzero"` // when a slice of the packs was last read, or reading them began
+	Repair   []string  `json:"repair,omitempty"`  // packs found damaged
+	Collect  bool      `json:"collect,omitempty"` // a version was deleted after a collection had begun
+}
+
+// Upkeep returns what was kept. ErrNotFound.
+func (db *DB) Upkeep() (u Upkeep, err error) { return u, db.get("upkeep", &u) }
+
+// PutUpkeep keeps it.
+func (db *DB) PutUpkeep(u Upkeep) error { return db.put("upkeep", u) }
+
+// Policy returns the instance's policy. ErrNotFound while it is new.
+func (db *DB) Policy() (p control.Policy, err error) { return p, db.get("policy", &p) }
+
+// PutPolicy keeps the instance's policy.
+func (db *DB) PutPolicy(p control.Policy) error { return db.put("policy", p) }
+
+// Instance returns the id that was kept. ErrNotFound.
+func (db *DB) Instance() (id string, err error) { return id, db.get("instance", &id) }
+
+// PutInstance keeps an id.
+func (db *DB) PutInstance(id string) error { return db.put("instance", id) }
+
+// Vault returns the vault that was last opened. ErrNotFound.
+func (db *DB) Vault() (v Vault, err error) { return v, db.get("vault", &v) }
+
+// PutVault keeps which vault is open.
+func (db *DB) PutVault(v Vault) error { return db.put("vault", v) }
+
+// Task returns a task. ErrNotFound.
+func (db *DB) Task(id string) (t control.Task, err error) { return t, db.get("task/"+id, &t) }
+
+// PutTask keeps a task, replacing what was kept of it.
+func (db *DB) PutTask(t control.Task) error { return db.put("task/"+t.ID, t) }
+
+// Tasks lists all tasks, oldest first.
+func (db *DB) Tasks() (tasks []control.Task, err error) {
+	err = db.each("task/", func(_ string, b []byte) error {
+		var t control.Task
+		if err := json.Unmarshal(b, &t); err != nil {
+			return err
+		}
+		tasks = append(tasks, t)
+		return nil
+	})
+	slices.SortStableFunc(tasks, func(a, b control.Task) int { return a.Start.Compare(b.Start) })
+	return tasks, err
+}
+
+// LastID returns the largest id of a task that begins with prefix, "" if there is none.
+func (db *DB) LastID(prefix string) (id string, err error) {
+	err = db.each("task/"+prefix, func(key string, _ []byte) error {
+		id = strings.TrimPrefix(key, "task/")
+		return nil
+	})
+	return id, err
+}
+
+// ForgetTasks deletes the tasks that ended before a time.
+func (db *DB) ForgetTasks(before time.Time) error {
+	tasks, err := db.Tasks()
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if t.End == nil || !t.End.Before(before) {
+			continue
+		}
+		if err := db.b.Update(func(tx *badger.Txn) error { return tx.Delete([]byte("task/" + t.ID)) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+// Package state keeps what a daemon must remember: its policy, its tasks, who it is, and where its vault lies.
+//
+// It is a small badger database, written through to the disk at every change. Values are JSON under these keys:
+//
+//	policy         the instance's policy
+//	instance       its id, only if the machine has none of its own
+//	vault          the vault that was last opened
+//	upkeep         how far the reading of all packs is, and what is to be done
+//	task/<id>      one task
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// Errors of this package.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrNoSpace  = errors.New("no space left")
+)
+
+// reserve is how many bytes of the disk must be free for a write: badger writes to mapped files, where a full disk is no error but a signal
+// that ends the process.
+const reserve = 16 << 20
+
+// A DB is an open state. Its methods may be called from many goroutines.
+type DB struct {
+	dir string // "" in memory
+	b   *badger.DB
+}
+
+// Open opens the state in dir, making it if there is none. "" keeps it in memory. One process may have it open at a time. ErrNoSpace.
+func Open(dir string, log *slog.Logger) (*DB, error) {
+	db := &DB{dir: dir}
+	if err := db.room(); err != nil {
+		return nil, err
+	}
+	b, err := badger.Open(settings(dir, log))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	db.b = b
+	return db, nil
+}
+
+// settings are those of a database of some hundred small values: little memory, every write synced, every checksum looked at. Nothing is
+// compacted until Close, for badger's compactors wake up twenty times a second even when there is nothing to do; the little that is
+// written meanwhile may lie about in as many tables as it likes.
+func settings(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithInMemory(dir == "").
+		WithSyncWrites(true).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithValueLogFileSize(16 << 20).
+		WithNumCompactors(0).
+		WithNumLevelZeroTablesStall(math.MaxInt32).
+		WithCompactL0OnClose(true).
+		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithLogger(logger{log})
+}
+
+// Close closes the state. On a disk too full to tidy up it only lets go: everything was on the disk before.
+func (db *DB) Close() error {
+	if db.room() != nil {
+		return nil
+	}
+	return db.b.Close()
+}
+
+// room is ErrNoSpace when the disk has no room for a write.
+func (db *DB) room() error {
+	var st syscall.Statfs_t
+	if db.dir == "" || syscall.Statfs(db.dir, &st) != nil {
+		return nil
+	}
+	if free := st.Bavail * uint64(st.Bsize); free < reserve {
+		return fmt.Errorf("write %s: %w", db.dir, ErrNoSpace)
+	}
+	return nil
+}
+
+// get decodes the value of a key. ErrNotFound.
+func (db *DB) get(key string, v any) error {
+	err := db.b.View(func(tx *badger.Txn) error {
+		item, err := tx.Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		return item.Value(func(b []byte) error { return json.Unmarshal(b, v) })
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return fmt.Errorf("read %s: %w", key, ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	return nil
+}
+
+// put writes a value; it is on the disk when put returns. ErrNoSpace.
+func (db *DB) put(key string, v any) error {
+	if err := db.room(); err != nil {
+		return err
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	if err := db.b.Update(func(tx *badger.Txn) error { return tx.Set([]byte(key), b) }); err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
+// each calls f with the values of the keys that begin with prefix, in their order.
+func (db *DB) each(prefix string, f func(key string, value []byte) error) error {
+	return db.b.View(func(tx *badger.Txn) error {
+		it := tx.NewIterator(badger.IteratorOptions{Prefix: []byte(prefix), PrefetchValues: true, PrefetchSize: 100})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			item := it.Item()
+			if err := item.Value(func(b []byte) error { return f(string(item.Key()), b) }); err != nil {
+				return fmt.Errorf("read %s: %w", item.Key(), err)
+			}
+		}
+		return nil
+	})
+}

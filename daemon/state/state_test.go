@@ -1,0 +1,138 @@
+package state
+
+import (
+	"errors"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+func open(t *testing.T, dir string) *DB {
+	t.Helper()
+	db, err := Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// reopen closes db and opens what it left.
+func reopen(t *testing.T, db *DB) *DB {
+	t.Helper()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, db.dir)
+}
+
+func TestStateOutlivesTheProcess(t *testing.T) {
+	db := open(t, t.TempDir())
+	for name, err := range map[string]error{"policy": second(db.Policy()), "instance": second(db.Instance()), "vault": second(db.Vault()), "task": second(db.Task("b-1"))} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s of a new state: %v", name, err)
+		}
+	}
+	policy := control.Policy{Start: "03:17", Priority: "low", Paths: []string{"/a"}, ActivatedAt: day(1)}
+	vault := Vault{ID: "v", Places: []string{"/var/lib/yester/vault"}}
+	must(t, db.PutPolicy(policy))
+	must(t, db.PutInstance("0123"))
+	must(t, db.PutVault(vault))
+
+	db = reopen(t, db)
+	defer db.Close()
+	if p, err := db.Policy(); err != nil || !reflect.DeepEqual(p, policy) {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	if id, err := db.Instance(); err != nil || id != "0123" {
+		t.Errorf("got %s, %v", id, err)
+	}
+	if v, err := db.Vault(); err != nil || !reflect.DeepEqual(v, vault) {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestTasksAreListedByStartAndForgottenByEnd(t *testing.T) {
+	db := open(t, t.TempDir())
+	end := day(2)
+	for _, task := range []control.Task{
+		{ID: "b-20261103-0001", Start: day(3), State: control.Running},
+		{ID: "b-20261101-0002", Start: day(2), State: control.Completed, End: &end},
+		{ID: "b-20261101-0001", Start: day(1), State: control.Queued},
+	} {
+		must(t, db.PutTask(task))
+		task.Error = "replaced"
+		must(t, db.PutTask(task))
+	}
+	db = reopen(t, db)
+	defer db.Close()
+	if got := ids(t, db); !reflect.DeepEqual(got, []string{"b-20261101-0001", "b-20261101-0002", "b-20261103-0001"}) {
+		t.Errorf("got %v", got)
+	}
+	if id, err := db.LastID("b-20261101-"); err != nil || id != "b-20261101-0002" {
+		t.Errorf("got %q, %v", id, err)
+	}
+	if id, err := db.LastID("b-20261102-"); err != nil || id != "" {
+		t.Errorf("got %q, %v", id, err)
+	}
+	must(t, db.ForgetTasks(day(2)))
+	if got := ids(t, db); len(got) != 3 {
+		t.Errorf("forgot what had not ended before: %v", got)
+	}
+	must(t, db.ForgetTasks(day(30)))
+	if got := ids(t, db); !reflect.DeepEqual(got, []string{"b-20261101-0001", "b-20261103-0001"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Much more than memory tables hold, and many openings: nothing stalls though nothing is compacted meanwhile.
+func TestManyWrites(t *testing.T) {
+	db := open(t, t.TempDir())
+	task := control.Task{ID: "b-20261101-0001", Start: day(1), Warnings: []control.Warning{{What: strings.Repeat("x", 200<<10)}}}
+	for i := range uint64(60) {
+		task.WarningCount = i
+		must(t, db.PutTask(task))
+		if i%20 == 19 {
+			db = reopen(t, db)
+		}
+	}
+	defer db.Close()
+	if got, err := db.Task(task.ID); err != nil || got.WarningCount != 59 {
+		t.Errorf("got %d, %v", got.WarningCount, err)
+	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	db := open(t, t.TempDir())
+	defer db.Close()
+	if _, err := Open(db.dir, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("opened twice")
+	}
+}
+
+func ids(t *testing.T, db *DB) (ids []string) {
+	t.Helper()
+	tasks, err := db.Tasks()
+	must(t, err)
+	for _, task := range tasks {
+		if task.Error != "replaced" {
+			t.Errorf("%s is an old one", task.ID)
+		}
+		ids = append(ids, task.ID)
+	}
+	return ids
+}
+
+func day(d int) time.Time { return time.Date(2026, 11, d, 3, 17, 0, 0, time.UTC) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"yester/control"
+	"yester/snapshot/capture"
+	"yester/store"
+)
+
+// status describes daemon and instance.
+func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, error) {
+	d.mu.Lock()
+	policy, vault := d.policy, d.vault
+	d.mu.Unlock()
+	s := control.Status{
+		Version: d.o.Version, PID: os.Getpid(), Instance: d.instance, State: control.StateNew,
+		Policy: policy, Mount: d.mountStatus(), Partitions: []control.Partition{}, Places: []control.Place{},
+	}
+	if policy != nil {
+		s.State = control.StateReady
+	}
+	if next, ok := d.next(d.o.Now()); ok {
+		s.Next = &next
+	}
+	mounts, err := d.o.Discover()
+	if err != nil {
+		return s, err
+	}
+	s.Partitions = d.partitions(mounts)
+	r, err := d.tasks.recent()
+	if err != nil {
+		return s, err
+	}
+	s.Running, s.Last, s.Others = r.running, r.last, r.others
+	if vault != nil {
+		if err := describe(ctx, vault, &s); err != nil {
+			return s, err
+		}
+	}
+	s.Attention = append(attention(&s), damage(r.found)...)
+	return s, nil
+}
+
+// describe fills in what is said of the vault.
+func describe(ctx context.Context, v *store.Vault, s *control.Status) error {
+	info, err := v.Info(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	s.Vault = info.ID
+	for _, p := range info.Places {
+		s.Places = append(s.Places, control.Place(p))
+	}
+	return nil
+}
+
+// partitions describes the mounts with their versions, and versions of partitions that are not mounted now.
+func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
+	d.mu.Lock()
+	policy, vault := d.policy, d.vault
+	d.mu.Unlock()
+	ps := make([]control.Partition, 0, len(mounts))
+	for _, m := range mounts {
+		ps = append(ps, control.Partition{
+			Name: m.Name, MountPoint: m.MountPoint, Device: m.Device, FSType: m.FSType, Size: m.Size, Used: m.Used,
+			Excluded: m.Excluded,
+		})
+	}
+	if policy != nil {
+		markSelected(ps, plan(policy, mounts, exists))
+	}
+	if vault != nil {
+		ps = addVersions(ps, vault.Versions(d.instance.ID))
+	}
+	return ps
+}
+
+// markSelected marks the partitions that a backup would make versions of.
+func markSelected(ps []control.Partition, targets []target) {
+	for i := range ps {
+		ps[i].Selected = ps[i].Excluded == "" &&
+			slices.ContainsFunc(targets, func(t target) bool { return t.partition.Name == ps[i].Name })
+	}
+}
+
+// addVersions counts each partition's versions; keys are sorted.
+func addVersions(ps []control.Partition, keys []store.VersionKey) []control.Partition {
+	for _, k := range keys {
+		i := slices.IndexFunc(ps, func(p control.Partition) bool { return p.Excluded == "" && p.Name == k.Partition })
+		if i < 0 {
+			i, ps = len(ps), append(ps, control.Partition{Name: k.Partition})
+		}
+		ps[i].Versions++
+		ps[i].Newest = k.Version
+	}
+	return ps
+}
+
+// attention lists what somebody should look at.
+func attention(s *control.Status) (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if !s.Mount.Mounted && s.Vault != "" {
+		add("not mounted because %s", s.Mount.Because)
+	}
+	switch t := s.Last; {
+	case t == nil:
+	case t.State == control.Failed:
+		add("the last backup failed: %s", t.Error)
+	case t.State == control.Skipped:
+		add("the last scheduled backup was skipped: %s", t.Error)
+	case t.State == control.Partial:
+		add("the last backup has %d warnings, see `yester tasks show %s`", t.WarningCount, t.ID)
+	}
+	for _, p := range s.Places {
+		if p.Total > 0 && p.Free < p.Total/20 {
+			add("the vault's place %s is nearly full, %d %% are free", p.Name, p.Free*100/p.Total)
+		}
+	}
+	return lines
+}
+
+// damage says what a check or repair found.
+func damage(t *control.Task) []string {
+	if t == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("the last %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID)}
+}

@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+)
+
+// history is how long ended tasks are kept.
+const history = 90 * 24 * time.Hour
+
+// tasks runs jobs, one of a lane at a time, and keeps what became of all of them.
+type tasks struct {
+	db  *state.DB
+	log *slog.Logger
+	now func() time.Time
+
+	mu     sync.Mutex
+	jobs   map[string]*job // by lane, the last one that was started
+	closed bool
+}
+
+// lane tells which tasks exclude each other: those of one kind, and those that move or remove packs.
+func lane(kind string) string {
+	switch kind {
+	case control.KindRepair, control.KindGC, control.KindRebuild:
+		return "packs"
+	}
+	return kind
+}
+
+// recover marks what a killed daemon left running.
+func (ts *tasks) recover() error {
+	all, err := ts.db.Tasks()
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if t.Ended() {
+			continue
+		}
+		now := ts.now()
+		t.State, t.End, t.Error, t.Hint = control.Failed, &now, "the daemon was killed", goesOn(t.Kind)
+		ts.log.Warn("a task was cut off, the daemon was killed", "task", t.ID)
+		if err := ts.db.PutTask(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start begins a task that does work in the background, and returns it. Busy if another one of its lane runs. The context of work ends when the
+// task is cancelled.
+func (ts *tasks) start(kind string, scheduled bool, work func(context.Context, *job) error) (control.Task, error) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.closed {
+		return control.Task{}, stopped(kind, "the daemon was stopped")
+	}
+	if j := ts.running(lane(kind)); j != nil {
+		t := j.look(ts.now())
+		return t, control.Errorf(control.Busy, "a %s is already running (%s)", t.Kind, t.ID).
+			WithHint("see `yester tasks watch %s`", t.ID)
+	}
+	t, err := ts.open(kind, control.Running, scheduled)
+	if err != nil {
+		return t, err
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	j := &job{cancel: cancel, done: make(chan struct{}), task: t}
+	j.progress.rate(sample{at: ts.now()})
+	if ts.jobs == nil {
+		ts.jobs = map[string]*job{}
+	}
+	ts.jobs[lane(kind)] = j
+	go ts.run(ctx, j, work)
+	return j.look(ts.now()), nil
+}
+
+// open keeps a new task.
+func (ts *tasks) open(kind, taskState string, scheduled bool) (control.Task, error) {
+	now := ts.now()
+	if err := ts.db.ForgetTasks(now.Add(-history)); err != nil {
+		ts.log.Warn("forget old tasks", "err", err)
+	}
+	id, err := ts.newID(kind, now)
+	if err != nil {
+		return control.Task{}, err
+	}
+	t := control.Task{ID: id, Kind: kind, State: taskState, Scheduled: scheduled, Start: now.UTC()}
+	return t, ts.db.PutTask(t)
+}
+
+// newID makes the id of a task: "b-20261123-0001".
+func (ts *tasks) newID(kind string, now time.Time) (string, error) {
+	prefix := fmt.Sprintf("%c-%s-", kind[0], now.UTC().Format("20060102"))
+	last, err := ts.db.LastID(prefix)
+	if err != nil {
+		return "", err
+	}
+	n := 0
+	if last != "" {
+		if n, err = strconv.Atoi(last[len(prefix):]); err != nil {
+			return "", fmt.Errorf("task %s has a strange id: %w", last, err)
+		}
+	}
+	return fmt.Sprintf("%s%04d", prefix, n+1), nil
+}
+
+// run does the work of a job and keeps its end.
+func (ts *tasks) run(ctx context.Context, j *job, work func(context.Context, *job) error) {
+	defer close(j.done)
+	id := j.look(ts.now()).ID
+	ts.log.Info("task begins", "task", id)
+	err := safely(func() error { return work(ctx, j) })
+	j.finish(ctx, err, ts.now().UTC())
+	t := j.look(ts.now())
+	if t.State == control.Failed {
+		ts.log.Error("task failed", "task", id, "err", err)
+	} else {
+		ts.log.Info("task ends", "task", id, "state", t.State)
+	}
+	if err := ts.db.PutTask(t); err != nil {
+		ts.log.Error("keep the end of a task", "task", id, "err", err)
+	}
+	j.cancel(nil)
+}
+
+// running returns the job at work in a lane, nil if there is none. ts.mu is held.
+func (ts *tasks) running(lane string) *job {
+	j := ts.jobs[lane]
+	if j == nil {
+		return nil
+	}
+	select {
+	case <-j.done:
+		return nil
+	default:
+		return j
+	}
+}
+
+// stopping tells whether nothing begins any more.
+func (ts *tasks) stopping() bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.closed
+}
+
+// idle tells whether no task is at work.
+func (ts *tasks) idle() bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for lane := range ts.jobs {
+		if ts.running(lane) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// skip records a scheduled task that did not run.
+func (ts *tasks) skip(kind, reason string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t, err := ts.open(kind, control.Skipped, true)
+	if err == nil {
+		t.End, t.Error = &t.Start, reason
+		err = ts.db.PutTask(t)
+	}
+	ts.log.Warn("a scheduled "+kind+" is skipped", "task", t.ID, "reason", reason)
+	if err != nil {
+		ts.log.Error("keep a skipped task", "err", err)
+	}
+}

@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func newState(t *testing.T) *state.DB {
+	t.Helper()
+	db, err := state.Open("", quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func newTasks(t *testing.T) *tasks {
+	t.Helper()
+	now := func() time.Time { return time.Date(2026, 11, 23, 3, 17, 0, 0, time.UTC) }
+	return &tasks{db: newState(t), log: quiet(), now: now}
+}
+
+// begin starts a task and fails the test if that fails.
+func begin(t *testing.T, ts *tasks, work func(context.Context, *job) error) control.Task {
+	t.Helper()
+	task, err := ts.start(control.KindBackup, false, work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+// wait returns the task when it has ended.
+func wait(t *testing.T, ts *tasks, id string) (task control.Task) {
+	t.Helper()
+	if err := ts.watch(t.Context(), id, func(now control.Task) error { task = now; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+func untilCancelled(ctx context.Context, _ *job) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestOneTaskAtATime(t *testing.T) {
+	ts := newTasks(t)
+	first := begin(t, ts, untilCancelled)
+	if first.ID != "b-20261123-0001" || first.State != control.Running || first.Progress == nil {
+		t.Errorf("got %+v", first)
+	}
+	_, err := ts.start(control.KindBackup, false, untilCancelled)
+	if !errors.Is(err, control.Busy) || !strings.Contains(err.Error(), "already running (b-20261123-0001)") {
+		t.Errorf("got %v", err)
+	}
+	ended, err := ts.cancel(t.Context(), first.ID)
+	if err != nil || ended.State != control.Cancelled || ended.Error != "stopped on request" || ended.End == nil {
+		t.Errorf("got %+v, %v", ended, err)
+	}
+	if second := begin(t, ts, func(context.Context, *job) error { return nil }); second.ID != "b-20261123-0002" {
+		t.Errorf("got %s", second.ID)
+	}
+	if _, err := ts.cancel(t.Context(), first.ID); !errors.Is(err, control.BadRequest) {
+		t.Errorf("cancelled twice: %v", err)
+	}
+	if _, err := ts.cancel(t.Context(), "b-7"); !errors.Is(err, control.NotFound) {
+		t.Errorf("no such task: %v", err)
+	}
+}
+
+func TestTasksEndAsTheirWorkDoes(t *testing.T) {
+	tests := []struct {
+		name, state, message string
+		work                 func(context.Context, *job) error
+	}{
+		{"done", control.Completed, "", func(context.Context, *job) error { return nil }},
+		{"with warnings", control.Partial, "", func(_ context.Context, j *job) error {
+			j.update(func(t *control.Task) { warn(t, 3, []control.Warning{{Path: "a"}}) })
+			return nil
+		}},
+		{"failed", control.Failed, "no luck", func(context.Context, *job) error { return errors.New("no luck") }},
+		{"panicked", control.Failed, "internal error: oops", func(context.Context, *job) error { panic("oops") }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ts := newTasks(t)
+			task := wait(t, ts, begin(t, ts, tt.work).ID)
+			if task.State != tt.state || task.Error != tt.message || task.Progress != nil {
+				t.Errorf("got %+v", task)
+			}
+			kept, err := ts.db.Task(task.ID)
+			if err != nil || kept.State != tt.state || kept.Error != tt.message {
+				t.Errorf("kept is %+v, %v", kept, err)
+			}
+		})
+	}
+}
+
+func TestTaskOfAKilledDaemonHasFailed(t *testing.T) {
+	ts := newTasks(t)
+	end := ts.now()
+	for _, task := range []control.Task{
+		{ID: "b-20261122-0001", State: control.Completed, End: &end},
+		{ID: "b-20261123-0001", State: control.Running},
+	} {
+		if err := ts.db.PutTask(task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ts.recover(); err != nil {
+		t.Fatal(err)
+	}
+	if task, err := ts.get("b-20261122-0001"); err != nil || task.State != control.Completed {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	if task, err := ts.get("b-20261123-0001"); err != nil || task.State != control.Failed || task.Error != "the daemon was killed" || task.End == nil {
+		t.Errorf("got %+v, %v", task, err)
+	}
+}
+
+func TestStopCancelsAndLetsNothingBegin(t *testing.T) {
+	ts := newTasks(t)
+	id := begin(t, ts, untilCancelled).ID
+	if err := ts.stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if task, err := ts.get(id); err != nil || task.State != control.Cancelled || task.Error != "the daemon was stopped" {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	if _, err := ts.start(control.KindBackup, false, untilCancelled); !errors.Is(err, control.Stopping) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	ts := newTasks(t)
+	release := make(chan struct{})
+	id := begin(t, ts, func(context.Context, *job) error { <-release; return nil }).ID
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := ts.stop(ctx); err == nil || !strings.Contains(err.Error(), id) {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	wait(t, ts, id)
+}
+
+func TestSkippedTaskIsRecorded(t *testing.T) {
+	ts := newTasks(t)
+	ts.skip(control.KindBackup, "the machine slept")
+	r, err := ts.recent()
+	if last := r.last; err != nil || r.running != nil || last == nil || last.State != control.Skipped || !last.Scheduled || last.Error != "the machine slept" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// A task keeps as many warnings as fit, and counts all.
+func TestWarningsDoNotGrowWithoutBounds(t *testing.T) {
+	var task control.Task
+	many := make([]control.Warning, 1000)
+	for i := range many {
+		many[i].Path = strings.Repeat("x", 4096)
+	}
+	warn(&task, 5000, many)
+	warn(&task, 1, many[:1])
+	if n := len(task.Warnings); task.WarningCount != 5001 || n == 0 || n*4096 > maxWarningBytes {
+		t.Errorf("%d warnings, %d kept", task.WarningCount, n)
+	}
+}

@@ -1,0 +1,169 @@
+package daemon
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/sched"
+	"yester/store"
+)
+
+// Upkeep is what the daemon does for the vault by itself: every day it reads a slice of all packs, so that each is read once in
+// scrubDays; what it finds damaged it repairs; and it collects what could not be collected at once. All of it at the rate of the lowest priority.
+
+// scrubDays is how many days it may take to read the whole vault, unless the settings say otherwise.
+const scrubDays = 30
+
+// scrubEvery is how often a slice is read.
+const scrubEvery = 24 * time.Hour
+
+type upkeepState = state.Upkeep
+
+// upkeepState is what is to be done and what was.
+func (d *Daemon) upkeepState() (upkeepState, error) {
+	u, err := d.db.Upkeep()
+	if errors.Is(err, state.ErrNotFound) {
+		err = nil
+	}
+	return u, err
+}
+
+// changeUpkeep changes what is kept.
+func (d *Daemon) changeUpkeep(f func(*upkeepState)) error {
+	d.upkeeping.Lock()
+	defer d.upkeeping.Unlock()
+	u, err := d.upkeepState()
+	if err != nil {
+		return err
+	}
+	f(&u)
+	return d.db.PutUpkeep(u)
+}
+
+// wakeUpkeep has the loop look again at what is to be done.
+func (d *Daemon) wakeUpkeep() {
+	select {
+	case d.due <- struct{}{}:
+	default:
+	}
+}
+
+// upkeep goes on until ctx ends.
+func (d *Daemon) upkeep(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := d.chores(); err != nil && ctx.Err() == nil {
+			d.log.Warn("look after the vault", "err", err)
+		}
+		timer := time.NewTimer(nap)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-d.due:
+		}
+		timer.Stop()
+	}
+}
+
+// chores starts what is due; what cannot start now is left for the next time.
+func (d *Daemon) chores() error {
+	if _, err := d.openedVault(); err != nil {
+		return nil
+	}
+	u, err := d.upkeepState()
+	if err != nil {
+		return err
+	}
+	if len(u.Repair) > 0 {
+		return ifFree(d.repairFound(u.Repair))
+	}
+	if u.Collect {
+		return ifFree(d.collectLater())
+	}
+	return ifFree(d.scrub(&u))
+}
+
+// ifFree is err, unless it says that another task must end first.
+func ifFree(err error) error {
+	if errors.Is(err, control.Busy) || errors.Is(err, control.Stopping) {
+		return nil
+	}
+	return err
+}
+
+// repairFound repairs packs that a scrub found damaged.
+func (d *Daemon) repairFound(packs []string) error {
+	ids := []packID{}
+	for _, p := range packs {
+		var id packID
+		if b, err := hex.DecodeString(p); err == nil && copy(id[:], b) == len(id) {
+			ids = append(ids, id)
+		}
+	}
+	_, err := d.maintain(control.KindRepair, true, sched.Low.BytesPerSecond, func(m *maintenance, ctx context.Context, j *job) error {
+		err := m.repair(ctx, j, ids)
+		if d.tasks.stopping() {
+			return err // the next daemon does it
+		}
+		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) { u.Repair = nil }))
+	})
+	return err
+}
+
+// collectLater collects what a collection under way could not.
+func (d *Daemon) collectLater() error {
+	wanted := func(is bool) error { return d.changeUpkeep(func(u *upkeepState) { u.Collect = is }) }
+	if err := wanted(false); err != nil {
+		return err
+	}
+	if _, err := d.maintain(control.KindGC, true, d.rate(), (*maintenance).collect); err != nil {
+		return errors.Join(err, wanted(true))
+	}
+	return nil
+}
+
+// scrub reads the day's slice when its time has come and nothing else is going on.
+func (d *Daemon) scrub(u *upkeepState) error {
+	days, now := d.o.Settings.scrubDays(), d.o.Now()
+	part := slice(u.Scrubbed, now, days)
+	switch {
+	case days == 0:
+		return nil
+	case u.Scrubbed.IsZero() || u.Scrubbed.After(now): // it begins, or the clock was set back
+		return d.changeUpkeep(func(u *upkeepState) { u.Scrubbed = now })
+	case part == 0 || !d.tasks.idle():
+		return nil
+	}
+	_, err := d.maintain(control.KindCheck, true, sched.Low.BytesPerSecond, func(m *maintenance, ctx context.Context, j *job) error {
+		c, err := m.check(ctx, j, part)
+		if d.tasks.stopping() {
+			return err
+		}
+		defer d.wakeUpkeep()
+		packs := repairable(c.Problems)
+		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) { u.Scrubbed, u.Repair = now, packs }))
+	})
+	return err
+}
+
+// slice is the part of the packs that is due, when the last slice was read at a time: as many days' as have passed, 0 if it is too early.
+func slice(last, now time.Time, days int) float64 {
+	passed := now.Sub(last)
+	if days == 0 || passed < scrubEvery {
+		return 0
+	}
+	return min(1, float64(passed)/float64(scrubEvery)/float64(days))
+}
+
+// repairable lists the packs of problems that a repair can do something about. A record is one that is healed with whatever pack.
+func repairable(problems []store.Problem) (packs []string) {
+	for _, p := range problems {
+		if p.Pack != (packID{}) || p.Heals {
+			packs = append(packs, p.Pack.String())
+		}
+	}
+	return packs
+}

@@ -1,0 +1,305 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/store"
+	"yester/store/place"
+)
+
+// A site knows where the vault of a home lies, and makes and opens it.
+type site struct {
+	home     Home
+	settings Settings
+	db       *state.DB
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// known returns the vault that the home had when it was last used; ok is false if it never had one.
+func (s *site) known() (v state.Vault, ok bool, err error) {
+	v, err = s.db.Vault()
+	if errors.Is(err, state.ErrNotFound) {
+		return v, false, nil
+	}
+	return v, err == nil, err
+}
+
+// places lists the vault's folders: those of the settings, else those it was last opened in, else the home's.
+func (s *site) places() ([]string, error) {
+	if len(s.settings.Vault.Places) > 0 {
+		return s.settings.Vault.Places, nil
+	}
+	v, ok, err := s.known()
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return v.Places, nil
+	}
+	return []string{s.home.Vault}, nil
+}
+
+// open opens the vault. It is nil without an error if there never was one; a vault that was there and is gone is an error, so that no
+// empty one takes its place when a disk is not mounted.
+func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
+	dirs, err := s.places()
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.openIn(ctx, dirs, cache)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		old, ok, knownErr := s.known()
+		if knownErr != nil || !ok {
+			return nil, knownErr
+		}
+		return nil, control.Errorf(control.NoVault, "the vault %s is no longer in %s", short(old.ID), list(dirs)).
+			WithHint("is its disk mounted? to begin a new vault there, run `yester vault init`")
+	}
+	if err != nil {
+		return nil, s.openError(dirs, err)
+	}
+	return v, s.remember(ctx, v, dirs, false)
+}
+
+// openError adds where it happened, and what to do, to the errors of a vault that does not open.
+func (s *site) openError(dirs []string, err error) error {
+	if e, said := errors.AsType[*control.Error](err); said {
+		return e
+	}
+	e := explain(err)
+	e.Message = "the vault in " + list(dirs) + " cannot be opened: " + strings.TrimPrefix(sentence(err), "open vault: ")
+	return e
+}
+
+func (s *site) openIn(ctx context.Context, dirs []string, cache int64) (*store.Vault, error) {
+	o, err := s.options(dirs)
+	if err != nil {
+		return nil, err
+	}
+	return s.openWith(ctx, o, cache)
+}
+
+func (s *site) openWith(ctx context.Context, o store.Options, cache int64) (*store.Vault, error) {
+	o.IndexDir, o.Cache = s.home.Index, cache
+	return store.Open(ctx, o)
+}
+
+func (s *site) options(dirs []string) (store.Options, error) {
+	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret}
+	var missing error
+	for _, dir := range dirs {
+		p, err := place.NewDir(dir)
+		if err != nil {
+			missing = errors.Join(missing, err)
+			continue
+		}
+		o.Places = append(o.Places, p)
+	}
+	if len(dirs) == 1 || len(o.Places) == 0 {
+		return o, missing
+	}
+	o.Look = func() []place.Place { return seen(dirs) }
+	return o, nil
+}
+
+// seen opens the folders that are there: of several places some may be missing, and come back.
+func seen(dirs []string) (places []place.Place) {
+	for _, dir := range dirs {
+		if p, err := place.NewDir(dir); err == nil {
+			places = append(places, p)
+		}
+	}
+	return places
+}
+
+// remember keeps which vault is open; isNew tells that it was just made. On a disk too full for that, the vault is still good to read.
+func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNew bool) error {
+	info, err := v.Info(ctx)
+	if err != nil {
+		return errors.Join(err, v.Close())
+	}
+	old, ok, err := s.known()
+	switch {
+	case err != nil:
+		return errors.Join(err, v.Close())
+	case ok && old.ID == info.ID && slices.Equal(old.Places, dirs):
+		return nil
+	case ok && old.ID != info.ID && !isNew:
+		s.log.Warn("another vault lies where the old one was", "old", old.ID, "new", info.ID, "places", list(dirs))
+	}
+	if err := s.db.PutVault(state.Vault{ID: info.ID, Places: dirs}); err != nil {
+		s.log.Warn("remember the vault", "err", err)
+	}
+	return nil
+}
+
+// init makes a vault in the folders of r, or where places says if it names none, and opens it. Exists if the home has one.
+func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64) (*store.Vault, error) {
+	dirs, err := s.target(r.Places)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.vacant(dirs); err != nil {
+		return nil, err
+	}
+	o, err := s.options(dirs)
+	if err == nil {
+		o.Passphrase, o.Survive = r.Passphrase, r.Survive
+		err = store.Init(ctx, o)
+	}
+	if err != nil {
+		e := explain(err)
+		e.Message = "no vault can be made in " + list(dirs) + " (" + sentence(err) + ")"
+		return nil, e
+	}
+	s.log.Info("made a vault", "places", list(dirs))
+	if r.Passphrase != "" {
+		o.Secret = func(context.Context, []store.KeyInfo) (store.Secret, error) {
+			return store.Secret{Kind: store.KeyPassphrase, Text: r.Passphrase}, nil
+		}
+	}
+	v, err := s.openWith(ctx, o, cache)
+	if err != nil {
+		return nil, s.openError(dirs, err)
+	}
+	return v, s.remember(ctx, v, dirs, true)
+}
+
+// target says where a new vault goes, and that there is none yet.
+func (s *site) target(wanted []string) ([]string, error) {
+	dirs, err := s.places()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dirs {
+		if _, err := os.Stat(d + "/vault.json"); err == nil {
+			return nil, control.Errorf(control.Exists, "%s has a vault already, in %s", s.home.Name(), list(dirs)).
+				WithHint("`yester vault info` describes it")
+		}
+	}
+	if len(wanted) == 0 || slices.Equal(dirs, wanted) {
+		return dirs, nil
+	}
+	if len(s.settings.Vault.Places) > 0 {
+		return nil, control.Errorf(control.BadRequest, "%s puts the vault in %s, not in %s", s.home.Settings, list(dirs), list(wanted)).
+			WithHint("change it there, or leave out --place")
+	}
+	return wanted, nil
+}
+
+// vacant makes the folders of a new vault, and refuses those that hold something else.
+func (s *site) vacant(dirs []string) error {
+	for _, dir := range dirs {
+		if err := mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			return folderError(dir, err)
+		}
+		for _, f := range files {
+			switch f.Name() {
+			case "vault.json":
+				return control.Errorf(control.Exists, "there is a vault in %s already", dir).
+					WithHint("to use it, name it under [vault] places in %s", s.home.Settings)
+			case "lost+found", "keys": // of a new file system, and of a vault that was not finished
+			default:
+				if f.Name()[0] != '.' {
+					return control.Errorf(control.Exists, "the folder %s is not empty", dir).
+						WithHint("give an empty or a new one")
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// vaultInfo describes a vault as the API does.
+func vaultInfo(ctx context.Context, v *store.Vault) (control.VaultInfo, error) {
+	in, err := v.Info(ctx)
+	if err != nil {
+		return control.VaultInfo{}, explain(err)
+	}
+	out := control.VaultInfo{
+		ID: in.ID, Format: in.Format, Packs: in.Packs, Chunks: in.Chunks, Stored: in.Stored,
+		Versions: in.Versions, Instances: in.Instances,
+		Raw: in.Raw, Data: in.Data, Parity: in.Parity, Dead: in.Dead, Healed: in.Healed,
+	}
+	if !in.Collected.IsZero() {
+		out.Collected = &in.Collected
+	}
+	if in.Data > 0 {
+		out.Compress = float64(in.Raw) / float64(in.Data)
+	}
+	if err := addLogical(ctx, v, &out); err != nil {
+		return out, err
+	}
+	if used := in.Raw - min(in.DeadRaw, in.Raw); used > 0 {
+		out.Dedup = float64(out.Logical) / float64(used)
+	}
+	for _, p := range in.Places {
+		out.Places = append(out.Places, control.Place(p))
+	}
+	return out, nil
+}
+
+// addLogical adds up the sizes of all files of all versions.
+func addLogical(ctx context.Context, v *store.Vault, out *control.VaultInfo) error {
+	all, err := v.Instances(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	for _, in := range all {
+		for _, k := range v.Versions(in.ID) {
+			r, err := record(ctx, v, k)
+			if err != nil {
+				out.Unread++
+				continue
+			}
+			out.Logical += r.Totals.Bytes
+		}
+	}
+	return ctx.Err()
+}
+
+// InitVault makes a vault for a home that no daemon serves. Busy if one does.
+func InitVault(ctx context.Context, o Options, r control.VaultInitRequest) (control.VaultInfo, error) {
+	o = o.withDefaults()
+	var info control.VaultInfo
+	err := o.alone(func(s *site) error {
+		v, err := s.init(ctx, r, cacheBytes)
+		if err != nil {
+			return err
+		}
+		info, err = vaultInfo(ctx, v)
+		return errors.Join(err, v.Close())
+	})
+	return info, explained(err)
+}
+
+// alone calls f with the site of a home that is locked meanwhile.
+func (o *Options) alone(f func(*site) error) error {
+	if err := o.Home.make(); err != nil {
+		return err
+	}
+	l, err := o.Home.lock()
+	if err != nil {
+		return err
+	}
+	defer l.free()
+	db, err := state.Open(o.Home.State, o.Log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(&site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now}), db.Close())
+}

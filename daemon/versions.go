@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"context"
+
+	"yester/control"
+	"yester/snapshot"
+	"yester/store"
+)
+
+// versions lists the instance's versions.
+func (d *Daemon) versions(ctx context.Context, r control.VersionsRequest) (control.VersionList, error) {
+	list := control.VersionList{Versions: []control.Version{}}
+	v, err := d.openedVault()
+	if err != nil {
+		return list, err
+	}
+	var others []string
+	for _, k := range v.Versions(d.instance.ID) {
+		if r.Partition == "" || k.Partition == r.Partition {
+			list.Versions = append(list.Versions, d.version(ctx, v, k))
+		} else if len(others) == 0 || others[len(others)-1] != k.Partition {
+			others = append(others, k.Partition)
+		}
+	}
+	if len(list.Versions) == 0 && r.Partition != "" {
+		return list, noVersions(r.Partition, others)
+	}
+	return list, ctx.Err()
+}
+
+func noVersions(partition string, others []string) error {
+	e := control.Errorf(control.NotFound, "there are no versions of a partition %q", partition)
+	if len(others) == 0 {
+		return e.WithHint("there are no versions at all yet")
+	}
+	return e.WithHint("there are some of: %s", list(others))
+}
+
+// version describes one version; what its record can't tell stays empty.
+func (d *Daemon) version(ctx context.Context, v *store.Vault, k store.VersionKey) control.Version {
+	out := control.Version{Instance: d.instance.Name, Partition: k.Partition, Version: k.Version, Path: d.browse(k)}
+	r, err := record(ctx, v, k)
+	if err != nil {
+		d.log.Error("read a version's record", "partition", k.Partition, "version", k.Version, "err", err)
+		out.Error = sentence(err)
+		return out
+	}
+	return fill(out, r)
+}
+
+// fill copies what the record knows.
+func fill(out control.Version, r *snapshot.Version) control.Version {
+	out.MountPoint, out.Start, out.End = r.Partition.MountPoint, r.Start, r.End
+	out.Files, out.Dirs, out.Bytes = r.Totals.Files, r.Totals.Dirs, r.Totals.Bytes
+	out.NewBytes, out.Stored, out.Warnings = r.NewBytes, r.Stored, r.WarningCount
+	return out
+}
+
+// openedVault returns the vault. NoVault.
+func (d *Daemon) openedVault() (*store.Vault, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.vault == nil {
+		return nil, errNoVault()
+	}
+	return d.vault, nil
+}
