@@ -1,0 +1,87 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// arrange puts a command line in the order that the parser wants: flags of the program, command, flags of the command, arguments. So a
+// flag may stand anywhere: `yester tasks show b-1 --json --home /x`.
+func arrange(app *cli.App, args []string) []string {
+	if len(args) == 0 || args[len(args)-1] == "--generate-bash-completion" {
+		return args
+	}
+	a := arranger{global: app.Flags, commands: app.Commands}
+	for rest := args[1:]; len(rest) > 0; {
+		rest = a.take(rest)
+	}
+	return slices.Concat(args[:1], a.globals, a.path, a.flags, a.plain)
+}
+
+// An arranger sorts words.
+type arranger struct {
+	global   []cli.Flag
+	local    []cli.Flag
+	commands []*cli.Command // that the next word can name
+
+	globals, path, flags, plain []string
+}
+
+// take sorts the first word of args, with the value that belongs to it, and returns the others.
+func (a *arranger) take(args []string) (rest []string) {
+	word := args[0]
+	if word == "--" {
+		a.plain = append(a.plain, args...)
+		return nil
+	}
+	if len(word) < 2 || word[0] != '-' {
+		a.word(word)
+		return args[1:]
+	}
+	n := 1
+	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	f := find(a.local, name)
+	into := &a.flags
+	if f == nil {
+		if f = find(a.global, name); f != nil || len(a.path) == 0 {
+			into = &a.globals
+		}
+	}
+	if f != nil && !hasValue && takesValue(f) {
+		n = min(2, len(args))
+	}
+	*into = append(*into, args[:n]...)
+	return args[n:]
+}
+
+// word sorts a word that is no flag.
+func (a *arranger) word(word string) {
+	i := slices.IndexFunc(a.commands, func(c *cli.Command) bool { return c.HasName(word) })
+	if i < 0 || len(a.plain) > 0 {
+		a.plain = append(a.plain, word)
+		return
+	}
+	a.path = append(a.path, word)
+	a.local, a.commands = a.commands[i].Flags, a.commands[i].Subcommands
+}
+
+// find returns the flag of a name, nil if there is none.
+func find(flags []cli.Flag, name string) cli.Flag {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func takesValue(f cli.Flag) bool {
+	if g, ok := f.(*cli.GenericFlag); ok {
+		_, alone := g.Value.(*share)
+		return !alone
+	}
+	v, ok := f.(cli.DocGenerationFlag)
+	return ok && v.TakesValue()
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+// The scripts ask the program for the words that can come next. Nothing that was typed is evaluated.
+const (
+	bashCompletion = `_yester() {
+  local cur=${COMP_WORDS[COMP_CWORD]} words=("${COMP_WORDS[@]:0:COMP_CWORD}")
+  case $cur in -*) words+=("$cur") ;; esac
+  local IFS=$'\n'
+  COMPREPLY=($(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
+}
+complete -o bashdefault -o default -F _yester yester
+`
+	zshCompletion = `#compdef yester
+_yester() {
+  local -a words_so_far next
+  words_so_far=("${words[@]:0:$((CURRENT-1))}")
+  [[ ${words[CURRENT]} == -* ]] && words_so_far+=("${words[CURRENT]}")
+  next=("${(@f)$("${words_so_far[@]}" --generate-bash-completion 2>/dev/null)}")
+  if [[ -n ${next[1]} ]]; then compadd -- "${next[@]}"; else _files; fi
+}
+compdef _yester yester
+`
+)
+
+func (p *program) completionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print a script that completes commands in a shell",
+		ArgsUsage: "bash|zsh|fish",
+		Description: "Examples:\n  yester completion bash > /etc/bash_completion.d/yester\n" +
+			"  yester completion zsh > /usr/local/share/zsh/site-functions/_yester\n" +
+			"  yester completion fish > /etc/fish/completions/yester.fish",
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usage("give a shell: bash, zsh or fish")
+			}
+			return runCompletion(p, c.App, c.Args().First())
+		},
+	}
+}
+
+func runCompletion(p *program, app *cli.App, shell string) error {
+	switch shell {
+	case "bash":
+		p.printf("%s", bashCompletion)
+	case "zsh":
+		p.printf("%s", zshCompletion)
+	case "fish":
+		script, err := app.ToFishCompletion()
+		if err != nil {
+			return err
+		}
+		p.printf("%s", script)
+	default:
+		return usage("%q is none of bash, zsh, fish", shell)
+	}
+	return nil
+}

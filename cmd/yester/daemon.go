@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+	"yester/daemon"
+)
+
+func (p *program) daemonCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "daemon",
+		Usage: "run the daemon in the foreground",
+		Description: "It makes what it needs, mounts the vault if there is one, and serves until SIGTERM or Ctrl-C.\n\n" +
+			"Examples:\n  yester daemon\n  yester --home /srv/yester daemon",
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			return runDaemon(c.Context, p)
+		},
+	}
+}
+
+func runDaemon(ctx context.Context, p *program) error {
+	switch {
+	case strconv.IntSize < 64:
+		return control.Errorf(control.Internal, "yester needs a 64-bit machine")
+	case os.Geteuid() != 0:
+		return control.Errorf(control.Denied, "the daemon must be run by root, for it reads everybody's files").WithHint("try again with sudo")
+	}
+	h, s, err := p.load()
+	if err != nil {
+		return err
+	}
+	return daemon.Run(ctx, daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()})
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+type forgetOptions struct {
+	version, partition string
+	yes, wait, json    bool
+}
+
+func (p *program) forgetCommand() *cli.Command {
+	return &cli.Command{
+		Name: "forget", Usage: "delete a version for good", ArgsUsage: "VERSION",
+		Description: "The other versions stay complete. The space that only this one used is given back by a gc, which is started.\n\n" +
+			"Examples:\n  yester forget 2026-11-23T031705Z\n  yester forget 2026-11-23T031705Z --partition root --yes --wait",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "partition", Usage: "that of partition `NAME`"},
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait until the space is given back"}, jsonFlag,
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 || c.Args().First() == "" {
+				return usage("give one VERSION").WithHint("`yester versions` lists them")
+			}
+			return runForget(c.Context, p, forgetOptions{
+				c.Args().First(), c.String("partition"), c.Bool("yes"), c.Bool("wait"), c.Bool("json"),
+			})
+		},
+	}
+}
+
+func runForget(ctx context.Context, p *program, o forgetOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		all, err := c.Versions(ctx, control.VersionsRequest{Partition: o.partition})
+		if err != nil {
+			return err
+		}
+		v, others, err := pick(all, o.version)
+		if err != nil {
+			return err
+		}
+		if err := p.confirm(ctx, forgetQuestion(v, others), o.yes); err != nil {
+			return err
+		}
+		f, err := c.Forget(ctx, control.ForgetRequest{Partition: v.Partition, Version: v.Version})
+		if err != nil {
+			return err
+		}
+		return p.forgotten(ctx, c, &f, o)
+	})
+}
+
+// pick finds the version of a name, and how many others its partition has.
+func pick(all []control.Version, name string) (v control.Version, others int, err error) {
+	var in []string
+	for _, w := range all {
+		if w.Version == name {
+			in, v = append(in, w.Partition), w
+		}
+	}
+	switch len(in) {
+	case 0:
+		return v, 0, control.Errorf(control.NotFound, "there is no version %q", name).WithHint("`yester versions` lists them")
+	case 1:
+	default:
+		return v, 0, usage("there are versions %s of %s", name, strings.Join(in, ", ")).WithHint("say which with --partition")
+	}
+	for _, w := range all {
+		if w.Partition == v.Partition && w.Version != v.Version {
+			others++
+		}
+	}
+	return v, others, nil
+}
+
+// forgetQuestion says what is lost.
+func forgetQuestion(v control.Version, others int) string {
+	what := fmt.Sprintf("Version %s of %s, %s, %s, is deleted for good", v.Version, v.Partition, count(v.Files, "file"), size(v.Bytes))
+	if v.Error != "" {
+		what = fmt.Sprintf("Version %s of %s, whose record cannot be read, is deleted for good", v.Version, v.Partition)
+	}
+	if others == 0 {
+		return what + "; it is the only one of " + v.Partition + ". Go on?"
+	}
+	return fmt.Sprintf("%s; %s keeps %s. Go on?", what, v.Partition, count(uint64(others), "other version"))
+}
+
+// forgotten shows what was deleted, and waits for the space if asked.
+func (p *program) forgotten(ctx context.Context, c *control.Client, f *control.Forgotten, o forgetOptions) error {
+	if o.json {
+		if err := p.printJSON(f); err != nil || !o.wait || f.Task == nil {
+			return err
+		}
+		var last control.Task
+		if err := c.WatchTask(ctx, f.Task.ID, func(t control.Task) error { last = t; return nil }); err != nil {
+			return err
+		}
+		return verdict(&last)
+	}
+	p.printf("Deleted version %s of %s.\n", f.Version, f.Partition)
+	switch {
+	case f.Task == nil:
+		p.printf("Its space is given back after the task that runs now.\n")
+		return nil
+	case o.wait:
+		return p.follow(ctx, c, f.Task.ID, false)
+	}
+	p.printf("%s gives back its space; `%s` shows how far it is\n", f.Task.ID, p.command("tasks watch "+f.Task.ID))
+	return nil
+}

@@ -1,0 +1,41 @@
+// Command yester keeps every yesterday of a machine mounted: it is the daemon, and the commands that drive it.
+//
+// Each command group is a file; a command is an options struct and a function runX(ctx, p, opts). They only ask the daemon and print. Exit
+// codes are a contract, see exit.go.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+// version is set when the program is built.
+var version = "0.1.0-dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := start(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// start runs a command line and returns the exit code. A panic becomes a sentence; YESTER_DEBUG=1 shows where it came from.
+func start(ctx context.Context, args []string, out, err io.Writer) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(err, "yester: internal error: %v; please report it (YESTER_DEBUG=1 shows more)\n", p)
+			if os.Getenv("YESTER_DEBUG") != "" {
+				err.Write(debug.Stack())
+			}
+			code = exitFailed
+		}
+	}()
+	p := &program{in: os.Stdin, out: out, err: err}
+	app := newApp(p)
+	return p.exit(app.RunContext(ctx, arrange(app, args)))
+}

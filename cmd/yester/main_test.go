@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// yester runs a command line with a home that has no daemon.
+func yester(t *testing.T, args ...string) (code int, out, err string) {
+	t.Helper()
+	t.Setenv("YESTER_HOME", filepath.Join(t.TempDir(), "home"))
+	var o, e bytes.Buffer
+	code = start(t.Context(), append([]string{"yester"}, args...), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestWrongUseIsOneSentence(t *testing.T) {
+	tests := []struct{ line, says string }{
+		{"nope", `there is no command "nope"`},
+		{"tasks nope", `there is no command "nope"`},
+		{"vault nope", `there is no command "nope"`},
+		{"vault key nope", `there is no command "nope"`},
+		{"--nope", "there is no flag --nope"},
+		{"status --nope", "there is no flag --nope"},
+		{"tasks show --nope b-1", "there is no flag --nope"},
+		{"status extra", `"extra" is too much`},
+		{"backup extra --wait", `"extra" is too much`},
+		{"activate --start", "flag needs an argument: --start"},
+		{"activate --path=", "a path is empty"},
+		{"activate extra", `"extra" is too much`},
+		{"tasks show", "give the ID of one task"},
+		{"tasks watch a b", "give the ID of one task"},
+		{"completion", "give a shell"},
+		{"vault check extra", `"extra" is too much`},
+		{"vault check --read-data=10", `"10" is no part like 10%`},
+		{"vault check --read-data=101%", `"101%" is no part like 10%`},
+		{"vault key add", `"" is none of passphrase, recovery, open`},
+		{"vault key add --kind open --passphrase-file /x", "is for a key of the kind passphrase"},
+		{"vault key add --kind passphrase --passphrase-file /nope/x", "the passphrase cannot be read"},
+		{"vault key remove", "give the ID of one key"},
+		{"vault key change a b", `"b" is too much`},
+		{"vault key change --old-passphrase-file - --passphrase-file -", "only one of the two"},
+		{"vault init --key recovery", "is none of open, passphrase"},
+		{"forget", "give one VERSION"},
+		{"forget a b", "give one VERSION"},
+		{"completion tcsh", `"tcsh" is none of bash, zsh, fish`},
+		{"backup --wait=maybe", "invalid boolean value"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.line, func(t *testing.T) {
+			code, out, err := yester(t, strings.Fields(tt.line)...)
+			if code != exitUsage || out != "" || !strings.Contains(err, tt.says) || strings.Count(err, "\n") != 1 {
+				t.Errorf("code %d, out %q, err %q", code, out, err)
+			}
+		})
+	}
+}
+
+func TestNoDaemonIsFour(t *testing.T) {
+	for _, line := range []string{
+		"status", "status --json", "activate", "backup", "backup --wait", "versions", "tasks", "tasks list", "tasks show b-1",
+		"tasks watch b-1", "tasks cancel b-1", "vault info", "vault key list", "vault check", "vault repair --wait", "vault gc", "vault rebuild", "vault key remove x --yes",
+		"vault key add --kind recovery", "forget 2026-11-23T031705Z --yes",
+	} {
+		code, out, err := yester(t, strings.Fields(line)...)
+		if code != exitNoDaemon || out != "" || !strings.HasPrefix(err, "yester: no daemon is running at ") || strings.Count(err, "\n") != 1 {
+			t.Errorf("%s: code %d, out %q, err %q", line, code, out, err)
+		}
+	}
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	for _, line := range []string{
+		"daemon", "activate", "status", "backup", "versions", "tasks", "tasks show", "tasks watch", "tasks cancel", "vault", "vault init",
+		"vault check", "vault repair", "vault gc", "vault rebuild", "vault key", "vault key list", "vault key add", "vault key remove",
+		"vault key change", "forget",
+		"version", "completion",
+	} {
+		code, out, err := yester(t, append(strings.Fields(line), "--help")...)
+		if code != exitDone || err != "" || !strings.Contains(out, "Example") || !strings.Contains(out, "yester "+line) {
+			t.Errorf("%s: code %d, err %q, out %q", line, code, err, out)
+		}
+	}
+	if code, out, _ := yester(t); code != exitDone || !strings.Contains(out, "COMMANDS") {
+		t.Errorf("without a command: code %d, out %q", code, out)
+	}
+}
+
+func TestHomeFlagMayStandAnywhere(t *testing.T) {
+	dir := t.TempDir()
+	for _, line := range []string{"--home %s status", "status --home %s", "tasks show b-1 --json --home=%s", "tasks --home %s show b-1"} {
+		_, _, err := yester(t, strings.Fields(strings.Replace(line, "%s", dir, 1))...)
+		if !strings.Contains(err, "no daemon is running at "+dir+"/run/yester.sock") {
+			t.Errorf("%s: %q", line, err)
+		}
+	}
+}
+
+func TestVersionAndCompletion(t *testing.T) {
+	if code, out, _ := yester(t, "version"); code != exitDone || !strings.HasPrefix(out, "yester "+version) {
+		t.Errorf("code %d, out %q", code, out)
+	}
+	if code, out, _ := yester(t, "version", "--json"); code != exitDone || !strings.Contains(out, `"version": "`+version+`"`) {
+		t.Errorf("code %d, out %q", code, out)
+	}
+	for shell, word := range map[string]string{"bash": "complete -o", "zsh": "#compdef yester", "fish": "complete -c yester"} {
+		if code, out, err := yester(t, "completion", shell); code != exitDone || !strings.Contains(out, word) || err != "" {
+			t.Errorf("%s: code %d, out %q, err %q", shell, code, out, err)
+		}
+	}
+}

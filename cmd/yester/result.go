@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"yester/control"
+)
+
+// shownWarnings is how many warnings are printed unasked.
+const shownWarnings = 5
+
+// showResult prints what a task made: a line per version, and what went wrong.
+func (p *program) showResult(t *control.Task) {
+	for _, r := range t.Results {
+		if r.Error != "" {
+			if len(t.Results) > 1 {
+				p.note("yester: %s: %s\n", r.Partition, r.Error)
+			}
+			continue
+		}
+		p.printf("%s  %s  %s, %s; %s new, %s stored in %s\n", r.Version, r.Partition,
+			count(r.Files, "file"), size(r.Bytes), size(r.NewBytes), size(r.Stored), took(time.Duration(r.Seconds*float64(time.Second))))
+	}
+	p.showReport(t, shownFound)
+	p.showWarnings(t, shownWarnings)
+	if t.Error != "" {
+		p.note("yester: %s %s: %s\n", t.ID, t.State, sentence(t))
+	}
+}
+
+// sentence is a task's error and what to do about it.
+func sentence(t *control.Task) string {
+	if t.Hint == "" {
+		return t.Error
+	}
+	return t.Error + "; " + t.Hint
+}
+
+// showWarnings prints the first warnings and says how many there are.
+func (p *program) showWarnings(t *control.Task, most int) {
+	for i, w := range t.Warnings {
+		if i == most {
+			break
+		}
+		p.note("warning: %s: %s: %s\n", w.Partition, w.Path, w.What)
+	}
+	if t.WarningCount > uint64(min(most, len(t.Warnings))) {
+		p.note("%s; `%s` lists them\n", count(t.WarningCount, "warning"), p.command("tasks show "+t.ID))
+	}
+}
+
+// taskText says in a few words what became of a task.
+func taskText(t *control.Task) string {
+	if t.End == nil {
+		return t.State
+	}
+	s := fmt.Sprintf("%s in %s", t.State, took(t.End.Sub(t.Start)))
+	var versions, files, stored uint64
+	for _, r := range t.Results {
+		if r.Version != "" {
+			versions, files, stored = versions+1, files+r.Files, stored+r.Stored
+		}
+	}
+	if versions > 0 {
+		s += fmt.Sprintf(": %s, %s, %s stored", count(versions, "version"), count(files, "file"), size(stored))
+	}
+	if t.WarningCount > 0 {
+		s += ", " + count(t.WarningCount, "warning")
+	}
+	if r := t.Report; !r.Clean() {
+		s += ", " + found(r)
+	}
+	return s
+}

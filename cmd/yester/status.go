@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+func (p *program) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "status",
+		Usage:       "show on one screen how things are",
+		Description: "Examples:\n  yester status\n  yester status --json | jq .next",
+		Flags:       []cli.Flag{jsonFlag},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			return runStatus(c.Context, p, c.Bool("json"))
+		},
+	}
+}
+
+func runStatus(ctx context.Context, p *program, json bool) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if json {
+			return p.printJSON(s)
+		}
+		p.showStatus(&s)
+		return nil
+	})
+}
+
+func (p *program) showStatus(s *control.Status) {
+	if s.Policy == nil {
+		p.printf("%s is not activated: `%s` begins daily backups.\n\n", s.Instance.Name, p.command("activate"))
+	} else {
+		p.printf("%s is %s: backups every day at %s, priority %s.\n\n", s.Instance.Name, s.State, s.Policy.Start, s.Policy.Priority)
+	}
+	t := p.table()
+	for _, row := range statusRows(s, time.Now()) {
+		fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
+	}
+	t.Flush()
+	p.showPartitions(s)
+	if len(s.Attention) > 0 {
+		p.printf("\nAttention\n")
+		for _, line := range s.Attention {
+			p.printf("  %s\n", line)
+		}
+	}
+}
+
+// statusRows are the names and values of the first block.
+func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
+	row := func(name, format string, args ...any) {
+		rows = append(rows, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	if s.Next != nil {
+		row("Next backup", "%s, in %s", clock(*s.Next, now), span(s.Next.Sub(now)))
+	}
+	if t := s.Running; t != nil && t.Progress != nil {
+		row("Running", "%s: %s", t.ID, progressText(t.Progress))
+	}
+	for i := range s.Others {
+		if t := &s.Others[i]; t.Progress != nil {
+			row("Running", "%s: %s %s", t.ID, progressName(t.Progress), progressText(t.Progress))
+		}
+	}
+	if t := s.Last; t != nil {
+		row("Last backup", "%s, %s (%s)", clock(t.Start, now), taskText(t), t.ID)
+	}
+	if s.Policy != nil && len(s.Policy.Paths) > 0 {
+		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
+	}
+	for _, place := range s.Places {
+		row("Vault", "%s, %s of %s free", place.Name, size(place.Free), size(place.Total))
+	}
+	if s.Mount.Mounted {
+		row("Browse in", "%s", s.Mount.Dir)
+	} else {
+		row("Not mounted", "because %s", s.Mount.Because)
+	}
+	row("Daemon", "yester %s, pid %d", s.Version, s.PID)
+	return rows
+}
+
+// showPartitions lists the partitions that are backed up, could be, or have versions.
+func (p *program) showPartitions(s *control.Status) {
+	p.printf("\n")
+	t := p.table()
+	fmt.Fprintln(t, "PARTITION\tMOUNTED AT\tTYPE\tUSED\tVERSIONS\tNEWEST")
+	for _, q := range s.Partitions {
+		if q.Excluded == "" {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", q.Name, dash(q.MountPoint), dash(q.FSType), size(q.Used), q.Versions, newest(s, q))
+		}
+	}
+	t.Flush()
+}
+
+// newest is a partition's newest version, and whether there will be others.
+func newest(s *control.Status, q control.Partition) string {
+	switch {
+	case q.MountPoint == "":
+		return q.Newest + " (not mounted)"
+	case s.Policy != nil && !q.Selected && q.Newest == "":
+		return "(not selected)"
+	case s.Policy != nil && !q.Selected:
+		return q.Newest + " (not selected)"
+	}
+	return dash(q.Newest)
+}
+
+// dash stands for nothing.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

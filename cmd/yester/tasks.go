@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+func (p *program) tasksCommand() *cli.Command {
+	list := func(c *cli.Context) error {
+		if c.Args().Present() {
+			return noCommand(c, "yester tasks")
+		}
+		return runTasks(c.Context, p, tasksOptions{c.String("state"), c.Bool("json")})
+	}
+	listFlags := []cli.Flag{&cli.StringFlag{Name: "state", Usage: "only those in `STATE`: running, completed, partial, failed …"}, jsonFlag}
+	return &cli.Command{
+		Name:        "tasks",
+		Usage:       "list, show, watch and cancel backups, checks and other tasks",
+		Description: "Examples:\n  yester tasks\n  yester tasks watch b-20261123-0001\n  yester tasks list --state failed",
+		Flags:       listFlags,
+		Action:      list,
+		Subcommands: []*cli.Command{
+			{Name: "list", Usage: "list the tasks of the last 90 days", Flags: listFlags, Action: list},
+			p.taskCommand("show", "show a task with its warnings", runTaskShow),
+			p.taskCommand("watch", "show a task's progress until it ends", runTaskWatch),
+			p.taskCommand("cancel", "stop a running task; what it has done stays", runTaskCancel),
+		},
+	}
+}
+
+// taskCommand is a command about one task.
+func (p *program) taskCommand(name, does string, run func(context.Context, *program, taskOptions) error) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: does, ArgsUsage: "ID", Flags: []cli.Flag{jsonFlag},
+		Description: "Example:\n  yester tasks " + name + " b-20261123-0001",
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 || c.Args().First() == "" {
+				return usage("give the ID of one task").WithHint("`yester tasks` lists them")
+			}
+			return run(c.Context, p, taskOptions{c.Args().First(), c.Bool("json")})
+		},
+	}
+}
+
+type tasksOptions struct {
+	state string
+	json  bool
+}
+
+func runTasks(ctx context.Context, p *program, o tasksOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		ts, err := c.Tasks(ctx, control.TasksRequest{State: o.state})
+		if err != nil {
+			return err
+		}
+		if o.json {
+			return p.printJSON(ts)
+		}
+		p.showTasks(ts)
+		return nil
+	})
+}
+
+func (p *program) showTasks(ts []control.Task) {
+	if len(ts) == 0 {
+		p.printf("There are no tasks.\n")
+		return
+	}
+	t, now := p.table(), time.Now()
+	fmt.Fprintln(t, "ID\tSTART\tRESULT")
+	for i := range ts {
+		text := taskText(&ts[i])
+		if ts[i].Error != "" {
+			text = ts[i].State + ": " + ts[i].Error
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", ts[i].ID, clock(ts[i].Start, now), text)
+	}
+	t.Flush()
+}
+
+type taskOptions struct {
+	id   string
+	json bool
+}
+
+func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		t, err := c.Task(ctx, o.id)
+		switch {
+		case err != nil:
+			return err
+		case o.json:
+			return p.printJSON(t)
+		}
+		p.printf("%s  %s, began %s, %s\n", t.ID, t.Kind, clock(t.Start, time.Now()), taskText(&t))
+		if t.Progress != nil {
+			p.printf("%s: %s\n", progressName(t.Progress), progressText(t.Progress))
+		}
+		p.showResult(&control.Task{Results: t.Results, ID: t.ID, State: t.State, Error: t.Error, Hint: t.Hint})
+		p.showReport(&t, math.MaxInt)
+		p.showAllWarnings(&t)
+		return nil
+	})
+}
+
+// showAllWarnings prints the warnings as the thing that was asked for.
+func (p *program) showAllWarnings(t *control.Task) {
+	for _, w := range t.Warnings {
+		p.printf("warning: %s: %s: %s\n", w.Partition, w.Path, w.What)
+	}
+	if n := uint64(len(t.Warnings)); t.WarningCount > n {
+		p.printf("and %s more\n", count(t.WarningCount-n, "warning"))
+	}
+}
+
+func runTaskWatch(ctx context.Context, p *program, o taskOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		if !o.json {
+			return p.follow(ctx, c, o.id, false)
+		}
+		var last control.Task
+		out := json.NewEncoder(p.out)
+		err := c.WatchTask(ctx, o.id, func(t control.Task) error {
+			last = t
+			return out.Encode(t)
+		})
+		if err != nil {
+			return err
+		}
+		return verdict(&last)
+	})
+}
+
+func runTaskCancel(ctx context.Context, p *program, o taskOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		t, err := c.CancelTask(ctx, o.id)
+		switch {
+		case err != nil:
+			return err
+		case o.json:
+			return p.printJSON(t)
+		case t.State != control.Cancelled:
+			p.printf("%s was faster: %s\n", t.ID, t.State)
+		default:
+			p.printf("%s is cancelled; %s\n", t.ID, t.Hint)
+		}
+		return nil
+	})
+}

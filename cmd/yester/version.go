@@ -1,0 +1,34 @@
+package main
+
+import (
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+)
+
+// build describes the program.
+type build struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func (p *program) versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "version",
+		Usage:       "show the program's version",
+		Description: "Example:\n  yester version",
+		Flags:       []cli.Flag{jsonFlag},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			b := build{version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			if c.Bool("json") {
+				return p.printJSON(b)
+			}
+			p.printf("yester %s (%s, %s)\n", b.Version, b.Platform, b.Go)
+			return nil
+		},
+	}
+}

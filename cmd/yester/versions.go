@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+type versionsOptions struct {
+	partition string
+	json      bool
+}
+
+func (p *program) versionsCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "versions",
+		Usage:       "list the versions there are, and where to browse them",
+		Description: "Examples:\n  yester versions\n  yester versions --partition root --json",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "partition", Usage: "only those of partition `NAME`"}, jsonFlag,
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			return runVersions(c.Context, p, versionsOptions{c.String("partition"), c.Bool("json")})
+		},
+	}
+}
+
+func runVersions(ctx context.Context, p *program, o versionsOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		vs, err := c.Versions(ctx, control.VersionsRequest{Partition: o.partition})
+		switch {
+		case err != nil:
+			return err
+		case o.json:
+			return p.printJSON(vs)
+		case len(vs) == 0:
+			p.printf("There are no versions yet: `%s` takes the first.\n", p.command("backup --wait"))
+		default:
+			p.showVersions(vs)
+		}
+		return nil
+	})
+}
+
+// showVersions prints a block for each partition; the path stands above it, for it may be long.
+func (p *program) showVersions(vs []control.Version) {
+	for len(vs) > 0 {
+		end := slices.IndexFunc(vs, func(v control.Version) bool { return v.Partition != vs[0].Partition })
+		if end < 0 {
+			end = len(vs)
+		}
+		p.printf("%s\n", blockTitle(vs[0]))
+		t := p.table()
+		fmt.Fprintln(t, "  VERSION\tFILES\tSIZE\tNEW\tSTORED\tTOOK")
+		for _, v := range vs[:end] {
+			showVersion(t, v)
+		}
+		t.Flush()
+		if vs = vs[end:]; len(vs) > 0 {
+			p.printf("\n")
+		}
+	}
+}
+
+// blockTitle says which partition it is and where to browse it.
+func blockTitle(v control.Version) string {
+	s := v.Partition
+	if v.MountPoint != "" {
+		s += " (" + v.MountPoint + ")"
+	}
+	if v.Path != "" {
+		s += ", browse in " + filepath.Dir(v.Path)
+	}
+	return s
+}
+
+func showVersion(t *tabwriter.Writer, v control.Version) {
+	if v.Error != "" {
+		fmt.Fprintf(t, "  %s\t%s\n", v.Version, v.Error)
+		return
+	}
+	fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", v.Version,
+		number(v.Files), size(v.Bytes), size(v.NewBytes), size(v.Stored), took(v.End.Sub(v.Start)))
+}
