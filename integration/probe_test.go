@@ -1,0 +1,147 @@
+package integration
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// probeEnv holds the folder to look at; with it, this test program is a probe and not a test.
+const probeEnv = "YESTER_TEST_PROBE"
+
+// A user looks at a tree.
+type user struct {
+	name     string
+	uid, gid uint32
+	groups   []uint32
+}
+
+// sees returns what u gets to see of each path below root: attributes, names and contents, or the error in their stead.
+func (u user) sees(t testing.TB, root string) map[string]string {
+	t.Helper()
+	cmd := exec.Command(probeProgram(t))
+	cmd.Env = []string{probeEnv + "=" + root}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.uid, Gid: u.gid, Groups: u.groups}}
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	must(t, err)
+	seen := map[string]string{}
+	must(t, json.Unmarshal(out, &seen))
+	return seen
+}
+
+// probeProgram is this test program at a path that every user can run.
+var probeProgram = func() func(testing.TB) string {
+	var once sync.Once
+	return func(t testing.TB) string {
+		path := filepath.Join(work, "probe")
+		once.Do(func() {
+			self, err := os.Executable()
+			must(t, err)
+			b, err := os.ReadFile(self)
+			must(t, err)
+			must(t, os.WriteFile(path, b, 0o755))
+		})
+		return path
+	}
+}()
+
+// probe looks at the whole tree as whoever it runs as.
+func probe() int {
+	seen := map[string]string{}
+	root := os.Getenv(probeEnv)
+	look(root, ".", seen)
+	if err := json.NewEncoder(os.Stdout).Encode(seen); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func look(root, rel string, seen map[string]string) {
+	path := filepath.Join(root, rel)
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		seen[rel] = err.Error()
+		return
+	}
+	lines := []string{fmt.Sprintf("mode %o owner %d:%d", st.Mode, st.Uid, st.Gid), attributesSeen(path)}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		target, err := os.Readlink(path)
+		lines = append(lines, fmt.Sprint("link ", target, reason(err)))
+	case unix.S_IFREG:
+		lines = append(lines, "content "+contentSeen(path), "run"+reason(unix.Access(path, unix.X_OK)))
+	case unix.S_IFDIR:
+		entries, err := os.ReadDir(path)
+		lines = append(lines, "list"+reason(err), "enter"+reason(unix.Access(path, unix.X_OK)))
+		for _, e := range entries {
+			lines = append(lines, e.Name())
+			look(root, filepath.Join(rel, e.Name()), seen)
+		}
+		// Names that are known can be tried where they can't be listed.
+		for _, name := range []string{"known", "known-folder/known"} {
+			if err != nil {
+				look(root, filepath.Join(rel, name), seen)
+			}
+		}
+	}
+	seen[rel] = strings.Join(lines, "\n")
+}
+
+func contentSeen(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return reason(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return fmt.Sprintf("%x%s", h.Sum(nil), reason(err))
+}
+
+// attributesSeen tells the attributes that can be read, and how trying those that may not be ends. (btrfs lists root's own to everybody,
+// but lets nobody read them.)
+func attributesSeen(path string) string {
+	list := make([]byte, 64*kib)
+	n, err := unix.Llistxattr(path, list)
+	if err != nil {
+		return "attributes" + reason(err)
+	}
+	var seen []string
+	value := make([]byte, 64*kib)
+	for _, name := range strings.Split(string(list[:n]), "\x00") {
+		if n, err := unix.Lgetxattr(path, name, value); err == nil {
+			seen = append(seen, fmt.Sprintf("%s=%x", name, value[:n]))
+		}
+	}
+	slices.Sort(seen)
+	_, user := unix.Lgetxattr(path, "user.yester", value)
+	_, trusted := unix.Lgetxattr(path, "trusted.yester", value)
+	return fmt.Sprintf("attributes %s; user%s; trusted%s", seen, reason(user), reason(trusted))
+}
+
+// reason is the error number's text without the path, which differs.
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	for {
+		inner, ok := err.(interface{ Unwrap() error })
+		if !ok {
+			return ": " + err.Error()
+		}
+		err = inner.Unwrap()
+	}
+}
