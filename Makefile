@@ -1,0 +1,107 @@
+# The targets are described where they stand; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# make run
+PATHS       ?= /etc $(CURDIR)
+YESTER_HOME ?= .yester
+
+# make fuzz
+FUZZTIME ?= 30s
+
+# make torture
+TORTURE ?= 3600
+
+# Pinned: a new version of a linter is a change like any other.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+
+# What the integration tests call, besides what every Debian has.
+DEBIAN_PACKAGES := rsync attr acl libcap2-bin e2fsprogs xfsprogs btrfs-progs
+
+UNIT = $(shell $(GO) list ./... | grep -v '^yester/integration')
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/yester
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/yester ./cmd/yester
+
+.PHONY: run
+run: build ## take a version of PATHS into YESTER_HOME, show it, and stay until Ctrl-C
+	@PATHS='$(PATHS)' YESTER_HOME='$(YESTER_HOME)' sh cmd/yester/run.sh
+
+.PHONY: test
+test: packages lint unit integration ## everything: lint, unit tests, integration tests
+
+.PHONY: packages
+packages: ## install the Debian packages that the integration tests call (as root only)
+	@missing=; for p in $(DEBIAN_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" != 0 ]; then echo "Not installed, and only root can:$$missing"; exit 0; fi; \
+	echo "Installing what the integration tests need:$$missing"; \
+	apt-get update -q >/dev/null; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null
+
+.PHONY: lint
+lint: bin/$(notdir $(STATICCHECK)) bin/$(notdir $(GOFUMPT)) ## vet, staticcheck, gofumpt and go.mod
+	$(GO) vet ./...
+	bin/$(notdir $(STATICCHECK)) ./...
+	@bad=$$(bin/$(notdir $(GOFUMPT)) -l .); [ -z "$$bad" ] || { echo "gofumpt -w is due for: $$bad"; exit 1; }
+	$(GO) mod tidy -diff
+
+bin/$(notdir $(STATICCHECK)): TOOL := $(STATICCHECK)
+bin/$(notdir $(GOFUMPT)): TOOL := $(GOFUMPT)
+bin/$(notdir $(STATICCHECK)) bin/$(notdir $(GOFUMPT)):
+	@mkdir -p bin/tools
+	GOBIN=$(CURDIR)/bin/tools $(GO) install $(TOOL)
+	@mv bin/tools/$(firstword $(subst @, ,$(@F))) $@ && rmdir bin/tools
+
+# The race detector needs a C compiler. Tests that cannot run here say so themselves; without root or /dev/fuse there are many, so
+# they are named.
+.PHONY: unit
+unit: ## unit tests, with the race detector
+	@if command -v gcc >/dev/null; then race=-race; else echo "No gcc: without the race detector."; fi; \
+	echo "$(GO) test $$race (all but integration)"; $(GO) test $$race $(UNIT)
+	@if [ "$$(id -u)" != 0 ] || [ ! -c /dev/fuse ]; then \
+		echo "Skipped without root and /dev/fuse:"; \
+		$(GO) test -v $(UNIT) | sed -n '/^ *--- SKIP/{N;p}'; \
+	fi
+
+# In its own folder, for go test then shows what the tests say, and which are skipped, also when all pass.
+.PHONY: integration
+integration: ## whole-program tests on real partitions and mounts
+	cd integration && $(GO) test -v -count=1 -timeout 30m
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	@for d in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$d/*_test.go | cut -c6-); do \
+			echo "$$d $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$d; \
+		done; \
+	done
+
+# A round takes a quarter of an hour or so; seeds are printed.
+.PHONY: torture
+torture: ## cut the power at every moment, and random histories, again and again for TORTURE seconds
+	@end=$$(( $$(date +%s) + $(TORTURE) )); while [ $$(date +%s) -lt $$end ]; do \
+		YESTER_TORTURE=1 $(GO) test -count=1 -v -timeout 0 -run 'PowerLoss|History|Damage|Collect|Replace|Add' ./store ./snapshot || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## benchmarks of the packages
+	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
