@@ -105,6 +105,9 @@ func TestDamageIsFoundAndRepaired(t *testing.T) {
 			h.do(t, tv, tv.packPaths()[0])
 			tv.cold()
 
+			if err := tv.mend.working.take(t.Context()); err != nil { // or what the first check meets is mended before the second
+				t.Fatal(err)
+			}
 			if c := tv.check(CheckOptions{}); (len(c.Problems) > 0) != h.quick {
 				t.Errorf("quick check: %v", c.Problems)
 			}
@@ -112,6 +115,7 @@ func TestDamageIsFoundAndRepaired(t *testing.T) {
 			if len(c.Problems) == 0 || h.heals != (len(c.Lost) == 0) && name != "both ends" || h.heals != c.Problems[0].Heals {
 				t.Errorf("check: %v, %d lost", c.Problems, len(c.Lost))
 			}
+			tv.mend.working.end()
 			r := tv.repair(RepairOptions{})
 			if h.heals != (len(r.Salvaged) == 0) || len(r.Lost) != len(c.Lost) || (len(r.Problems) > 0) != (len(r.Lost) > 0) {
 				t.Errorf("repaired: %+v", r)
