@@ -102,6 +102,10 @@ torture: ## cut the power at every moment, and random histories, again and again
 bench: ## benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
 
+.PHONY: bench-mount
+bench-mount: packages ## measure the mount beside its limits: ext4, and FUSE from memory
+	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkMount$$' -benchtime 1x -timeout 0
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin

@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(probeEnv) != "" {
 		os.Exit(probe())
 	}
+	if dir := os.Getenv(memfsEnv); dir != "" {
+		os.Exit(memfsServe(dir))
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }
