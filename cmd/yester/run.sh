@@ -50,6 +50,9 @@ end() {
 [ "$(id -u)" = 0 ] || fail "only root can read everybody's files; run it as root, or with sudo"
 if [ -e "$home" ] && [ ! -d "$home" ]; then fail "$home is a file, not a folder; give another YESTER_HOME"; fi
 mkdir -p "$home"
+if "$yester" status >/dev/null 2>&1; then
+	fail "a daemon serves $home already (pid $(cat "$home/run/yester.pid")); end that with Ctrl-C or kill, or give another YESTER_HOME"
+fi
 
 ready=
 trap end EXIT
