@@ -8,11 +8,26 @@ import (
 	"yester/store/place"
 )
 
-// AddPlace makes a new, empty place one of the vault's, which then survives the loss of as many places as before, or as survive says
-// if that is not 0; of two places, one may be lost. Packs are written anew in their new shape, one after the other, and keep their protection
-// until then; the vault is in use meanwhile. After an interruption the vault works as it is, and AddPlace with the same place goes on. Progress, which
-// may be nil, is told how many files are done. ErrExists if the place is not empty.
-func (v *Vault) AddPlace(ctx context.Context, p place.Place, survive int, progress func(done, total int)) error {
+// PlaceOptions say how to add or replace a place. All may be zero.
+type PlaceOptions struct {
+	Survive  int      // how many places may be lost once one is added; 0: as many as before, and of two places one
+	Limiter  Limiter  // of what is written anew of packs that are whole; what a place lacks is written as fast as it goes
+	Progress Progress // of the steps "fill" (files) and "spread" (packs)
+}
+
+// step is how far a step is.
+func (o *PlaceOptions) step(name string) func(done, total int) {
+	return func(done, total int) {
+		if o.Progress != nil {
+			o.Progress(name, done, total)
+		}
+	}
+}
+
+// AddPlace makes a new, empty place one of the vault's. Packs are written anew in their new shape, one after the other, and keep their protection
+// until then; the vault is in use meanwhile. After an interruption the vault works as it is, and AddPlace with the same place goes on.
+// ErrExists if the place is not empty.
+func (v *Vault) AddPlace(ctx context.Context, p place.Place, o PlaceOptions) error {
 	v.changing.Lock()
 	defer v.changing.Unlock()
 	end, err := v.beginMaintenance(ctx)
@@ -22,13 +37,13 @@ func (v *Vault) AddPlace(ctx context.Context, p place.Place, survive int, progre
 	defer end()
 	id, err := v.newcomer(ctx, p)
 	if err == nil && id == "" {
-		err = v.redescribe(ctx, func(d *description, l *layout) error { return d.add(l, p, survive) })
+		err = v.redescribe(ctx, func(d *description, l *layout) error { return d.add(l, p, o.Survive) })
 	}
 	if err == nil {
-		err = v.fill(ctx, nil)
+		err = v.fill(ctx, p, o.step("fill"))
 	}
 	if err == nil {
-		err = v.rebalance(ctx, progress)
+		err = v.rebalance(ctx, &o)
 	}
 	if err != nil {
 		return fmt.Errorf("add place %s: %w", p, err)

@@ -55,13 +55,13 @@ func (c *placesCrash) work() error {
 		return err
 	}
 	c.born = true
-	if err := v.ReplacePlace(c.t.Context(), c.disks[0].String(), c.disks[n], nil); err != nil {
+	if err := v.ReplacePlace(c.t.Context(), c.disks[0].String(), c.disks[n], PlaceOptions{}); err != nil {
 		return err
 	}
 	if err := c.backup(v, "v2", 0, 5); err != nil {
 		return err
 	}
-	if err := v.AddPlace(c.t.Context(), c.disks[n+1], 0, nil); err != nil {
+	if err := v.AddPlace(c.t.Context(), c.disks[n+1], PlaceOptions{}); err != nil {
 		return err
 	}
 	return c.remove(v, "v1")

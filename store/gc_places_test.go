@@ -264,10 +264,10 @@ func TestAddingAPlaceSparesWhatAnOpenWriterFound(t *testing.T) {
 	}
 	by := sv.fresh()
 	busy := false
-	err = sv.AddPlace(t.Context(), by, 0, func(int, int) {
+	err = sv.AddPlace(t.Context(), by, PlaceOptions{Progress: func(string, int, int) {
 		_, err := sv.Collect(t.Context(), CollectOptions{Mark: sv.mark})
 		busy = errors.Is(err, ErrBusy)
-	})
+	}})
 	if err != nil || !busy {
 		t.Fatalf("busy: %v, %v", busy, err)
 	}

@@ -10,7 +10,7 @@ import (
 type Info struct {
 	Format    int
 	ID        string
-	Places    []PlaceInfo
+	Places    []PlaceState
 	Instances int
 	Versions  int
 	Packs     uint64
@@ -27,18 +27,9 @@ type Info struct {
 	Collected time.Time // when the last collection ended; zero: Dead is not known, and zero
 }
 
-// PlaceInfo describes a place.
-type PlaceInfo struct {
-	Name        string
-	Free, Total uint64 // bytes
-}
-
 // Info describes the vault.
 func (v *Vault) Info(ctx context.Context) (Info, error) {
-	i := Info{Format: v.desc.Format, ID: v.desc.Vault, Healed: v.healed.Load(), Mended: v.mended.Load()}
-	for _, p := range v.Places(ctx) {
-		i.Places = append(i.Places, PlaceInfo{Name: p.Name, Free: p.Free, Total: p.Total})
-	}
+	i := Info{Format: v.desc.Format, ID: v.desc.Vault, Places: v.Places(ctx), Healed: v.healed.Load(), Mended: v.mended.Load()}
 	err := v.eachInstance(ctx, func(string) error { i.Instances++; return nil })
 	collected, indexErr := v.collected()
 	i.Collected = collected
@@ -61,7 +52,9 @@ type PlaceState struct {
 	ID          string // 16 hex digits
 	Name        string // a path; of a missing place, the one where it was last
 	Err         error  // why it is not written to; nil if all is well
+	Gone        bool   // nor is it read from
 	Behind      bool   // it lacks, or may lack, what was written while it failed
+	Replaces    bool   // it takes over from another place, and has not everything yet
 	Free, Total uint64 // bytes; 0 if it cannot be asked
 }
 
@@ -69,8 +62,9 @@ type PlaceState struct {
 func (v *Vault) Places(ctx context.Context) []PlaceState {
 	var all []PlaceState
 	for _, m := range v.place.layout().members {
-		s := PlaceState{ID: m.id, Name: m.String(), Err: m.trouble(), Behind: !m.current()}
-		if p := m.reader(); p != nil {
+		p := m.reader()
+		s := PlaceState{ID: m.id, Name: m.String(), Err: m.trouble(), Gone: p == nil, Behind: !m.current(), Replaces: v.takesOver(m.id)}
+		if p != nil {
 			var err error
 			if s.Free, s.Total, err = p.Space(ctx); err != nil && s.Err == nil {
 				s.Err = err

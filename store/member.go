@@ -55,6 +55,9 @@ func (m *member) String() string {
 	return m.title
 }
 
+// named tells whether an id or a path is that of the member.
+func (m *member) named(name string) bool { return m.id == name || m.String() == name }
+
 // reader returns the place to read from; nil if it is gone.
 func (m *member) reader() place.Place {
 	m.mu.Lock()

@@ -9,21 +9,19 @@ import (
 )
 
 // Rebalance writes packs that have another shape than new ones anew, as AddPlace does at its end: to go on with one that was interrupted, and for packs that
-// were being written when it was called. Progress, which may be nil, is told how many packs are done.
-func (v *Vault) Rebalance(ctx context.Context, progress func(done, total int)) error {
+// were being written when it was called.
+func (v *Vault) Rebalance(ctx context.Context, o PlaceOptions) error {
 	end, err := v.beginMaintenance(ctx)
 	if err != nil {
 		return fmt.Errorf("rebalance: %w", err)
 	}
 	defer end()
-	return v.rebalance(ctx, progress)
+	return v.rebalance(ctx, &o)
 }
 
 // rebalance writes packs of another shape than new ones have anew, and removes the old ones. A pack that cannot be read any more stays as it is.
-func (v *Vault) rebalance(ctx context.Context, progress func(done, total int)) error {
-	if progress == nil {
-		progress = func(int, int) {}
-	}
+func (v *Vault) rebalance(ctx context.Context, o *PlaceOptions) error {
+	progress := o.step("spread")
 	seen := map[pack.ID]bool{}
 	for todo := v.misshapen(seen); len(todo) > 0; todo = v.misshapen(seen) { // some may be written meanwhile
 		done := 0
@@ -31,7 +29,7 @@ func (v *Vault) rebalance(ctx context.Context, progress func(done, total int)) e
 			progress(done, len(todo))
 			done++
 			seen[p.id] = true
-			if err := v.reshape(ctx, number, p); err != nil {
+			if err := v.reshape(ctx, number, p, o.Limiter); err != nil {
 				return fmt.Errorf("spread pack %v anew: %w", p.id, err)
 			}
 		}
@@ -56,7 +54,7 @@ func (v *Vault) misshapen(seen map[pack.ID]bool) map[uint32]*packInfo {
 
 // reshape writes what a pack holds to a new one, and then removes it. Chunks that lie elsewhere too are left out, unless somebody relies on their lying
 // here, so that after an interruption it does not write what it wrote before.
-func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo) error {
+func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo, limiter Limiter) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -74,7 +72,7 @@ func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo) error {
 		keeps(err)
 		return nil
 	}
-	r := &repacker{mover: &mover{v: v}, instance: p.instance, size: int(p.data), retired: func(*moving, bool) {}}
+	r := &repacker{mover: &mover{v: v, limiter: limiter}, instance: p.instance, size: int(p.data), retired: func(*moving, bool) {}}
 	wanted, err := r.foundIn(number, m.frames)
 	if err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 
 // ReplacePlace has a new, empty place take over from an old one, which is named by its id or its path and may be missing. What lies in
 // the old one is rebuilt in the new one, from the old one too as long as it can be read; the vault is in use meanwhile. It goes on by itself when
-// the vault is opened after an interruption, and when called again. The old place is not one of the vault's any more when it returns nil. Progress, which
-// may be nil, is told how many files are done. ErrNotFound if there is no such place, ErrExists if the new one is not empty.
-func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, progress func(done, total int)) error {
+// the vault is opened after an interruption, and when called again, also when it is done already. The old place is not one of the vault's any more
+// when it returns nil. ErrNotFound if there is no such place, ErrExists if the new one is not empty.
+func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o PlaceOptions) error {
 	v.changing.Lock()
 	defer v.changing.Unlock()
 	end, err := v.beginMaintenance(ctx)
@@ -24,11 +24,11 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, pro
 	id, err := v.newcomer(ctx, p)
 	if err == nil && id == "" {
 		err = v.redescribe(ctx, func(d *description, l *layout) error { return d.replace(l, old, p) })
-	} else if err == nil && !v.takesOver(id) {
+	} else if err == nil && !v.takesOver(id) && v.hasPlace(old) {
 		err = fmt.Errorf("%w: %s is a place of the vault already", ErrExists, p)
 	}
 	if err == nil {
-		err = v.fill(ctx, progress)
+		err = v.fill(ctx, p, o.step("fill"))
 	}
 	if err != nil {
 		return fmt.Errorf("replace place %s by %s: %w", old, p, err)
@@ -48,13 +48,18 @@ func (v *Vault) takesOver(id string) bool {
 	return false
 }
 
+// hasPlace tells whether an id or a path names one of the vault's places.
+func (v *Vault) hasPlace(name string) bool {
+	return slices.ContainsFunc(v.place.layout().members, func(m *member) bool { return m.named(name) })
+}
+
 // replace puts p in the place of old.
 func (d *description) replace(l *layout, old string, p place.Place) error {
 	if l.alone() { // there is nothing to rebuild from, and a copy of the files does as well
 		return errors.New("a vault in one place is moved by copying its folder")
 	}
 	for i, m := range l.members {
-		if m.id != old && m.String() != old {
+		if !m.named(old) {
 			continue
 		}
 		in := newPlace(p)
@@ -72,8 +77,8 @@ func (d *description) replace(l *layout, old string, p place.Place) error {
 	return fmt.Errorf("place %s: %w", old, ErrNotFound)
 }
 
-// fill brings all places up to date.
-func (v *Vault) fill(ctx context.Context, progress func(done, total int)) error {
+// fill brings all places up to date that can be, and p among them.
+func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, total int)) error {
 	for _, m := range v.place.layout().members {
 		if !m.well() {
 			v.rejoin(ctx, m)
@@ -84,10 +89,20 @@ func (v *Vault) fill(ctx context.Context, progress func(done, total int)) error 
 			return err
 		}
 		if !v.someBehind() {
-			return nil
+			return v.filled(p)
 		}
 	}
 	return errors.New("places fail again and again; it goes on when they are well")
+}
+
+// filled tells why a place has not everything; others may be missing for now.
+func (v *Vault) filled(p place.Place) error {
+	for _, m := range v.place.layout().members {
+		if err := m.trouble(); err != nil && m.named(p.String()) {
+			return fmt.Errorf("the new place fails; it goes on when it is well: %w", placeError(err))
+		}
+	}
+	return nil
 }
 
 // endReplacing lets go of places whose successors have everything.

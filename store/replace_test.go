@@ -18,7 +18,7 @@ func (sv *spreadVault) fresh() *place.Mem {
 
 func (sv *spreadVault) replace(i int, by *place.Mem) {
 	sv.t.Helper()
-	if err := sv.ReplacePlace(sv.t.Context(), sv.mems[i].String(), by, nil); err != nil {
+	if err := sv.ReplacePlace(sv.t.Context(), sv.mems[i].String(), by, PlaceOptions{}); err != nil {
 		sv.t.Fatalf("%v\n%s", err, sv.log.String())
 	}
 	sv.mems[i] = by
@@ -69,25 +69,25 @@ func TestOnlyEmptyPlacesAreTaken(t *testing.T) {
 	if err := other.Write(t.Context(), "precious", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), other, nil); !errors.Is(err, ErrExists) {
+	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), other, PlaceOptions{}); !errors.Is(err, ErrExists) {
 		t.Errorf("not empty: %v", err)
 	}
-	if err := sv.AddPlace(t.Context(), other, 0, nil); !errors.Is(err, ErrExists) {
+	if err := sv.AddPlace(t.Context(), other, PlaceOptions{}); !errors.Is(err, ErrExists) {
 		t.Errorf("not empty: %v", err)
 	}
-	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), sv.mems[1], nil); !errors.Is(err, ErrExists) {
+	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), sv.mems[1], PlaceOptions{}); !errors.Is(err, ErrExists) {
 		t.Errorf("one of its own: %v", err)
 	}
-	if err := sv.ReplacePlace(t.Context(), "nowhere", place.NewMem(2), nil); !errors.Is(err, ErrNotFound) {
+	if err := sv.ReplacePlace(t.Context(), "nowhere", place.NewMem(2), PlaceOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of none: %v", err)
 	}
 	sv.whole()
 }
 
 // interrupted returns a context that ends, and a progress that ends it after some files.
-func interrupted(t *testing.T, after int) (context.Context, func(done, total int)) {
+func interrupted(t *testing.T, after int) (context.Context, Progress) {
 	ctx, cancel := context.WithCancel(t.Context())
-	return ctx, func(int, int) {
+	return ctx, func(string, int, int) {
 		if after--; after < 0 {
 			cancel()
 		}
@@ -103,7 +103,7 @@ func TestReplacingGoesOnWhenInterrupted(t *testing.T) {
 			sv.backup("v3", 5, 6)
 			old, by := sv.mems[1], sv.fresh()
 			ctx, progress := interrupted(t, after)
-			if err := sv.ReplacePlace(ctx, old.String(), by, progress); !errors.Is(err, context.Canceled) {
+			if err := sv.ReplacePlace(ctx, old.String(), by, PlaceOptions{Progress: progress}); !errors.Is(err, context.Canceled) {
 				t.Fatalf("after %d files: %v", after, err)
 			}
 			sv.holds()
@@ -113,7 +113,10 @@ func TestReplacingGoesOnWhenInterrupted(t *testing.T) {
 				sv.holds()
 				sv.backup("v4", 6, 7)
 				sv.mendAll()
-			} else if err := sv.ReplacePlace(t.Context(), old.String(), by, nil); err != nil {
+				if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}); err != nil {
+					t.Errorf("asked again when it is done: %v", err)
+				}
+			} else if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			sv.holds()
@@ -167,7 +170,7 @@ func TestAddedPlaceIsUsed(t *testing.T) {
 			}
 			by := sv.fresh()
 			ctx, progress := interrupted(t, after)
-			err = sv.AddPlace(ctx, by, test.survive, progress)
+			err = sv.AddPlace(ctx, by, PlaceOptions{Survive: test.survive, Progress: progress})
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
@@ -182,7 +185,7 @@ func TestAddedPlaceIsUsed(t *testing.T) {
 				sv.reopen(sv.mems...)
 				sv.holds()
 			}
-			if err := sv.AddPlace(t.Context(), by, test.survive, nil); err != nil {
+			if err := sv.AddPlace(t.Context(), by, PlaceOptions{Survive: test.survive}); err != nil {
 				t.Fatal(err)
 			}
 			sv.holds()
@@ -237,7 +240,7 @@ func TestPlacesChangeWhileInUse(t *testing.T) {
 	}()
 	for range 2 {
 		m := sv.fresh()
-		if err := sv.AddPlace(t.Context(), m, 0, nil); err != nil {
+		if err := sv.AddPlace(t.Context(), m, PlaceOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		sv.mems = append(sv.mems, m)
@@ -248,7 +251,7 @@ func TestPlacesChangeWhileInUse(t *testing.T) {
 	for version, of := range <-written {
 		sv.versions[version] = of
 	}
-	if err := sv.Rebalance(t.Context(), nil); err != nil {
+	if err := sv.Rebalance(t.Context(), PlaceOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	sv.mendAll()
