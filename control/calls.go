@@ -40,6 +40,12 @@ func (c *Client) WatchTask(ctx context.Context, id string, f func(Task) error) e
 	return follow(ctx, c, WatchTaskRoute, TaskRequest{ID: id}, f)
 }
 
+// Messages lists messages, oldest first.
+func (c *Client) Messages(ctx context.Context, r MessagesRequest) ([]Message, error) {
+	l, err := call(ctx, c, MessagesRoute, r)
+	return l.Messages, err
+}
+
 // CancelTask stops a task and returns it when it has stopped. NotFound; BadRequest if it had ended.
 func (c *Client) CancelTask(ctx context.Context, id string) (Task, error) {
 	return call(ctx, c, CancelTaskRoute, TaskRequest{ID: id})

@@ -27,6 +27,16 @@ func (c *Client) VaultRebuild(ctx context.Context) (Task, error) {
 	return call(ctx, c, VaultRebuildRoute, None{})
 }
 
+// PlaceAdd starts to make a folder a place of the vault and returns its task. BadRequest, Exists, Busy.
+func (c *Client) PlaceAdd(ctx context.Context, r PlaceAddRequest) (Task, error) {
+	return call(ctx, c, PlaceAddRoute, r)
+}
+
+// PlaceReplace starts to have a folder take over from a place and returns its task. NotFound, BadRequest, Exists, Busy.
+func (c *Client) PlaceReplace(ctx context.Context, r PlaceReplaceRequest) (Task, error) {
+	return call(ctx, c, PlaceReplaceRoute, r)
+}
+
 // KeyAdd adds a key to those that open the vault. BadRequest.
 func (c *Client) KeyAdd(ctx context.Context, r KeyAddRequest) (AddedKey, error) {
 	return call(ctx, c, KeyAddRoute, r)

@@ -40,6 +40,9 @@ var (
 	VaultRepairRoute  = Route[None, Task]{"POST", "/v1/vault-repair"}
 	VaultGCRoute      = Route[None, Task]{"POST", "/v1/vault-gc"}
 	VaultRebuildRoute = Route[None, Task]{"POST", "/v1/vault-rebuild"}
+	PlaceAddRoute     = Route[PlaceAddRequest, Task]{"POST", "/v1/place-add"}
+	PlaceReplaceRoute = Route[PlaceReplaceRequest, Task]{"POST", "/v1/place-replace"}
+	MessagesRoute     = Route[MessagesRequest, MessageList]{"GET", "/v1/messages"}
 	KeyAddRoute       = Route[KeyAddRequest, AddedKey]{"POST", "/v1/key-add"}
 	KeyRemoveRoute    = Route[KeyRemoveRequest, None]{"POST", "/v1/key-remove"}
 	KeyChangeRoute    = Route[KeyChangeRequest, Key]{"POST", "/v1/key-change"}

@@ -21,6 +21,8 @@ type Report struct {
 	Live          uint64 `json:"live_bytes,omitempty"` // that versions need
 	Dead          uint64 `json:"dead_bytes,omitempty"` // that stay and no version needs
 
+	Places []string `json:"places,omitempty"` // of the vault, after one was added or replaced
+
 	Problems     []Problem `json:"problems,omitempty"`
 	ProblemCount uint64    `json:"problem_count,omitempty"` // Problems may list fewer
 

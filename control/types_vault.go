@@ -11,9 +11,33 @@ type VaultInitRequest struct {
 
 // A Place is a folder that holds vault files.
 type Place struct {
-	Name  string `json:"name"` // its path
-	Free  uint64 `json:"free_bytes"`
-	Total uint64 `json:"total_bytes"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`              // its path; of a missing one, where it was last
+	State   string `json:"state"`             // one of those below
+	Because string `json:"because,omitempty"` // why it is failed or missing
+	Free    uint64 `json:"free_bytes"`
+	Total   uint64 `json:"total_bytes"`
+}
+
+// The states of a place.
+const (
+	PlaceWell    = "well"
+	PlaceFilling = "filling" // it takes over from another place, and has not everything yet
+	PlaceBehind  = "behind"  // it is being brought up to date
+	PlaceFailed  = "failed"  // it is read from, but not written to
+	PlaceMissing = "missing"
+)
+
+// A PlaceAddRequest names a folder that is to become a place of the vault.
+type PlaceAddRequest struct {
+	Place   string `json:"place"`             // absolute
+	Survive int    `json:"survive,omitempty"` // how many places may be lost then; 0: as many as before, or one
+}
+
+// A PlaceReplaceRequest names a place, by its id or path, and the folder that is to take over.
+type PlaceReplaceRequest struct {
+	Old string `json:"old"`
+	New string `json:"new"` // absolute
 }
 
 // VaultInfo describes the vault.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/alert"
 	"yester/daemon/state"
 	"yester/fs"
 	"yester/sched"
@@ -66,6 +67,8 @@ type Daemon struct {
 	db       *state.DB
 	site     *site
 	tasks    *tasks
+	alerts   *alert.Book
+	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
 	changed  chan struct{} // has a value when the policy changed
 	due      chan struct{} // has a value when there is something to do for the vault
@@ -88,11 +91,16 @@ type Daemon struct {
 func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d := &Daemon{
 		o: o, log: o.Log, db: db,
-		site:    &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
-		tasks:   &tasks{db: db, log: o.Log, now: o.Now},
-		changed: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		site:     &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
+		tasks:    &tasks{db: db, log: o.Log, now: o.Now},
+		troubles: make(chan store.Trouble, maxTroubles),
+		changed:  make(chan struct{}, 1), due: make(chan struct{}, 1),
 	}
+	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
 	var err error
+	if d.alerts, err = alert.Open(db, o.Now); err != nil {
+		return nil, err
+	}
 	if d.instance, err = identify(db, o.MachineID); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 		}
 	}
 	s.Attention = append(attention(&s), damage(r.found)...)
+	d.addMessages(&s)
 	return s, nil
 }
 
@@ -53,7 +54,7 @@ func describe(ctx context.Context, v *store.Vault, s *control.Status) error {
 	}
 	s.Vault = info.ID
 	for _, p := range info.Places {
-		s.Places = append(s.Places, control.Place(p))
+		s.Places = append(s.Places, apiPlace(p))
 	}
 	return nil
 }
@@ -116,11 +117,27 @@ func attention(s *control.Status) (lines []string) {
 		add("the last backup has %d warnings, see `yester tasks show %s`", t.WarningCount, t.ID)
 	}
 	for _, p := range s.Places {
-		if p.Total > 0 && p.Free < p.Total/20 {
-			add("the vault's place %s is nearly full, %d %% are free", p.Name, p.Free*100/p.Total)
+		if p.Total > 0 && nearlyFull(p.Free, p.Total) {
+			add("%s", fullText(p.Name, p.Free, p.Total))
 		}
 	}
 	return lines
+}
+
+// addMessages adds what is not over and is said nowhere else, and what the settings should say.
+func (d *Daemon) addMessages(s *control.Status) {
+	for _, m := range d.alerts.List(true) {
+		if m.Kind == control.MessagePlace || m.Kind == control.MessageDamage && m.Cause != foundDamage {
+			s.Attention = append(s.Attention, m.Text)
+		}
+	}
+	var places []string
+	for _, p := range s.Places {
+		places = append(places, p.Name)
+	}
+	if hint := d.site.elsewhere(places); hint != "" {
+		s.Attention = append(s.Attention, hint)
+	}
 }
 
 // damage says what a check or repair found.

@@ -21,6 +21,8 @@ type tasks struct {
 	log *slog.Logger
 	now func() time.Time
 
+	ended func(*control.Task) // is told of each task that ended; may be nil
+
 	mu     sync.Mutex
 	jobs   map[string]*job // by lane, the last one that was started
 	closed bool
@@ -29,7 +31,7 @@ type tasks struct {
 // lane tells which tasks exclude each other: those of one kind, and those that move or remove packs.
 func lane(kind string) string {
 	switch kind {
-	case control.KindRepair, control.KindGC, control.KindRebuild:
+	case control.KindRepair, control.KindGC, control.KindRebuild, control.KindPlace:
 		return "packs"
 	}
 	return kind
@@ -51,6 +53,7 @@ func (ts *tasks) recover() error {
 		if err := ts.db.PutTask(t); err != nil {
 			return err
 		}
+		ts.tell(&t)
 	}
 	return nil
 }
@@ -129,7 +132,15 @@ func (ts *tasks) run(ctx context.Context, j *job, work func(context.Context, *jo
 	if err := ts.db.PutTask(t); err != nil {
 		ts.log.Error("keep the end of a task", "task", id, "err", err)
 	}
+	ts.tell(&t)
 	j.cancel(nil)
+}
+
+// tell tells of a task that ended.
+func (ts *tasks) tell(t *control.Task) {
+	if ts.ended != nil {
+		ts.ended(t)
+	}
 }
 
 // running returns the job at work in a lane, nil if there is none. ts.mu is held.
@@ -177,5 +188,7 @@ func (ts *tasks) skip(kind, reason string) {
 	ts.log.Warn("a scheduled "+kind+" is skipped", "task", t.ID, "reason", reason)
 	if err != nil {
 		ts.log.Error("keep a skipped task", "err", err)
+		return
 	}
+	ts.tell(&t)
 }

@@ -70,9 +70,11 @@ func (d *Daemon) upkeep(ctx context.Context) {
 
 // chores starts what is due; what cannot start now is left for the next time.
 func (d *Daemon) chores() error {
-	if _, err := d.openedVault(); err != nil {
+	v, err := d.openedVault()
+	if err != nil {
 		return nil
 	}
+	d.lookAtSpace(context.Background(), v)
 	u, err := d.upkeepState()
 	if err != nil {
 		return err
@@ -82,6 +84,9 @@ func (d *Daemon) chores() error {
 	}
 	if u.Collect {
 		return ifFree(d.collectLater())
+	}
+	if u.Spread {
+		return ifFree(d.goOnSpreading())
 	}
 	return ifFree(d.scrub(&u))
 }

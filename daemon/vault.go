@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"yester/control"
@@ -23,6 +24,29 @@ type site struct {
 	db       *state.DB
 	log      *slog.Logger
 	now      func() time.Time
+	trouble  func(store.Trouble) // what the vault meets; may be nil
+
+	mu      sync.Mutex
+	looking []string // folders that may be places of the vault
+}
+
+// seek has a vault look for its places in these folders.
+func (s *site) seek(dirs []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looking = slices.Clone(dirs)
+}
+
+// seen opens the folders that are there: of several places some may be missing, and come back.
+func (s *site) seen() (places []place.Place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, dir := range s.looking {
+		if p, err := place.NewDir(dir); err == nil {
+			places = append(places, p)
+		}
+	}
+	return places
 }
 
 // known returns the vault that the home had when it was last used; ok is false if it never had one.
@@ -56,7 +80,7 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.openIn(ctx, dirs, cache)
+	v, err := s.openIn(ctx, dirs, cache) // it tells of folders too many, see places.go
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		old, ok, knownErr := s.known()
 		if knownErr != nil || !ok {
@@ -68,7 +92,13 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 	if err != nil {
 		return nil, s.openError(dirs, err)
 	}
-	return v, s.remember(ctx, v, dirs, false)
+	if err := s.remember(ctx, v, dirs, false); err != nil {
+		return nil, err
+	}
+	if err := s.settled(ctx, v); err != nil {
+		s.log.Warn("remember the vault's places", "err", err)
+	}
+	return v, nil
 }
 
 // openError adds where it happened, and what to do, to the errors of a vault that does not open.
@@ -95,7 +125,8 @@ func (s *site) openWith(ctx context.Context, o store.Options, cache int64) (*sto
 }
 
 func (s *site) options(dirs []string) (store.Options, error) {
-	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret}
+	s.seek(dirs)
+	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret, OnTrouble: s.trouble, Look: s.seen}
 	var missing error
 	for _, dir := range dirs {
 		p, err := place.NewDir(dir)
@@ -108,18 +139,7 @@ func (s *site) options(dirs []string) (store.Options, error) {
 	if len(dirs) == 1 || len(o.Places) == 0 {
 		return o, missing
 	}
-	o.Look = func() []place.Place { return seen(dirs) }
 	return o, nil
-}
-
-// seen opens the folders that are there: of several places some may be missing, and come back.
-func seen(dirs []string) (places []place.Place) {
-	for _, dir := range dirs {
-		if p, err := place.NewDir(dir); err == nil {
-			places = append(places, p)
-		}
-	}
-	return places
 }
 
 // remember keeps which vault is open; isNew tells that it was just made. On a disk too full for that, the vault is still good to read.
@@ -248,7 +268,7 @@ func vaultInfo(ctx context.Context, v *store.Vault) (control.VaultInfo, error) {
 		out.Dedup = float64(out.Logical) / float64(used)
 	}
 	for _, p := range in.Places {
-		out.Places = append(out.Places, control.Place(p))
+		out.Places = append(out.Places, apiPlace(p))
 	}
 	return out, nil
 }

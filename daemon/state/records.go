@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"yester/control"
 )
 
@@ -23,6 +21,7 @@ type Upkeep struct {
 	Scrubbed time.Time `json:"scrubbed,omitzero"` // when a slice of the packs was last read, or reading them began
 	Repair   []string  `json:"repair,omitempty"`  // packs found damaged
 	Collect  bool      `json:"collect,omitempty"` // a version was deleted after a collection had begun
+	Spread   bool      `json:"spread,omitempty"`  // a place was added, and not all packs lie in it yet
 }
 
 // Upkeep returns what was kept. ErrNotFound.
@@ -69,6 +68,25 @@ func (db *DB) Tasks() (tasks []control.Task, err error) {
 	return tasks, err
 }
 
+// Messages lists all messages by their ids.
+func (db *DB) Messages() (all []control.Message, err error) {
+	err = db.each("message/", func(_ string, b []byte) error {
+		var m control.Message
+		if err := json.Unmarshal(b, &m); err != nil {
+			return err
+		}
+		all = append(all, m)
+		return nil
+	})
+	return all, err
+}
+
+// PutMessage keeps a message, replacing what was kept of it.
+func (db *DB) PutMessage(m control.Message) error { return db.put("message/"+m.ID, m) }
+
+// ForgetMessage deletes a message.
+func (db *DB) ForgetMessage(id string) error { return db.delete("message/" + id) }
+
 // LastID returns the largest id of a task that begins with prefix, "" if there is none.
 func (db *DB) LastID(prefix string) (id string, err error) {
 	err = db.each("task/"+prefix, func(key string, _ []byte) error {
@@ -88,7 +106,7 @@ func (db *DB) ForgetTasks(before time.Time) error {
 		if t.End == nil || !t.End.Before(before) {
 			continue
 		}
-		if err := db.b.Update(func(tx *badger.Txn) error { return tx.Delete([]byte("task/" + t.ID)) }); err != nil {
+		if err := db.delete("task/" + t.ID); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@
 //	vault          the vault that was last opened
 //	upkeep         how far the reading of all packs is, and what is to be done
 //	task/<id>      one task
+//	message/<id>   one message
 package state
 
 import (
@@ -122,6 +123,14 @@ func (db *DB) put(key string, v any) error {
 	}
 	if err := db.b.Update(func(tx *badger.Txn) error { return tx.Set([]byte(key), b) }); err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
+// delete removes a key.
+func (db *DB) delete(key string) error {
+	if err := db.b.Update(func(tx *badger.Txn) error { return tx.Delete([]byte(key)) }); err != nil {
+		return fmt.Errorf("delete %s: %w", key, err)
 	}
 	return nil
 }

@@ -1,0 +1,150 @@
+// Package alert keeps messages: what a person should know without having asked. There is one message for a cause and day, however often
+// it comes up, and it says when it was over. It knows nothing of where messages are kept or shown.
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"yester/control"
+)
+
+const (
+	day     = 24 * time.Hour
+	history = 90 * day // how long messages are kept that are over
+)
+
+// A Keeper keeps messages over restarts.
+type Keeper interface {
+	Messages() ([]control.Message, error) // by id
+	PutMessage(control.Message) error     // also in the place of one with the same id
+	ForgetMessage(id string) error
+}
+
+// A Book is where messages are entered. Its methods may be called from many goroutines.
+type Book struct {
+	keep Keeper
+	now  func() time.Time
+
+	mu  sync.Mutex
+	all []control.Message // oldest first
+}
+
+// Open returns the book of what k has kept.
+func Open(k Keeper, now func() time.Time) (*Book, error) {
+	all, err := k.Messages()
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	return &Book{keep: k, now: now, all: all}, nil
+}
+
+// Raise enters that something came up. If its cause did within a day and is not over, that message counts one more; else there is a new one, and an
+// older one of the cause is over.
+func (b *Book) Raise(kind, cause, text string) error { return b.enter(kind, cause, text, false) }
+
+// Note enters something that is over already. Its cause too has one message a day.
+func (b *Book) Note(kind, cause, text string) error { return b.enter(kind, cause, text, true) }
+
+func (b *Book) enter(kind, cause, text string, over bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now().UTC()
+	for i := len(b.all) - 1; i >= 0; i-- {
+		m := &b.all[i]
+		same := m.Cause == cause && (over || m.Resolved == nil)
+		if !same {
+			continue
+		}
+		if age := now.Sub(m.Time); age >= 0 && age < day {
+			m.Count, m.Last, m.Text = m.Count+1, now, text
+			if over {
+				m.Resolved = &now
+			}
+			return b.put(*m)
+		}
+		if m.Resolved == nil {
+			if err := b.end(m, now); err != nil {
+				return err
+			}
+		}
+		break
+	}
+	m := control.Message{ID: b.newID(now), Time: now, Kind: kind, Cause: cause, Text: text, Count: 1, Last: now}
+	if over {
+		m.Resolved = &now
+	}
+	if err := b.forget(now); err != nil {
+		return err
+	}
+	b.all = append(b.all, m)
+	return b.put(m)
+}
+
+// Resolve enters that whatever has a cause that begins so is over.
+func (b *Book) Resolve(causes string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.all {
+		if m := &b.all[i]; m.Resolved == nil && strings.HasPrefix(m.Cause, causes) {
+			if err := b.end(m, b.now().UTC()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// List returns the messages, oldest first; open are those that are not over.
+func (b *Book) List(open bool) []control.Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := []control.Message{}
+	for _, m := range b.all {
+		if !open || m.Resolved == nil {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func (b *Book) end(m *control.Message, now time.Time) error {
+	m.Resolved = &now
+	return b.put(*m)
+}
+
+func (b *Book) put(m control.Message) error {
+	if err := b.keep.PutMessage(m); err != nil {
+		return fmt.Errorf("keep message %s: %w", m.ID, err)
+	}
+	return nil
+}
+
+// newID makes an id: "m-20261125-0001". Ids sort as the messages came.
+func (b *Book) newID(now time.Time) string {
+	prefix, n := "m-"+now.Format("20060102")+"-", 0
+	for _, m := range b.all {
+		if number, ok := strings.CutPrefix(m.ID, prefix); ok {
+			var last int
+			_, _ = fmt.Sscanf(number, "%d", &last)
+			n = max(n, last)
+		}
+	}
+	return fmt.Sprintf("%s%04d", prefix, n+1)
+}
+
+// forget drops messages that have long been over.
+func (b *Book) forget(now time.Time) error {
+	var failed error
+	b.all = slices.DeleteFunc(b.all, func(m control.Message) bool {
+		if failed != nil || m.Resolved == nil || now.Sub(*m.Resolved) < history {
+			return false
+		}
+		failed = b.keep.ForgetMessage(m.ID)
+		return failed == nil
+	})
+	return failed
+}

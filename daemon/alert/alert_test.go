@@ -1,0 +1,104 @@
+package alert
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+// kept is a Keeper in memory.
+type kept map[string]control.Message
+
+func (k kept) Messages() ([]control.Message, error) {
+	var all []control.Message
+	for _, id := range slices.Sorted(maps.Keys(k)) {
+		all = append(all, k[id])
+	}
+	return all, nil
+}
+func (k kept) PutMessage(m control.Message) error { k[m.ID] = m; return nil }
+func (k kept) ForgetMessage(id string) error      { delete(k, id); return nil }
+
+type clock struct{ t time.Time }
+
+func newBook(t *testing.T, k kept) (*Book, *clock) {
+	t.Helper()
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	b, err := Open(k, func() time.Time { return c.t })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, c
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOneMessageForACauseAndDay(t *testing.T) {
+	k := kept{}
+	b, c := newBook(t, k)
+	for range 3 {
+		must(t, b.Raise("place", "place/a", "a is missing"))
+		c.t = c.t.Add(time.Hour)
+	}
+	must(t, b.Raise("place", "place/b", "b is missing"))
+	if all := b.List(true); len(all) != 2 || all[0].Count != 3 || all[0].Last.Sub(all[0].Time) != 2*time.Hour {
+		t.Errorf("got %+v", all)
+	}
+	c.t = c.t.Add(22 * time.Hour)
+	must(t, b.Raise("place", "place/a", "a is missing"))
+	if open, all := b.List(true), b.List(false); len(open) != 2 || len(all) != 3 {
+		t.Errorf("the next day: %+v of %+v", open, all)
+	}
+}
+
+func TestWhatIsOverIsSaidAndComesUpAnew(t *testing.T) {
+	b, c := newBook(t, kept{})
+	must(t, b.Raise("place", "place/a", "a is missing"))
+	must(t, b.Raise("backup", "backup/failed", "no"))
+	must(t, b.Resolve("place/"))
+	if open := b.List(true); len(open) != 1 || open[0].Kind != "backup" {
+		t.Errorf("open: %+v", open)
+	}
+	c.t = c.t.Add(time.Minute)
+	must(t, b.Raise("place", "place/a", "a is missing"))
+	if all := b.List(false); len(all) != 3 || all[0].Resolved == nil || all[2].Resolved != nil {
+		t.Errorf("got %+v", all)
+	}
+}
+
+func TestWhatWasHealedIsNotOpen(t *testing.T) {
+	b, c := newBook(t, kept{})
+	for range 2 {
+		must(t, b.Note("damage", "healed/p", "healed"))
+		c.t = c.t.Add(time.Minute)
+	}
+	if open, all := b.List(true), b.List(false); len(open) != 0 || len(all) != 1 || all[0].Count != 2 {
+		t.Errorf("got %+v, %+v", open, all)
+	}
+}
+
+func TestMessagesOutliveTheBookAndAreForgotten(t *testing.T) {
+	k := kept{}
+	b, _ := newBook(t, k)
+	must(t, b.Raise("place", "place/a", "a is missing"))
+	must(t, b.Note("damage", "healed/p", "healed"))
+	b, c := newBook(t, k)
+	must(t, b.Raise("place", "place/a", "a is missing"))
+	if all := b.List(false); len(all) != 2 || all[0].Count != 2 {
+		t.Errorf("got %+v", all)
+	}
+	c.t = c.t.Add(history + day)
+	must(t, b.Raise("place", "place/b", "b is missing"))
+	if all := b.List(false); len(all) != 2 || len(k) != 2 || !strings.Contains(all[1].Text, "b is") || all[1].ID == all[0].ID {
+		t.Errorf("after a long time: %+v, kept %d", all, len(k))
+	}
+}

@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"yester/control"
+	"yester/store"
+	"yester/store/pack"
+)
+
+// foundDamage is the cause of what a check or repair found.
+const foundDamage = "damage/found"
+
+// maxTroubles is how many troubles of the vault may wait to become messages; more come up again.
+const maxTroubles = 256
+
+// messages lists messages.
+func (d *Daemon) messages(_ context.Context, r control.MessagesRequest) (control.MessageList, error) {
+	return control.MessageList{Messages: d.alerts.List(r.Open == "true")}, nil
+}
+
+// troubled takes in a trouble of the vault. It does not block.
+func (d *Daemon) troubled(t store.Trouble) {
+	select {
+	case d.troubles <- t:
+	default:
+	}
+}
+
+// listen makes messages of the vault's troubles until ctx ends.
+func (d *Daemon) listen(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-d.troubles:
+			d.tell(t)
+		}
+	}
+}
+
+// tell makes a message of a trouble.
+func (d *Daemon) tell(t store.Trouble) {
+	place := "place/" + t.Place
+	switch {
+	case t.Kind == store.PlaceFailed:
+		d.raise(control.MessagePlace, place, "the vault goes on without its place "+t.Place+": "+sentence(t.Err))
+	case t.Kind == store.PlaceBack:
+		d.resolve(place)
+	case t.Healed:
+		d.kept(d.alerts.Note(control.MessageDamage, "healed/"+t.Place+"/"+t.File, damageText(t)+" was healed; look after the disk"))
+	default:
+		d.raise(control.MessageDamage, "damage/"+t.File, damageText(t)+" cannot be healed; `yester vault repair` saves what can be, and names the files that are not")
+	}
+}
+
+// damageText says where damage was met.
+func damageText(t store.Trouble) string {
+	what := t.File
+	if t.Pack != (pack.ID{}) {
+		what = "pack " + t.Pack.String()
+	}
+	s := "damage of " + what + " in " + t.Place
+	if t.Offset >= 0 {
+		s += fmt.Sprintf(" at byte %d", t.Offset)
+	}
+	return s
+}
+
+// taskEnded makes messages of how a task ended, and ends those that it shows to be over.
+func (d *Daemon) taskEnded(t *control.Task) {
+	switch t.Kind {
+	case control.KindBackup:
+		d.backupEnded(t)
+	case control.KindCheck, control.KindRepair:
+		switch {
+		case !t.Report.Clean():
+			d.raise(control.MessageDamage, foundDamage, fmt.Sprintf("a %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID))
+		case t.State == control.Completed && (t.Kind == control.KindRepair || !t.Scheduled):
+			d.resolve("damage/")
+		}
+	}
+}
+
+func (d *Daemon) backupEnded(t *control.Task) {
+	const failed, skipped, partial = "backup/failed", "backup/skipped", "backup/partial"
+	switch t.State {
+	case control.Failed:
+		d.raise(control.MessageBackup, failed, "the backup "+t.ID+" failed: "+t.Error)
+	case control.Skipped:
+		d.raise(control.MessageBackup, skipped, "a scheduled backup was skipped: "+t.Error)
+	case control.Partial:
+		d.resolve(failed)
+		d.resolve(skipped)
+		d.raise(control.MessageBackup, partial, fmt.Sprintf("the backup %s has %d warnings, see `yester tasks show %s`", t.ID, t.WarningCount, t.ID))
+	case control.Completed:
+		d.resolve("backup/")
+	}
+}
+
+// lookAtSpace makes messages of places that are nearly full.
+func (d *Daemon) lookAtSpace(ctx context.Context, v *store.Vault) {
+	for _, p := range v.Places(ctx) {
+		cause := "space/" + p.Name
+		switch {
+		case p.Total == 0: // it is missing
+		case nearlyFull(p.Free, p.Total):
+			d.raise(control.MessageSpace, cause, fullText(p.Name, p.Free, p.Total))
+		default:
+			d.resolve(cause)
+		}
+	}
+}
+
+// nearlyFull tells whether a place should be given more space soon.
+func nearlyFull(free, total uint64) bool { return free < total/20 }
+
+func fullText(place string, free, total uint64) string {
+	return fmt.Sprintf("the vault's place %s is nearly full, %d %% are free", place, free*100/total)
+}
+
+func (d *Daemon) raise(kind, cause, text string) {
+	d.log.Info("something needs a look", "kind", kind, "what", text)
+	d.kept(d.alerts.Raise(kind, cause, text))
+}
+
+func (d *Daemon) resolve(cause string) { d.kept(d.alerts.Resolve(cause)) }
+
+func (d *Daemon) kept(err error) {
+	if err != nil {
+		d.log.Error("keep a message", "err", err)
+	}
+}
