@@ -28,6 +28,9 @@ func (p *program) showReport(t *control.Task, most int) {
 	if t.Error == "" {
 		p.printf("%s\n", reportText(t.Kind, r))
 	}
+	if t.Kind == control.KindPlace && t.Error == "" && t.Hint != "" {
+		p.note("yester: %s\n", t.Hint)
+	}
 	for i, problem := range r.Problems {
 		if i == most {
 			break
@@ -81,6 +84,8 @@ func reportText(kind string, r *control.Report) string {
 		return repairedText(r)
 	case control.KindGC:
 		return collectedText(r)
+	case control.KindPlace:
+		return "The vault lies in " + strings.Join(r.Places, ", ") + "."
 	}
 	return "Made the index anew from " + counted(r.Packs, "pack") + "."
 }

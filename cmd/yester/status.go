@@ -83,7 +83,7 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
 	}
 	for _, place := range s.Places {
-		row("Vault", "%s, %s of %s free", place.Name, size(place.Free), size(place.Total))
+		row("Vault", "%s", placeText(&place))
 	}
 	if s.Mount.Mounted {
 		row("Browse in", "%s", s.Mount.Dir)

@@ -17,7 +17,7 @@ func (p *program) vaultCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "vault",
 		Usage:       "make, describe, check and heal the vault",
-		Description: "Examples:\n  yester vault init --place /mnt/disk/vault\n  yester vault info\n  yester vault check --read-data --wait\n  yester vault key list",
+		Description: "Examples:\n  yester vault init --place /mnt/disk/vault\n  yester vault info\n  yester vault check --read-data --wait\n  yester vault place list\n  yester vault key list",
 		Action:      group("yester vault"),
 		Subcommands: []*cli.Command{
 			p.vaultInitCommand(),
@@ -42,6 +42,7 @@ func (p *program) vaultCommand() *cli.Command {
 			p.vaultTask("rebuild", "make the index anew from the packs", rebuildText, nil, func(ctx context.Context, c *control.Client, _ vaultTaskOptions) (control.Task, error) {
 				return c.VaultRebuild(ctx)
 			}),
+			p.placeCommand(),
 			p.keyCommand(),
 		},
 	}
@@ -148,7 +149,7 @@ func (p *program) showVault(in *control.VaultInfo) {
 	t := p.table()
 	fmt.Fprintf(t, "Vault\t%s, format %d\n", in.ID, in.Format)
 	for _, place := range in.Places {
-		fmt.Fprintf(t, "Place\t%s, %s of %s free\n", place.Name, size(place.Free), size(place.Total))
+		fmt.Fprintf(t, "Place\t%s\n", placeText(&place))
 	}
 	fmt.Fprintf(t, "Holds\t%s of %s\n", count(uint64(in.Versions), "version"), count(uint64(in.Instances), "instance"))
 	fmt.Fprintf(t, "Logical\t%s\n", logicalText(in))
