@@ -1,18 +1,22 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// Whoever browses a version sees what modes and ACLs let them see at the source, and nothing more.
-func TestUsersSeeWhatTheyMayAndNothingMore(t *testing.T) {
+// Whoever browses a version sees what modes and ACLs let them see at the source, and nothing more; and whoever tries to change
+// something is refused as on a disk that is mounted read-only.
+func TestUsersMayDoWhatTheyMayOnAReadOnlyDisk(t *testing.T) {
 	t.Parallel()
 	for _, fs := range fileSystems {
 		t.Run(fs, func(t *testing.T) {
@@ -20,35 +24,98 @@ func TestUsersSeeWhatTheyMayAndNothingMore(t *testing.T) {
 			home := newHome(t)
 			p := newPartition(t, fs, gib)
 			guardedTree(t, p)
+			writersTree(t, p)
 			d := start(t, home)
 			d.activate("max", p)
 			v := d.backup(p)
-
-			sights := map[string]bool{}
-			for _, u := range []user{
-				{"nobody", 65534, 65534, nil},
-				{"the owner", 4001, 4001, nil},
-				{"one of the group", 4002, 4002, []uint32{4001}},
-				{"named by an ACL", 4003, 4003, nil},
-				{"barred by an ACL", 4004, 4004, []uint32{4001}},
-				{"of a group named by an ACL", 4005, 4005, []uint32{4100, 4200}},
-				{"with root's group", 4006, 0, nil},
-			} {
-				source, mount := u.sees(t, p.dir), u.sees(t, v.Path)
-				sights[fmt.Sprint(source)] = true
-				paths := maps.Clone(source)
-				maps.Copy(paths, mount)
-				for _, path := range slices.Sorted(maps.Keys(paths)) {
-					if source[path] != mount[path] {
-						t.Errorf("%s (%d) sees of %q\n%s\nat the source, and in the mount\n%s", u.name, u.uid, path, source[path], mount[path])
-					}
-				}
-			}
-			if len(sights) < 6 {
-				t.Errorf("the tree tells only %d kinds of users apart", len(sights))
-			}
+			p.makeReadOnly(t)
+			t.Run("see", func(t *testing.T) { seeTheSame(t, p.dir, v.Path) })
+			t.Run("change", func(t *testing.T) { refusesAsADisk(t, p.path("tries"), filepath.Join(v.Path, "tries")) })
+			t.Run("print", func(t *testing.T) { printTheSame(t, fs, p.dir, v.Path) })
 		})
 	}
+}
+
+var users = []user{
+	{"nobody", 65534, 65534, nil},
+	{"the owner", 4001, 4001, nil},
+	{"one of the group", 4002, 4002, []uint32{4001}},
+	{"named by an ACL", 4003, 4003, nil},
+	{"barred by an ACL", 4004, 4004, []uint32{4001}},
+	{"of a group named by an ACL", 4005, 4005, []uint32{4100, 4200}},
+	{"of a group barred by an ACL", 4007, 4200, nil},
+	{"with root's group", 4006, 0, nil},
+	{"root", 0, 0, nil},
+}
+
+func seeTheSame(t *testing.T, source, mounted string) {
+	sights := map[string]bool{}
+	for _, u := range users {
+		want, got := u.sees(t, source), u.sees(t, mounted)
+		sights[fmt.Sprint(want)] = true
+		paths := maps.Clone(want)
+		maps.Copy(paths, got)
+		for _, path := range slices.Sorted(maps.Keys(paths)) {
+			if want[path] != got[path] {
+				t.Errorf("%s (%d) sees of %q\n%s\nat the source, and in the mount\n%s", u.name, u.uid, path, want[path], got[path])
+			}
+		}
+	}
+	if len(sights) < 8 {
+		t.Errorf("the tree tells only %d kinds of users apart", len(sights))
+	}
+}
+
+// printTheSame compares what the programs that show ACLs, attributes and capabilities print. They list folders in the order of the
+// disk, so only what they print of each file is compared.
+func printTheSame(t *testing.T, fs, source, mounted string) {
+	for _, u := range []user{{"root", 0, 0, nil}, {"the owner", 4001, 4001, nil}, {"nobody", 65534, 65534, nil}} {
+		for _, show := range []struct{ command, between string }{
+			{"getfacl -R -n .", "\n\n"},
+			{"getfacl -R -n -P -t .", "\n\n"},
+			{"getfattr -R -h -d -m - .", "\n\n"},
+			{"getfattr -R -h -d -m - -e hex .", "\n\n"},
+			{"getcap -r .", "\n"},
+		} {
+			want, got := u.prints(t, source, show.command, show.between), u.prints(t, mounted, show.command, show.between)
+			if len(want) == 0 {
+				t.Errorf("%s: %s prints nothing at the source", u.name, show.command)
+			}
+			if fs == "btrfs" && u.uid != 0 { // it lists root's own attributes to everybody, and lets nobody read them
+				maps.DeleteFunc(want, func(s string, _ int) bool { return strings.Contains(s, "trusted.") })
+			}
+			all := maps.Clone(want)
+			maps.Copy(all, got)
+			var differ []string
+			for s := range all {
+				if want[s] != got[s] {
+					differ = append(differ, fmt.Sprintf("%d times at the source, %d times in the mount:\n%s", want[s], got[s], s))
+				}
+			}
+			if slices.Sort(differ); len(differ) > 0 {
+				t.Errorf("%s: %s prints\n%s\n(%d differences)", u.name, show.command, strings.Join(differ[:min(5, len(differ))], "\n"), len(differ))
+			}
+		}
+	}
+}
+
+// prints runs a command in a folder and counts each paragraph that it printed, and each line of its complaints.
+func (u user) prints(t testing.TB, dir, command, between string) map[string]int {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `cd "$0" && exec `+command, dir)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", append(os.Environ(), "LC_ALL=C"), u.credential()
+	var out, complaints strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if exit := (*exec.ExitError)(nil); !errors.As(cmd.Run(), &exit) && cmd.ProcessState == nil {
+		t.Fatalf("%s did not run", command)
+	}
+	printed := map[string]int{}
+	for _, s := range append(strings.Split(out.String(), between), strings.Split(complaints.String(), "\n")...) {
+		if s = strings.TrimSpace(s); s != "" {
+			printed[s]++
+		}
+	}
+	return printed
 }
 
 // guardedTree makes files and folders of every mode that matters, with several owners, with and without ACLs.

@@ -17,8 +17,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeEnv holds the folder to look at; with it, this test program is a probe and not a test.
+// probeEnv says which probe this test program is, if it is no test; its arguments are the probe's.
 const probeEnv = "YESTER_TEST_PROBE"
+
+// probes run as programs of their own, by whatever user. What one returns is printed as JSON.
+var probes = map[string]func(args []string) (any, error){
+	"look": func(args []string) (any, error) { return lookAt(args[0]), nil },
+	"try":  func(args []string) (any, error) { return tryAll(args[0]) },
+}
+
+// probe is the whole of this program when it is a probe.
+func probe() int {
+	out, err := probes[os.Getenv(probeEnv)](os.Args[1:])
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(out)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		return 1
+	}
+	return 0
+}
 
 // A user looks at a tree.
 type user struct {
@@ -27,18 +46,27 @@ type user struct {
 	groups   []uint32
 }
 
-// sees returns what u gets to see of each path below root: attributes, names and contents, or the error in their stead.
-func (u user) sees(t testing.TB, root string) map[string]string {
+// probe runs a probe as u and decodes what it returned.
+func (u user) probe(t testing.TB, into any, name string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(probeProgram(t))
-	cmd.Env = []string{probeEnv + "=" + root}
+	cmd := exec.Command(probeProgram(t), args...)
+	cmd.Env = []string{probeEnv + "=" + name}
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.uid, Gid: u.gid, Groups: u.groups}}
+	cmd.SysProcAttr = u.credential()
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	must(t, err)
-	seen := map[string]string{}
-	must(t, json.Unmarshal(out, &seen))
+	must(t, json.Unmarshal(out, into))
+}
+
+func (u user) credential() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.uid, Gid: u.gid, Groups: u.groups}}
+}
+
+// sees returns what u gets to see of each path below root: attributes, names and contents, or the error in their stead.
+func (u user) sees(t testing.TB, root string) (seen map[string]string) {
+	t.Helper()
+	u.probe(t, &seen, "look", root)
 	return seen
 }
 
@@ -58,15 +86,11 @@ var probeProgram = func() func(testing.TB) string {
 	}
 }()
 
-// probe looks at the whole tree as whoever it runs as.
-func probe() int {
+// lookAt looks at the whole tree as whoever it runs as.
+func lookAt(root string) map[string]string {
 	seen := map[string]string{}
-	root := os.Getenv(probeEnv)
 	look(root, ".", seen)
-	if err := json.NewEncoder(os.Stdout).Encode(seen); err != nil {
-		return 1
-	}
-	return 0
+	return seen
 }
 
 func look(root, rel string, seen map[string]string) {
@@ -76,16 +100,16 @@ func look(root, rel string, seen map[string]string) {
 		seen[rel] = err.Error()
 		return
 	}
-	lines := []string{fmt.Sprintf("mode %o owner %d:%d", st.Mode, st.Uid, st.Gid), attributesSeen(path)}
+	lines := []string{fmt.Sprintf("mode %o owner %d:%d", st.Mode, st.Uid, st.Gid), attributesSeen(path), accessSeen(path)}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
 		target, err := os.Readlink(path)
 		lines = append(lines, fmt.Sprint("link ", target, reason(err)))
 	case unix.S_IFREG:
-		lines = append(lines, "content "+contentSeen(path), "run"+reason(unix.Access(path, unix.X_OK)))
+		lines = append(lines, "content "+contentSeen(path))
 	case unix.S_IFDIR:
 		entries, err := os.ReadDir(path)
-		lines = append(lines, "list"+reason(err), "enter"+reason(unix.Access(path, unix.X_OK)))
+		lines = append(lines, "list"+reason(err))
 		for _, e := range entries {
 			lines = append(lines, e.Name())
 			look(root, filepath.Join(rel, e.Name()), seen)
@@ -98,6 +122,15 @@ func look(root, rel string, seen map[string]string) {
 		}
 	}
 	seen[rel] = strings.Join(lines, "\n")
+}
+
+// accessSeen tells what access says to each way of using a file.
+func accessSeen(path string) string {
+	said := "access"
+	for mode := uint32(0); mode <= unix.R_OK|unix.W_OK|unix.X_OK; mode++ {
+		said += fmt.Sprintf(" %o%s;", mode, reason(unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS)))
+	}
+	return said
 }
 
 func contentSeen(path string) string {

@@ -302,14 +302,18 @@ const (
 // flags sets what chattr sets. It comes last but for times: what is immutable changes no more.
 func (tr *tree) flags() {
 	for name, flag := range map[string]int{"immutable": flagImmutable, "append only": flagAppendOnly, "no dump": flagNoDump} {
-		path := tr.file(name, "flags", name)
-		f, err := os.Open(path)
-		tr.must(err)
-		others, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-		tr.must(err)
-		tr.must(unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, others|flag))
-		tr.must(f.Close())
+		setFlag(tr.t, tr.file(name, "flags", name), flag)
 	}
+}
+
+func setFlag(t testing.TB, path string, flag int) {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	others, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	must(t, err)
+	must(t, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, others|flag))
 }
 
 // times sets times that a careless clock does not hold; also of folders, symlinks and the top.
