@@ -33,13 +33,13 @@ func (d *Daemon) activate(ctx context.Context, r control.ActivateRequest) (contr
 		return a, err
 	}
 	if a.Outcome != control.Unchanged {
-		if err := d.usePolicy(policy); err != nil {
+		if err := d.usePolicy(old, policy); err != nil {
 			return a, err
 		}
 	}
 	d.tryMount()
 	a.Mount = d.mountStatus()
-	a.Next, _ = d.next(d.o.Now())
+	a.Next, _ = d.next()
 	a.Partitions = selected(d.partitions(mounts))
 	return a, nil
 }
@@ -122,14 +122,14 @@ func (d *Daemon) needVault(ctx context.Context) (made string, err error) {
 	return list(places), err
 }
 
-// usePolicy keeps a policy and lets it count.
-func (d *Daemon) usePolicy(p control.Policy) error {
-	if err := d.db.PutPolicy(p); err != nil {
+// usePolicy keeps a policy in place of an old one, nil for none, and lets it count.
+func (d *Daemon) usePolicy(old *control.Policy, p control.Policy) error {
+	if _, _, err := d.decide(); err != nil { // what is due already is so by the old one
 		return err
 	}
-	d.mu.Lock()
-	d.policy = &p
-	d.mu.Unlock()
+	if err := d.changePlan(old, &p); err != nil {
+		return err
+	}
 	d.log.Info("policy", "start", p.Start, "priority", p.Priority, "partitions", list(p.Partitions), "paths", list(p.Paths))
 	d.wake()
 	return nil

@@ -43,7 +43,7 @@ func handle[Req, Resp any](m *control.Mux, r control.Route[Req, Resp], f func(co
 }
 
 func (d *Daemon) backup(_ context.Context, _ control.BackupRequest) (control.Task, error) {
-	return d.startBackup(false)
+	return d.startBackup(nil)
 }
 
 func (d *Daemon) listTasks(_ context.Context, r control.TasksRequest) (control.TaskList, error) {

@@ -27,8 +27,8 @@ type backup struct {
 	log      taskLog
 }
 
-// startBackup begins a backup of what the policy says now.
-func (d *Daemon) startBackup(scheduled bool) (control.Task, error) {
+// startBackup begins a backup of what the policy says now. A scheduled one is kept together with the history that it makes.
+func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	d.mu.Lock()
 	policy, vault := d.policy, d.vault
 	d.mu.Unlock()
@@ -43,7 +43,7 @@ func (d *Daemon) startBackup(scheduled bool) (control.Task, error) {
 		return control.Task{}, err
 	}
 	b := &backup{d: d, vault: vault, policy: *policy, priority: priority}
-	return d.tasks.start(control.KindBackup, scheduled, b.run)
+	return d.tasks.begin(control.KindBackup, scheduled != nil, d.keepWith(scheduled), b.run)
 }
 
 // run makes the versions. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.

@@ -82,6 +82,7 @@ type Daemon struct {
 
 	mu       sync.Mutex
 	policy   *control.Policy // nil: not activated; never changed in place
+	history  sched.History   // of the scheduled backup
 	vault    *store.Vault    // nil: there is none yet
 	mount    *fs.Mount       // nil: not mounted
 	mountErr error           // why not
@@ -112,6 +113,9 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	case err == nil:
 		d.policy = &policy
 	case !errors.Is(err, state.ErrNotFound):
+		return nil, err
+	}
+	if d.history, err = readSchedule(db, o.Now()); err != nil {
 		return nil, err
 	}
 	d.setIdleMemory()
@@ -159,27 +163,6 @@ func (d *Daemon) never() []string {
 		d.log.Error("find the vault's places", "err", err)
 	}
 	return d.o.Home.own(places)
-}
-
-// daily is the loop that starts scheduled backups.
-func (d *Daemon) daily() *daily {
-	return &daily{now: d.o.Now, next: d.next, turn: d.turn, changed: d.changed}
-}
-
-// next is when the next scheduled backup begins; ok is false if there is none.
-func (d *Daemon) next(after time.Time) (t time.Time, ok bool) {
-	d.mu.Lock()
-	p := d.policy
-	d.mu.Unlock()
-	if p == nil {
-		return t, false
-	}
-	daily, err := sched.ParseDaily(p.Start)
-	if err != nil {
-		d.log.Error("the policy's start time is malformed", "err", err)
-		return t, false
-	}
-	return daily.Next(after, d.o.Zone), true
 }
 
 func errNoVault() error {

@@ -72,7 +72,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 		}
 		return nil
 	})
-	group.Go(func() error { d.daily().run(working); return nil })
+	group.Go(func() error { (&clockwork{now: d.o.Now, turn: d.turn, changed: d.changed}).run(working); return nil })
 	group.Go(func() error { d.upkeep(working); return nil })
 	group.Go(func() error { d.listen(working); return nil })
 	group.Go(func() error { d.watchdog(working); return nil })

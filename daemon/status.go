@@ -23,7 +23,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 	if policy != nil {
 		s.State = control.StateReady
 	}
-	if next, ok := d.next(d.o.Now()); ok {
+	if next, ok := d.next(); ok {
 		s.Next = &next
 	}
 	mounts, err := d.o.Discover()

@@ -61,6 +61,11 @@ func (ts *tasks) recover() error {
 // start begins a task that does work in the background, and returns it. Busy if another one of its lane runs. The context of work ends when the
 // task is cancelled.
 func (ts *tasks) start(kind string, scheduled bool, work func(context.Context, *job) error) (control.Task, error) {
+	return ts.begin(kind, scheduled, ts.db.PutTask, work)
+}
+
+// begin is start for who keeps something together with the new task: either both are kept, and the task begins, or neither.
+func (ts *tasks) begin(kind string, scheduled bool, keep func(control.Task) error, work func(context.Context, *job) error) (control.Task, error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.closed {
@@ -72,6 +77,9 @@ func (ts *tasks) start(kind string, scheduled bool, work func(context.Context, *
 			WithHint("see `yester tasks watch %s`", t.ID)
 	}
 	t, err := ts.open(kind, control.Running, scheduled)
+	if err == nil {
+		err = keep(t)
+	}
 	if err != nil {
 		return t, err
 	}
@@ -86,7 +94,7 @@ func (ts *tasks) start(kind string, scheduled bool, work func(context.Context, *
 	return j.look(ts.now()), nil
 }
 
-// open keeps a new task.
+// open makes a new task, which nobody has kept yet.
 func (ts *tasks) open(kind, taskState string, scheduled bool) (control.Task, error) {
 	now := ts.now()
 	if err := ts.db.ForgetTasks(now.Add(-history)); err != nil {
@@ -96,8 +104,7 @@ func (ts *tasks) open(kind, taskState string, scheduled bool) (control.Task, err
 	if err != nil {
 		return control.Task{}, err
 	}
-	t := control.Task{ID: id, Kind: kind, State: taskState, Scheduled: scheduled, Start: now.UTC()}
-	return t, ts.db.PutTask(t)
+	return control.Task{ID: id, Kind: kind, State: taskState, Scheduled: scheduled, Start: now.UTC()}, nil
 }
 
 // newID makes the id of a task: "b-20261123-0001".
@@ -176,19 +183,31 @@ func (ts *tasks) idle() bool {
 	return true
 }
 
-// skip records a scheduled task that did not run.
-func (ts *tasks) skip(kind, reason string) {
+// atWork is the id of the running task of a kind, "" for none.
+func (ts *tasks) atWork(kind string) string {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	j := ts.running(lane(kind))
+	if j == nil {
+		return ""
+	}
+	return j.look(ts.now()).ID
+}
+
+// skip records a scheduled task that was due at a time and did not run.
+func (ts *tasks) skip(kind string, due time.Time, reason string, keep func(control.Task) error) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t, err := ts.open(kind, control.Skipped, true)
-	if err == nil {
-		t.End, t.Error = &t.Start, reason
-		err = ts.db.PutTask(t)
-	}
-	ts.log.Warn("a scheduled "+kind+" is skipped", "task", t.ID, "reason", reason)
 	if err != nil {
-		ts.log.Error("keep a skipped task", "err", err)
-		return
+		return err
 	}
+	t.Start = due.UTC()
+	t.End, t.Error = &t.Start, reason
+	if err := keep(t); err != nil {
+		return err
+	}
+	ts.log.Warn("a scheduled "+kind+" is skipped", "task", t.ID, "due", due, "reason", reason)
 	ts.tell(&t)
+	return nil
 }

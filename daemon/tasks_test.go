@@ -159,9 +159,11 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 
 func TestSkippedTaskIsRecorded(t *testing.T) {
 	ts := newTasks(t)
-	ts.skip(control.KindBackup, "the machine slept")
+	if err := ts.skip(control.KindBackup, ts.now().Add(-time.Hour), "the machine slept", ts.db.PutTask); err != nil {
+		t.Fatal(err)
+	}
 	r, err := ts.recent()
-	if last := r.last; err != nil || r.running != nil || last == nil || last.State != control.Skipped || !last.Scheduled || last.Error != "the machine slept" {
+	if last := r.last; err != nil || r.running != nil || last == nil || last.State != control.Skipped || !last.Scheduled || !last.Start.Equal(ts.now().Add(-time.Hour)) || last.Error != "the machine slept" {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }

@@ -28,19 +28,8 @@ func Random(intN func(n int) int) Daily {
 	return Daily{m / 60, m % 60}
 }
 
-// Next is the first time after now that d's turn comes in a zone. A time that a clock change skips comes at the next valid instant; one
-// that occurs twice comes the first time only.
-func (d Daily) Next(now time.Time, zone *time.Location) time.Time {
-	now = now.In(zone)
-	year, month, day := now.Date()
-	for i := 0; ; i++ {
-		if t := d.on(year, month, day+i, zone); t.After(now) {
-			return t
-		}
-	}
-}
-
-// on is the instant at which d's turn comes on a day.
+// on is the instant at which d's turn comes on a day. A time that a clock change skips comes at the next valid instant; one that occurs twice
+// comes the first time only.
 func (d Daily) on(year int, month time.Month, day int, zone *time.Location) time.Time {
 	t := time.Date(year, month, day, d.Hour, d.Minute, 0, 0, zone)
 	want := time.Date(year, month, day, d.Hour, d.Minute, 0, 0, time.UTC)

@@ -33,8 +33,32 @@ func (db *DB) PutUpkeep(u Upkeep) error { return db.put("upkeep", u) }
 // Policy returns the instance's policy. ErrNotFound while it is new.
 func (db *DB) Policy() (p control.Policy, err error) { return p, db.get("policy", &p) }
 
-// PutPolicy keeps the instance's policy.
-func (db *DB) PutPolicy(p control.Policy) error { return db.put("policy", p) }
+// A Schedule is a sched.History, as it is kept.
+type Schedule struct {
+	Since time.Time `json:"since"`
+	Last  time.Time `json:"last,omitzero"`
+	Ran   bool      `json:"ran,omitempty"`
+}
+
+// Schedule returns what was kept of the scheduled backup. ErrNotFound.
+func (db *DB) Schedule() (s Schedule, err error) { return s, db.get("schedule", &s) }
+
+// PutSchedule keeps it.
+func (db *DB) PutSchedule(s Schedule) error { return db.put("schedule", s) }
+
+// PutPlan keeps a policy, what came of its backup so far, and tasks that this ended: all or nothing.
+func (db *DB) PutPlan(p control.Policy, s Schedule, tasks ...control.Task) error {
+	all := map[string]any{"policy": p, "schedule": s}
+	for _, t := range tasks {
+		all["task/"+t.ID] = t
+	}
+	return db.putAll(all)
+}
+
+// PutTurn keeps it together with the task that it is about: both or neither.
+func (db *DB) PutTurn(s Schedule, t control.Task) error {
+	return db.putAll(map[string]any{"schedule": s, "task/" + t.ID: t})
+}
 
 // Instance returns the id that was kept. ErrNotFound.
 func (db *DB) Instance() (id string, err error) { return id, db.get("instance", &id) }

@@ -3,6 +3,7 @@
 // It is a small badger database, written through to the disk at every change. Values are JSON under these keys:
 //
 //	policy         the instance's policy
+//	schedule       which turns of its backup were decided
 //	instance       its id, only if the machine has none of its own
 //	vault          the vault that was last opened
 //	upkeep         how far the reading of all packs is, and what is to be done
@@ -113,18 +114,25 @@ func (db *DB) get(key string, v any) error {
 }
 
 // put writes a value; it is on the disk when put returns. ErrNoSpace.
-func (db *DB) put(key string, v any) error {
+func (db *DB) put(key string, v any) error { return db.putAll(map[string]any{key: v}) }
+
+// putAll writes the values of some keys, all or none. ErrNoSpace.
+func (db *DB) putAll(values map[string]any) error {
 	if err := db.room(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	if err := db.b.Update(func(tx *badger.Txn) error { return tx.Set([]byte(key), b) }); err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	return nil
+	return db.b.Update(func(tx *badger.Txn) error {
+		for key, v := range values {
+			b, err := json.Marshal(v)
+			if err == nil {
+				err = tx.Set([]byte(key), b)
+			}
+			if err != nil {
+				return fmt.Errorf("write %s: %w", key, err)
+			}
+		}
+		return nil
+	})
 }
 
 // delete removes a key.

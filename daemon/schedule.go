@@ -1,0 +1,197 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/sched"
+)
+
+// nap is the longest sleep: a clock that was set, or a machine that slept, is noticed after it.
+const nap = time.Minute
+
+// A clockwork calls turn, which does what is due and says when there will be something again.
+type clockwork struct {
+	now     func() time.Time
+	turn    func() (next time.Time, ok bool) // ok is false if nothing will be due before a change
+	changed <-chan struct{}                  // has a value when turn would say something else than before
+}
+
+// run goes on until ctx ends.
+func (c *clockwork) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait := nap
+		if next, ok := c.turn(); ok {
+			wait = min(wait, max(0, next.Sub(c.now())))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-c.changed:
+		}
+		timer.Stop()
+	}
+}
+
+// wake has the clockwork look at the policy again.
+func (d *Daemon) wake() {
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// turn starts the backup that is due, records those that are skipped, and returns when the next one is.
+func (d *Daemon) turn() (next time.Time, ok bool) {
+	d.admin.Lock()
+	defer d.admin.Unlock()
+	next, ok, err := d.decide()
+	if err != nil {
+		d.log.Error("keep what was decided of the scheduled backup", "err", err)
+		return next, false // it is tried again after a nap
+	}
+	return next, ok
+}
+
+// decide decides all turns that are due. d.admin is held. Each decision is kept together with its task, so that after a crash the turn neither
+// comes again nor is forgotten.
+func (d *Daemon) decide() (next time.Time, ok bool, err error) {
+	p, h, ok := d.calendar()
+	for ok && !d.tasks.stopping() {
+		now := d.o.Now()
+		s := p.Decide(h, now, d.o.Zone, d.tasks.atWork(control.KindBackup))
+		if s.Do == sched.Wait {
+			return s.Turn, true, d.keepSchedule(h)
+		}
+		if err := d.do(s, h.Done(s)); err != nil {
+			return next, true, err
+		}
+		p, h, ok = d.calendar()
+	}
+	return next, false, nil
+}
+
+// do does what was decided.
+func (d *Daemon) do(s sched.Decision, h sched.History) error {
+	if s.Do == sched.Run {
+		t, err := d.startBackup(&h)
+		switch {
+		case err == nil:
+			d.log.Info("scheduled backup", "task", t.ID)
+			return nil
+		case errors.Is(err, control.Stopping):
+			return nil // the next daemon decides
+		case errors.Is(err, state.ErrNoSpace):
+			return err
+		}
+		h.Ran, s.Reason = false, explain(err).Message
+	}
+	return d.tasks.skip(control.KindBackup, s.Turn, s.Reason, d.keepWith(&h))
+}
+
+// keepWith keeps a task and a history, both or neither.
+func (d *Daemon) keepWith(h *sched.History) func(control.Task) error {
+	if h == nil {
+		return d.db.PutTask
+	}
+	return func(t control.Task) error {
+		if err := d.db.PutTurn(state.Schedule(*h), t); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.history = *h
+		return nil
+	}
+}
+
+// keepSchedule keeps a history that was changed.
+func (d *Daemon) keepSchedule(h sched.History) error {
+	d.mu.Lock()
+	same := d.history == h
+	d.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := d.db.PutSchedule(state.Schedule(h)); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.history = h
+	return nil
+}
+
+// calendar is the plan and what came of it so far; ok is false if no backups are scheduled.
+func (d *Daemon) calendar() (p sched.Plan, h sched.History, ok bool) {
+	d.mu.Lock()
+	policy, h := d.policy, d.history
+	d.mu.Unlock()
+	if policy == nil {
+		return p, h, false
+	}
+	p, err := planOf(policy)
+	if err != nil {
+		d.log.Error("the policy's start time is malformed", "err", err)
+		return p, h, false
+	}
+	return p, h.At(d.o.Now()), true
+}
+
+// planOf is the plan of a policy.
+func planOf(p *control.Policy) (sched.Plan, error) {
+	start, err := sched.ParseDaily(p.Start)
+	return sched.Plan{Start: start, Window: sched.DefaultWindow}, err
+}
+
+// next is when the next scheduled backup begins; ok is false if there is none.
+func (d *Daemon) next() (t time.Time, ok bool) {
+	p, h, ok := d.calendar()
+	if !ok {
+		return t, false
+	}
+	return p.Next(h, d.o.Now(), d.o.Zone), true
+}
+
+// changePlan keeps a policy in place of an old one, nil for none, with the history that this makes, and records the turn that is lost by it.
+// d.admin is held.
+func (d *Daemon) changePlan(old, policy *control.Policy) error {
+	to, err := planOf(policy)
+	if err != nil {
+		return err
+	}
+	now := d.o.Now()
+	from, h, ok := d.calendar()
+	var lost sched.Decision
+	if old == nil || !ok {
+		h = sched.History{Since: now}.At(now)
+	} else {
+		h, lost = from.Change(to, h, now, d.o.Zone)
+	}
+	keep := func(with ...control.Task) error {
+		if err := d.db.PutPlan(*policy, state.Schedule(h), with...); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.policy, d.history = policy, h
+		return nil
+	}
+	if lost.Do == sched.Skip {
+		return d.tasks.skip(control.KindBackup, lost.Turn, lost.Reason, func(t control.Task) error { return keep(t) })
+	}
+	return keep()
+}
+
+// readSchedule reads the history that was kept; where none was, turns count from now on.
+func readSchedule(db *state.DB, now time.Time) (sched.History, error) {
+	s, err := db.Schedule()
+	if errors.Is(err, state.ErrNotFound) {
+		return sched.History{Since: now}, nil
+	}
+	return sched.History(s), err
+}

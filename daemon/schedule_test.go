@@ -1,0 +1,276 @@
+package daemon
+
+import (
+	"context"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/sched"
+)
+
+// wind runs a clockwork on the fake clock of a bubble for a while.
+func wind(t *testing.T, c *clockwork, body func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { c.run(ctx); close(done) }()
+	body()
+	cancel()
+	<-done
+}
+
+// keeper decides by a calendar as the daemon does, in memory.
+type keeper struct {
+	plan    sched.Plan
+	history sched.History
+	now     func() time.Time
+	got     []string
+}
+
+func (k *keeper) turn() (time.Time, bool) {
+	for {
+		k.history = k.history.At(k.now())
+		s := k.plan.Decide(k.history, k.now(), time.UTC, "")
+		if s.Do == sched.Wait {
+			return s.Turn, true
+		}
+		k.history = k.history.Done(s)
+		k.got = append(k.got, map[sched.Action]string{sched.Run: "run ", sched.Skip: "skip "}[s.Do]+k.now().UTC().Format("02 15:04"))
+	}
+}
+
+func TestClockworkRunsOnceADayToTheMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{plan: sched.Plan{Start: sched.Daily{Hour: 3, Minute: 17}, Window: sched.DefaultWindow}, history: sched.History{Since: time.Now()}, now: time.Now}
+		wind(t, &clockwork{now: time.Now, turn: k.turn}, func() { time.Sleep(72 * time.Hour) }) // the fake clock begins 2000-01-01 00:00 UTC
+		if want := []string{"run 01 03:17", "run 02 03:17", "run 03 03:17"}; !reflect.DeepEqual(k.got, want) {
+			t.Errorf("got %v, want %v", k.got, want)
+		}
+	})
+}
+
+// A machine that sleeps, or a clock that is set, is noticed within a nap.
+func TestClockworkNoticesAClockThatIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var jump atomic.Int64 // time.Duration
+		now := func() time.Time { return time.Now().Round(0).Add(time.Duration(jump.Load())) }
+		k := &keeper{plan: sched.Plan{Start: sched.Daily{Hour: 3}, Window: sched.DefaultWindow}, history: sched.History{Since: now()}, now: now}
+		wind(t, &clockwork{now: now, turn: k.turn}, func() {
+			time.Sleep(time.Hour + time.Second)
+			synctest.Wait()
+			jump.Store(int64(5 * time.Hour)) // 06:00
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			jump.Store(-int64(time.Hour)) // and back to the time before
+			time.Sleep(4 * time.Hour)
+		})
+		if want := []string{"run 01 06:01"}; !reflect.DeepEqual(k.got, want) {
+			t.Errorf("got %v, want %v", k.got, want)
+		}
+	})
+}
+
+func TestClockworkLooksAgainWhenThePolicyChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, changed := 0, make(chan struct{}, 1)
+		c := &clockwork{now: time.Now, turn: func() (time.Time, bool) { turns++; return time.Time{}, false }, changed: changed}
+		wind(t, c, func() {
+			synctest.Wait()
+			changed <- struct{}{}
+			synctest.Wait()
+			if turns != 2 {
+				t.Errorf("%d turns", turns)
+			}
+		})
+	})
+}
+
+// A still daemon has a clock that only the test moves, and does nothing by itself.
+type still struct {
+	*Daemon
+	t     *testing.T
+	clock *atomic.Pointer[time.Time]
+	dir   string // what it backs up
+}
+
+// newStill is an active one, to run at 03:17, on 2026-11-23 at noon.
+func newStill(t *testing.T) *still {
+	t.Helper()
+	s := &still{t: t, clock: new(atomic.Pointer[time.Time]), dir: source(t)}
+	needPartition(t, s.dir)
+	s.set("2026-11-23 12:00")
+	o := options(t)
+	o.Now = func() time.Time { return *s.clock.Load() }
+	if err := o.Home.make(); err != nil {
+		t.Fatal(err)
+	}
+	s.begin(o, newState(t))
+	t.Cleanup(func() {
+		if err := s.end(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.activate(t.Context(), control.ActivateRequest{Paths: []string{s.dir}, Priority: "max", Start: "03:17"}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// begin starts the daemon, anew with what its state knows.
+func (s *still) begin(o Options, db *state.DB) {
+	s.t.Helper()
+	d, err := newDaemon(o.withDefaults(), db)
+	if err == nil {
+		err = d.openVault(s.t.Context())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Daemon = d
+}
+
+// end ends it, with whatever it does.
+func (s *still) end() error {
+	if err := s.tasks.stop(context.Background()); err != nil {
+		return err
+	}
+	return s.close()
+}
+
+// again ends the daemon and starts it anew.
+func (s *still) again() {
+	s.t.Helper()
+	if err := s.end(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.begin(s.o, s.db)
+}
+
+func (s *still) set(clock string) {
+	s.t.Helper()
+	now, err := time.Parse("2006-01-02 15:04", clock)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.clock.Store(&now)
+}
+
+// to sets the clock, has what is due begin, and waits for its end.
+func (s *still) to(clock string) {
+	s.t.Helper()
+	s.set(clock)
+	s.turn()
+	if id := s.tasks.atWork(control.KindBackup); id != "" {
+		wait(s.t, s.tasks, id)
+	}
+}
+
+// scheduled tells of the scheduled backups, oldest first.
+func (s *still) scheduled() (lines []string) {
+	s.t.Helper()
+	all, err := s.tasks.list()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range all {
+		if task := &all[i]; task.Kind == control.KindBackup && task.Scheduled {
+			lines = append(lines, task.Start.Format("02 15:04 ")+task.State)
+		}
+	}
+	return lines
+}
+
+func (s *still) want(lines ...string) {
+	s.t.Helper()
+	if got := s.scheduled(); !reflect.DeepEqual(got, lines) {
+		s.t.Errorf("got %q, want %q", got, lines)
+	}
+}
+
+func TestScheduleOutlivesTheDaemon(t *testing.T) {
+	s := newStill(t)
+	s.again()
+	s.to("2026-11-24 03:16")
+	s.want()
+	s.to("2026-11-24 03:17")
+	s.again()
+	s.to("2026-11-24 03:17") // nothing runs twice
+	s.want("24 03:17 completed")
+	s.again()
+	s.to("2026-11-25 05:00") // nothing is forgotten: it was down when the time came
+	s.want("24 03:17 completed", "25 05:00 completed")
+	s.again()
+	s.to("2026-11-26 12:00")
+	s.want("24 03:17 completed", "25 05:00 completed", "26 03:17 skipped")
+	if next, ok := s.next(); !ok || next.Format("02 15:04") != "27 03:17" {
+		t.Errorf("next is %v", next)
+	}
+}
+
+// A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and no second one.
+func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
+	s := newStill(t)
+	s.set("2026-11-24 03:17")
+	p, h, ok := s.calendar()
+	if !ok {
+		t.Fatal("nothing is scheduled")
+	}
+	h = h.Done(p.Decide(h, s.o.Now(), s.o.Zone, ""))
+	task := control.Task{ID: "b-20261124-0001", Kind: control.KindBackup, State: control.Running, Scheduled: true, Start: s.o.Now()}
+	if err := s.keepWith(&h)(task); err != nil {
+		t.Fatal(err)
+	}
+	s.again()
+	s.to("2026-11-24 03:20")
+	s.want("24 03:17 failed")
+}
+
+func TestTaskThatStillRunsSkipsTheDayAndIsNamed(t *testing.T) {
+	s := newStill(t)
+	id := begin(t, s.tasks, untilCancelled).ID
+	s.set("2026-11-24 03:17")
+	s.turn()
+	s.want("24 03:17 skipped")
+	if r, err := s.tasks.recent(); err != nil || r.last == nil || !strings.Contains(r.last.Error, id+" was still running") {
+		t.Errorf("got %+v, %v", r.last, err)
+	}
+	if _, err := s.tasks.cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	s.to("2026-11-25 03:17")
+	s.want("24 03:17 skipped", "25 03:17 completed")
+}
+
+func TestChangedStartIsKeptWithItsPolicy(t *testing.T) {
+	s := newStill(t)
+	s.to("2026-11-24 01:00")
+	if _, err := s.activate(t.Context(), control.ActivateRequest{Start: "00:30"}); err != nil {
+		t.Fatal(err)
+	}
+	s.want("24 03:17 skipped")
+	s.again()
+	s.to("2026-11-24 12:00")
+	s.to("2026-11-25 00:30")
+	s.want("24 03:17 skipped", "25 00:30 completed")
+	if s.policy.Start != "00:30" {
+		t.Errorf("start is %s", s.policy.Start)
+	}
+}
+
+func TestScheduledBackupThatCannotBeginIsSkippedWithItsReason(t *testing.T) {
+	s := newStill(t)
+	vault := s.vault
+	s.vault = nil
+	s.to("2026-11-24 03:17")
+	s.vault = vault
+	s.want("24 03:17 skipped")
+	if r, err := s.tasks.recent(); err != nil || r.last == nil || !strings.Contains(r.last.Error, "there is no vault") {
+		t.Errorf("got %+v, %v", r.last, err)
+	}
+}
