@@ -307,7 +307,7 @@ func TestScrubReadsEverySliceAndRepairs(t *testing.T) {
 		o.Now = func() time.Time { return begin }
 		c, stop := serve(t, o)
 		until(t, "a slice", func() bool {
-			return count(t, c, control.KindCheck, control.Running) == 0 && count(t, c, control.KindCheck, "") == day+1
+			return count(t, c, control.KindCheck, "") == day+1 && count(t, c, control.KindCheck, control.Running) == 0 // in this order
 		})
 		until(t, "the repair", func() bool {
 			return count(t, c, control.KindRepair, control.Completed) == count(t, c, control.KindCheck, control.Partial)
