@@ -21,7 +21,8 @@ const (
 	maxPathDepth  = 4096
 )
 
-// answer turns an error into what the program sees. The operator sees it too when it means damage, for each file once a minute.
+// answer turns an error into what the program sees. The operator sees it too when it means damage, for each file once a minute. What is not
+// found of a version that is still there is lost: EIO, as of all other damage.
 func (v *view) answer(ctx context.Context, id nodeID, ver *version, err error) fuse.Status {
 	st := errno(err)
 	if st != fuse.EIO && st != fuse.Status(syscall.ESTALE) || ver == nil {
@@ -34,7 +35,7 @@ func (v *view) answer(ctx context.Context, id nodeID, ver *version, err error) f
 		v.log.Error("a file cannot be read", "instance", ver.key.Instance, "partition", ver.key.Partition,
 			"version", ver.key.Version, "path", v.path(ctx, id), "err", err)
 	}
-	return st
+	return fuse.EIO
 }
 
 // complaints remember what was complained about within the last minute.
