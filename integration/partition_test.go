@@ -40,10 +40,15 @@ var partitions atomic.Int32
 // newPartition makes and mounts a partition of some bytes, which are not taken before they are used. It goes with the test.
 func newPartition(t testing.TB, fs string, size int64) *partition {
 	t.Helper()
+	return newPartitionAt(t, fs, size, filepath.Join(work, fmt.Sprintf("%s-%d", fs, partitions.Add(1))))
+}
+
+// newPartitionAt is newPartition with the folder to be mounted at, which is not there yet.
+func newPartitionAt(t testing.TB, fs string, size int64, dir string) *partition {
+	t.Helper()
 	need(t)
-	dir := filepath.Join(work, fmt.Sprintf("%s-%d", fs, partitions.Add(1)))
 	p := &partition{fs: fs, dir: dir, name: partitionName(dir)}
-	image := dir + ".img"
+	image := filepath.Join(work, filepath.Base(dir)+".img")
 	f, err := os.Create(image)
 	must(t, err)
 	t.Cleanup(func() { _ = os.Remove(image) })
