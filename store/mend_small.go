@@ -23,7 +23,7 @@ func (v *Vault) mendSmallFiles(ctx context.Context) error {
 		return nil
 	})
 	errs := []error{err, v.eachInstance(ctx, func(id string) error {
-		names[instanceName(id)] = true
+		names[instanceName(id)], names[policyName(id)] = true, true
 		return nil
 	})}
 	for name := range names {
@@ -101,7 +101,7 @@ func newestGood(ctx context.Context, p place.Place, name string) (best envelope,
 	return best, err
 }
 
-// misplaced tells that a key or the description of a machine lies under another's name. ErrCorrupt.
+// misplaced tells that a key, or the description or policy of a machine, lies under another's name. ErrCorrupt.
 func misplaced(name string, e *envelope) error {
 	name = strings.TrimSuffix(name, copySuffix)
 	if id, ok := strings.CutPrefix(name, keyFolder+"/"); ok {
@@ -110,10 +110,20 @@ func misplaced(name string, e *envelope) error {
 		}
 		return nil
 	}
-	var in Instance
 	if name == vaultFile {
 		return nil
 	}
+	if path.Base(name) == path.Base(policyName("")) {
+		var p Policy
+		if err := e.open("policy", &p); err != nil {
+			return err
+		}
+		if policyName(p.Instance) != name {
+			return fmt.Errorf("%w: it is the policy of machine %.32q", ErrCorrupt, p.Instance)
+		}
+		return nil
+	}
+	var in Instance
 	if err := e.open("instance", &in); err != nil {
 		return err
 	}

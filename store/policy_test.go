@@ -1,0 +1,102 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"testing"
+
+	"yester/store/place"
+)
+
+func pinned(versions ...string) Policy {
+	p := Policy{Instance: machine, Policy: json.RawMessage(`{"start":"03:17"}`)}
+	for _, v := range versions {
+		p.Pinned = append(p.Pinned, Pin{Partition: "root", Version: v})
+	}
+	return p
+}
+
+func (sv *spreadVault) hasPolicy(want Policy) {
+	sv.t.Helper()
+	if got, err := sv.Policy(sv.t.Context(), machine); err != nil || !reflect.DeepEqual(got, want) {
+		sv.t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestPolicyOutlivesPlacesAndIsTheNewest(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1)
+	if _, err := sv.Policy(t.Context(), machine); !errors.Is(err, ErrNotFound) {
+		t.Errorf("before there is one: %v", err)
+	}
+	put := func(p Policy) {
+		t.Helper()
+		if err := sv.PutPolicy(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(pinned("v1"))
+	sv.reopen(sv.mems[1:]...)
+	put(pinned("v1", "v2"))
+	sv.reopen(sv.mems...)
+	sv.hasPolicy(pinned("v1", "v2"))
+	sv.mendAll()
+	sv.whole()
+	sv.reopen(sv.mems[:2]...)
+	sv.hasPolicy(pinned("v1", "v2"))
+}
+
+func TestDamagedPolicyIsHealedFromItsCopyOrAnError(t *testing.T) {
+	tv, m := memVault(t)
+	if err := tv.PutPolicy(t.Context(), pinned("v1")); err != nil {
+		t.Fatal(err)
+	}
+	spoil := func(name string) {
+		t.Helper()
+		if err := m.Write(t.Context(), name, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spoil(policyName(machine))
+	if got, err := tv.Policy(t.Context(), machine); err != nil || !reflect.DeepEqual(got, pinned("v1")) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	spoil(policyName(machine) + copySuffix)
+	if _, err := tv.Policy(t.Context(), machine); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("both are damaged: %v", err)
+	}
+}
+
+// An instance that is gone leaves nothing; one that went while a place was away can begin again, and the old pins do not come back.
+func TestRemovedInstanceCanBeginAgain(t *testing.T) {
+	for _, away := range []bool{false, true} {
+		sv := newSpreadVault(t, shape{2, 1})
+		describe := func() error {
+			return errors.Join(sv.PutInstance(t.Context(), Instance{ID: machine, Name: "web1"}), sv.PutPolicy(t.Context(), pinned("v1")))
+		}
+		if err := describe(); err != nil {
+			t.Fatal(err)
+		}
+		there := []*place.Mem{sv.mems[0]}
+		if away {
+			sv.reopen(there...)
+		}
+		if err := sv.RemoveInstance(t.Context(), machine); err != nil {
+			t.Fatal(err)
+		}
+		all, err := sv.Instances(t.Context())
+		if p, policyErr := sv.Policy(t.Context(), machine); len(p.Pinned) > 0 || p.Policy != nil || !away && (len(all) > 0 || !errors.Is(policyErr, ErrNotFound)) || err != nil {
+			t.Errorf("away %v: %v, %v; %+v, %v", away, all, err, p, policyErr)
+		}
+		sv.reopen(sv.mems...)
+		sv.mendAll()
+		if p, _ := sv.Policy(t.Context(), machine); len(p.Pinned) > 0 {
+			t.Errorf("away %v: came back %+v", away, p)
+		}
+		if err := describe(); err != nil {
+			t.Errorf("away %v: again: %v", away, err)
+		}
+		sv.hasPolicy(pinned("v1"))
+	}
+}
