@@ -31,6 +31,9 @@ func (d *Daemon) mux() *control.Mux {
 	handle(m, control.KeyRemoveRoute, d.keyRemove)
 	handle(m, control.KeyChangeRoute, d.keyChange)
 	control.HandleStream(m, control.WatchTaskRoute, d.watchTask)
+	handle(m, control.HistoryRoute, d.pathHistory)
+	control.HandleStream(m, control.DiffRoute, d.diff)
+	control.HandleStream(m, control.FindRoute, d.find)
 	return m
 }
 

@@ -70,8 +70,11 @@ func mountOf(mounts []capture.Mount, path string) (best capture.Mount, ok bool) 
 
 // isBelow tells whether path is dir or lies below it. Both are clean and absolute.
 func isBelow(path, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+	return path == dir || strings.HasPrefix(path, trimSlash(dir)+"/")
 }
+
+// trimSlash makes of a folder what stands before the slash of what is in it.
+func trimSlash(dir string) string { return strings.TrimSuffix(dir, "/") }
 
 // choose checks what a policy asks for against the mounts there are, and resolves its paths and partitions to what they really are called.
 // Every error is a BadRequest.

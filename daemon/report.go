@@ -3,8 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"strconv"
-	"unicode/utf8"
 
 	"yester/control"
 	"yester/snapshot"
@@ -117,7 +115,7 @@ func (w *reporter) version(ctx context.Context, s *snapshot.Search, k store.Vers
 		}
 	}
 	err = s.Affected(ctx, v, func(path string, _, n uint64) {
-		if path = printable(path); path != last.Path {
+		if path = control.PathText(path); path != last.Path {
 			flush()
 			last = control.Lost{Instance: w.names[k.Instance], Partition: k.Partition, Version: k.Version, Path: path}
 		}
@@ -133,12 +131,4 @@ func (w *reporter) path(l control.Lost) {
 	if w.lost += len(l.Path) + len(l.Partition) + len(l.Version); w.lost <= maxReportBytes {
 		w.to.Lost = append(w.to.Lost, l)
 	}
-}
-
-// printable is a path in JSON: names are bytes, and what is no text is quoted.
-func printable(path string) string {
-	if utf8.ValidString(path) {
-		return path
-	}
-	return strconv.Quote(path)
 }
