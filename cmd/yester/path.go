@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// seenPath makes a path absolute, and follows links on the way to it as far as it is there: so is what it was called when it was backed up. The
+// path itself may be a link, and may be gone.
+func seenPath(path string) (string, error) {
+	if path == "" {
+		return "", usage("the path is empty")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for dir := filepath.Dir(abs); dir != "/"; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, abs[len(dir):]), nil
+		}
+	}
+	return abs, nil
+}
+
+// pathText is a path of the API for people: what a terminal could not show is quoted.
+func pathText(text string) string {
+	if strings.HasPrefix(text, `"`) {
+		return text
+	}
+	for _, r := range text {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return strconv.Quote(text)
+		}
+	}
+	return text
+}
+
+// A jsonList prints values as an array, one a line, as they come. An array that was begun is ended, whatever happens.
+type jsonList struct {
+	*program
+	n int
+}
+
+func (l *jsonList) add(v any) error {
+	before := ",\n"
+	if l.n == 0 {
+		before = "[\n"
+	}
+	l.n++
+	l.printf("%s", before)
+	e := json.NewEncoder(lineWriter{l.out})
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// A lineWriter leaves out the end of a line, which comes with what follows.
+type lineWriter struct{ to io.Writer }
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	_, err := w.to.Write(bytes.TrimSuffix(b, []byte("\n")))
+	return len(b), err
+}
+
+// end ends the list; an error that came before anything was printed is left to speak alone.
+func (l *jsonList) end(err error) {
+	switch {
+	case l.n > 0:
+		l.printf("\n]\n")
+	case err == nil:
+		l.printf("[]\n")
+	}
+}
+
+// readVerdict is errWarnings where parts of versions could not be read.
+func readVerdict(unread int, err error) error {
+	if err == nil && unread > 0 {
+		return errWarnings
+	}
+	return err
+}
