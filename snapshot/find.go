@@ -86,18 +86,18 @@ type Finder struct {
 
 // NewFinder returns a Finder for a partition that is mounted at point. A glob sees the mount point in front of each path.
 func NewFinder(g Getter, glob Glob, point string) *Finder {
-	return &Finder{get: g, glob: glob, point: point, told: map[[16]byte]struct{}{}}
+	return &Finder{get: g, glob: glob, point: path.Join("/", point), told: map[[16]byte]struct{}{}}
 }
 
 // Next looks through a version: of the first one, which is the newest, it calls visit for each path that matches, of each later one for those that
-// the versions before have not. The path is the whole one, with the mount point; it and the entry are the visitor's until it returns. A nil
-// entry comes with what is lost: the path of the folder, and why.
+// the versions before have not. The path is the whole one, with the mount point; the entry is the visitor's until it returns. A nil entry
+// comes with what is lost: the path of the folder, and why.
 func (f *Finder) Next(ctx context.Context, root *Entry, visit func(path string, e *Entry, lost error) error) error {
 	first := f.newest == nil
 	d := differ{get: f.get, enter: f.enter, visit: func(c *Change) error {
 		switch {
 		case c.Err != nil:
-			return visit(f.whole(c.Path), nil, c.Err)
+			return visit(strings.Clone(f.whole(c.Path)), nil, c.Err)
 		case c.New != nil:
 			return nil
 		}
@@ -110,7 +110,7 @@ func (f *Finder) Next(ctx context.Context, root *Entry, visit func(path string, 
 				return err
 			}
 		}
-		return visit(at, c.Old, nil)
+		return visit(strings.Clone(at), c.Old, nil)
 	}}
 	older := *root
 	under, ok := f.glob.under(f.point)
