@@ -19,13 +19,16 @@ func (v *Vault) Get(ctx context.Context, id ID) ([]byte, error) {
 }
 
 // load reads a chunk. A pack that is gone may have been written anew, by another name, since the chunk was looked up.
-func (v *Vault) load(id ID) ([]byte, error) {
+func (v *Vault) load(id ID) ([]byte, error) { return v.loadInto(id, nil) }
+
+// loadInto is load into the memory of buf, if there is enough of it.
+func (v *Vault) loadInto(id ID, buf []byte) ([]byte, error) {
 	for last := int64(-1); ; {
 		l, p, err := v.locate(id)
 		if err != nil {
 			return nil, err
 		}
-		raw, err := v.loadAt(&l, p)
+		raw, err := v.loadAt(&l, p, buf)
 		if err == nil || int64(l.pack) == last || v.packOf(&l, nil) != nil {
 			return raw, err
 		}
@@ -34,7 +37,7 @@ func (v *Vault) load(id ID) ([]byte, error) {
 }
 
 // loadAt reads a chunk from where it was found.
-func (v *Vault) loadAt(l *location, p *packInfo) ([]byte, error) {
+func (v *Vault) loadAt(l *location, p *packInfo, dst []byte) ([]byte, error) {
 	f, err := v.files.open(p)
 	if err != nil {
 		return nil, fmt.Errorf("read chunk: %w", err)
@@ -47,7 +50,7 @@ func (v *Vault) loadAt(l *location, p *packInfo) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := pack.Decode(nil, l.frame.Encoding, payload, int(l.frame.Raw))
+	raw, err := pack.Decode(dst, l.frame.Encoding, payload, int(l.frame.Raw))
 	if err != nil {
 		return nil, v.corrupt(p.id, int64(l.frame.Offset), err)
 	}

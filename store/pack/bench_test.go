@@ -82,7 +82,7 @@ func BenchmarkDecode128KiB(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			raw := text(128 << 10)
 			payload, enc := new(Encoder).Encode(nil, raw, c.enc, c.level)
-			dst := make([]byte, 0, len(raw)+decodeSlack)
+			dst := make([]byte, 0, len(raw)+DecodeSlack)
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
 			for b.Loop() {

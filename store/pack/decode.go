@@ -10,8 +10,8 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// decodeSlack is room past the end that lets the Zstd decoder copy in whole words.
-const decodeSlack = 32
+// DecodeSlack is how much longer than the chunk the memory of dst must be: it lets the Zstd decoder copy in whole words.
+const DecodeSlack = 32
 
 // Decode returns the chunk that payload encodes, in the memory of dst (whose length does not matter) if that is 32
 // bytes larger than rawLen. The chunk has just rawLen bytes, or the error is ErrDamaged. dst and payload must not
@@ -20,10 +20,10 @@ func Decode(dst []byte, enc Encoding, payload []byte, rawLen int) ([]byte, error
 	if rawLen < 0 || rawLen > MaxRaw || enc != Raw && len(payload) >= rawLen || enc == Raw && len(payload) != rawLen {
 		return nil, fmt.Errorf("decode %d bytes as %d of encoding %d: %w", len(payload), rawLen, enc, ErrDamaged)
 	}
-	if cap(dst) < rawLen+decodeSlack {
-		dst = slices.Grow([]byte(nil), rawLen+decodeSlack)
+	if cap(dst) < rawLen+DecodeSlack {
+		dst = slices.Grow([]byte(nil), rawLen+DecodeSlack)
 	}
-	dst, err := decode(dst[:0:rawLen+decodeSlack], enc, payload, rawLen)
+	dst, err := decode(dst[:0:rawLen+DecodeSlack], enc, payload, rawLen)
 	if err == nil && len(dst) != rawLen {
 		err = fmt.Errorf("gives %d bytes", len(dst))
 	}

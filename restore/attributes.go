@@ -1,0 +1,307 @@
+package restore
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+const (
+	aclAccess  = "system.posix_acl_access"
+	aclDefault = "system.posix_acl_default"
+	capability = "security.capability"
+
+	setID = unix.S_ISUID | unix.S_ISGID
+)
+
+// A holder is what attributes are given to: something open, or a name that is not opened.
+type holder struct {
+	fd    int    // open, or -1
+	dir   int    // folder of a name
+	name  string //
+	path  string // to be told
+	fresh bool   // it was just made and has got no attributes from its folder
+	flags uint32 // inode flags that it may have got from there
+	had   *unix.Statx_t
+}
+
+// give gives a file or folder everything but its content and what would keep it from being changed further.
+func (r *run) give(h *holder, e *snapshot.Entry) error {
+	mode := e.Mode & 0o7777
+	if r.o.NoOwner {
+		mode &^= setID
+	} else if err := h.chown(int(e.UID), int(e.GID)); err != nil {
+		if !unsupported(err) {
+			return err
+		}
+		r.note("owners", h.path, err)
+	}
+	if err := r.giveXattrs(h, e); err != nil {
+		return err
+	}
+	if e.Type() != unix.S_IFLNK {
+		if err := h.chmod(mode); err != nil {
+			if !unsupported(err) {
+				return err
+			}
+			r.note("modes", h.path, err)
+		}
+	}
+	r.giveFlags(h, e.Flags)
+	if err := h.utimes(e.Mtime); err != nil {
+		if !unsupported(err) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		r.note("times", h.path, err)
+	}
+	return nil
+}
+
+// unsupported tells what a file system says of what it cannot hold.
+func unsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.ENOSYS)
+}
+
+func (h *holder) chown(uid, gid int) error {
+	if h.fd >= 0 {
+		return unix.Fchown(h.fd, uid, gid)
+	}
+	return unix.Fchownat(h.dir, h.name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+func (h *holder) chmod(mode uint32) error {
+	if h.fd >= 0 {
+		return unix.Fchmod(h.fd, mode)
+	}
+	fd, err := openIn(h.dir, h.name, unix.O_PATH) // of a device or fifo; opened otherwise it might do something
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	st, err := lookFD(fd)
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
+func (h *holder) utimes(t snapshot.Time) error {
+	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	if h.fd < 0 {
+		return unix.UtimesNanoAt(h.dir, h.name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
+	}
+	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(h.fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// proc is a path by which the attributes of a name can be had without following it.
+func (h *holder) proc() string { return "/proc/self/fd/" + strconv.Itoa(h.dir) + "/" + h.name }
+
+func (h *holder) setXattr(name string, value []byte) error {
+	if h.fd >= 0 {
+		return unix.Fsetxattr(h.fd, name, value, 0)
+	}
+	return unix.Lsetxattr(h.proc(), name, value, 0)
+}
+
+func (h *holder) removeXattr(name string) error {
+	if h.fd >= 0 {
+		return unix.Fremovexattr(h.fd, name)
+	}
+	return unix.Lremovexattr(h.proc(), name)
+}
+
+// xattrs are those that are there.
+func (h *holder) xattrs() (snapshot.Xattrs, error) {
+	list := func(b []byte) (int, error) { return unix.Llistxattr(h.proc(), b) }
+	get := func(name string, b []byte) (int, error) { return unix.Lgetxattr(h.proc(), name, b) }
+	if h.fd >= 0 {
+		list = func(b []byte) (int, error) { return unix.Flistxattr(h.fd, b) }
+		get = func(name string, b []byte) (int, error) { return unix.Fgetxattr(h.fd, name, b) }
+	}
+	buf := make([]byte, 64<<10)
+	n, err := list(buf)
+	if errors.Is(err, unix.EOPNOTSUPP) || err == nil && n == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var set []snapshot.Xattr
+	value := make([]byte, 64<<10)
+	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
+		if name == "" || name == unfinished {
+			continue
+		}
+		n, err := get(name, value)
+		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, snapshot.Xattr{Name: name, Value: bytes.Clone(value[:n])})
+	}
+	return snapshot.EncodeXattrs(set), nil
+}
+
+// wanted tells whether an attribute of the version is put back.
+func (r *run) wanted(name string) bool { return !r.o.NoOwner || name != capability }
+
+// giveXattrs makes the extended attributes those of e.
+func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
+	if h.fresh && len(e.Xattrs) == 0 && len(e.XattrRefs) == 0 {
+		return nil
+	}
+	want, err := snapshot.GetXattrs(r.ctx, r.o.Vault, e)
+	if err != nil {
+		return err
+	}
+	var have snapshot.Xattrs
+	if !h.fresh {
+		if have, err = h.xattrs(); err != nil {
+			return err
+		}
+		if err := r.dropXattrs(h, have, want); err != nil {
+			return err
+		}
+	}
+	var failed error
+	err = want.All(func(n, value []byte) bool {
+		name := string(n)
+		if old, ok := have.Get(name); ok && bytes.Equal(old, value) || !r.wanted(name) {
+			return true
+		}
+		if err := h.setXattr(name, value); err != nil {
+			failed = r.noXattr(h, name, err)
+		}
+		return failed == nil
+	})
+	return errors.Join(err, failed)
+}
+
+// noXattr notes an attribute that the target cannot hold; any other error is returned.
+func (r *run) noXattr(h *holder, name string, err error) error {
+	kind := "attributes " + strings.SplitN(name, ".", 2)[0] + ".*"
+	switch name {
+	case aclAccess, aclDefault:
+		kind = "ACLs"
+	case capability:
+		kind = "capabilities"
+	}
+	switch {
+	case unsupported(err), errors.Is(err, unix.EINVAL):
+		r.note(kind, h.path, err)
+		return nil
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.E2BIG), errors.Is(err, unix.ERANGE): // for an attribute, not on the disk
+		r.note("attributes as large as "+name, h.path, unix.E2BIG)
+		return nil
+	}
+	return err
+}
+
+// dropXattrs removes what the version has not. What a security module put there is its own affair.
+func (r *run) dropXattrs(h *holder, have, want snapshot.Xattrs) error {
+	var failed error
+	err := have.All(func(n, _ []byte) bool {
+		name := string(n)
+		if _, keep := want.Get(name); keep && r.wanted(name) || name == "security.selinux" || name == "security.SMACK64" {
+			return true
+		}
+		if err := h.removeXattr(name); err != nil && !errors.Is(err, unix.ENODATA) && !unsupported(err) {
+			failed = err
+		}
+		return failed == nil
+	})
+	return errors.Join(err, failed)
+}
+
+// Inode flags, from linux/fs.h.
+const (
+	locks     = 0x10 | 0x20                                          // immutable, append only
+	formative = 0x4 | 0x400 | 0x800000 | 0x40000000                  // compress, do not, no copy on write, no case: of what is empty only
+	inherited = formative | 0x1 | 0x2 | 0x8 | 0x40 | 0x80 | 0x4000 | // what else may be set, and a folder may pass on
+		0x8000 | 0x10000 | 0x20000 | 0x2000000 | 0x20000000
+)
+
+// early sets the flags that must be set while there is no content.
+func early(fd int, flags uint32) {
+	if flags&formative == 0 {
+		return
+	}
+	if have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS); err == nil {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(have|flags&formative)) // if it fails, giveFlags will say so
+	}
+}
+
+// giveFlags makes the flags those of the version, but for locks.
+func (r *run) giveFlags(h *holder, flags uint32) {
+	if h.fd < 0 || flags&inherited == 0 && h.flags == 0 {
+		return
+	}
+	have, err := unix.IoctlGetUint32(h.fd, unix.FS_IOC_GETFLAGS)
+	if want := have&^inherited | flags&inherited; err == nil && want != have {
+		err = unix.IoctlSetPointerInt(h.fd, unix.FS_IOC_SETFLAGS, int(want))
+	}
+	if err != nil && flags&inherited != 0 {
+		r.note("inode flags", h.path, err)
+	}
+}
+
+// giveLock makes a file or folder immutable or append only if it was: the last thing that can be done to it.
+func (r *run) giveLock(h *holder, it *item) {
+	if it.entry.Flags&locks == 0 {
+		return
+	}
+	if it.link != nil { // other names are still to come
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.late = append(r.late, lateFlags{it.in.path, it.name, it.entry.Flags & locks})
+		return
+	}
+	r.lock(h, it.entry.Flags&locks)
+}
+
+func (r *run) lock(h *holder, flags uint32) {
+	have, err := unix.IoctlGetUint32(h.fd, unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(h.fd, unix.FS_IOC_SETFLAGS, int(have|flags))
+	}
+	if err != nil {
+		r.note("inode flags", h.path, err)
+	}
+}
+
+// lateFlags are locks of a file with several names, which are set when all of these are there.
+type lateFlags struct {
+	dir, name string
+	flags     uint32
+}
+
+func (r *run) giveLate() {
+	for _, l := range r.late {
+		dir, err := openBelow(r.o.Target, l.dir, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			r.note("inode flags", join(l.dir, l.name), err)
+			continue
+		}
+		fd, err := openIn(dir, l.name, unix.O_RDONLY|unix.O_NONBLOCK)
+		if err == nil {
+			r.lock(&holder{fd: fd, path: join(l.dir, l.name)}, l.flags)
+			unix.Close(fd)
+		}
+		unix.Close(dir)
+	}
+}

@@ -1,0 +1,164 @@
+package restore
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// inside has a path go through nothing that leads out of a folder: no symlink, no "..", no mount point.
+const inside = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
+// openIn opens a path in a folder that goes through nothing that leads out of it.
+func openIn(dir int, path string, flags uint64) (int, error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: inside}
+	if flags&unix.O_TMPFILE == unix.O_TMPFILE {
+		how.Mode = 0o600
+	}
+	for {
+		fd, err := unix.Openat2(dir, path, &how)
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) { // the latter: something was renamed meanwhile
+			return fd, err
+		}
+	}
+}
+
+const asFolder = unix.O_RDONLY | unix.O_DIRECTORY
+
+// openBelow opens the folder at a path of any length.
+func openBelow(root int, path string, flags uint64) (int, error) {
+	const most = 3000
+	at, owned := root, false
+	for {
+		step := path
+		if len(path) > most {
+			step = path[:strings.LastIndexByte(path[:most], '/')]
+		}
+		last := len(step) == len(path)
+		f := uint64(unix.O_PATH | unix.O_DIRECTORY)
+		if last {
+			f = flags
+		}
+		fd, err := openIn(at, orDot(step), f)
+		if owned {
+			unix.Close(at)
+		}
+		if err != nil || last {
+			return fd, err
+		}
+		at, owned, path = fd, true, path[len(step)+1:]
+	}
+}
+
+func orDot(path string) string {
+	if path == "" {
+		return "."
+	}
+	return path
+}
+
+// valid tells whether a name is that of one entry in a folder.
+func valid(name []byte) bool {
+	if n := len(name); n == 0 || n > 255 {
+		return false
+	}
+	s := string(name)
+	return s != "." && s != ".." && !strings.ContainsAny(s, "/\x00")
+}
+
+// look stats a name without following it, or asking whoever serves what may be mounted there.
+func look(dir int, name string) (st unix.Statx_t, there bool, err error) {
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
+	err = unix.Statx(dir, name, flags, unix.STATX_BASIC_STATS, &st)
+	if errors.Is(err, unix.ENOENT) {
+		return st, false, nil
+	}
+	return st, err == nil, err
+}
+
+func lookFD(fd int) (st unix.Statx_t, err error) {
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st)
+	return st, err
+}
+
+// temporary is the beginning of names that are temporary.
+const temporary = ".yester-restore-"
+
+func tempName() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return temporary + hex.EncodeToString(b[:])
+}
+
+// takeName gives what has a temporary name its own; replace lets it take that of another.
+func takeName(dir int, temp, name string, replace bool) error {
+	flags := uint(unix.RENAME_NOREPLACE)
+	if replace {
+		flags = 0
+	}
+	err := unix.Renameat2(dir, temp, dir, name, flags)
+	if errors.Is(err, unix.EINVAL) && !replace { // a file system that cannot tell
+		if _, there, lookErr := look(dir, name); lookErr != nil || there {
+			return errors.Join(lookErr, unix.EEXIST)
+		}
+		err = unix.Renameat(dir, temp, dir, name)
+	}
+	return err
+}
+
+// A file is one that is being made.
+type file struct {
+	dir  int
+	fd   int
+	temp string // "" while it has no name at all
+}
+
+// create makes a file without a name, or under a temporary one where the file system knows nothing else.
+func (r *run) create(dir int) (*file, error) {
+	if !r.named.Load() {
+		fd, err := openIn(dir, ".", unix.O_TMPFILE|unix.O_RDWR)
+		if err == nil {
+			return &file{dir: dir, fd: fd}, nil
+		}
+		if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EISDIR) {
+			return nil, err
+		}
+		r.named.Store(true)
+	}
+	temp := tempName()
+	fd, err := unix.Openat(dir, temp, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &file{dir: dir, fd: fd, temp: temp}, nil
+}
+
+// finish gives the file its name.
+func (f *file) finish(name string, replace bool) error {
+	if f.temp == "" {
+		to := name
+		if replace {
+			to = tempName()
+		}
+		if err := unix.Linkat(f.fd, "", f.dir, to, unix.AT_EMPTY_PATH); err != nil || !replace {
+			return err
+		}
+		f.temp = to
+	}
+	err := takeName(f.dir, f.temp, name, replace)
+	if err == nil {
+		f.temp = ""
+	}
+	return err
+}
+
+// close closes the file, and removes it if it has no name of its own.
+func (f *file) close() {
+	unix.Close(f.fd)
+	if f.temp != "" {
+		_ = unix.Unlinkat(f.dir, f.temp, 0)
+	}
+}

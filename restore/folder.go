@@ -1,0 +1,226 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// A folder of the target that something is restored in. It is opened, or made, when the first thing in it is, and gets what the version has for
+// it when the last is done.
+type folder struct {
+	up    *folder // nil: it is the target
+	name  string
+	path  string // below the target
+	entry snapshot.Entry
+	whole bool // asked for, not only on the way to something that is
+
+	// Set by open.
+	opened bool
+	held   bool // the folder above waits for this one
+	fd     int
+	err    error // why nothing can be restored in it; it was told
+	absent bool  // it is not there, and is not to be made
+	fresh  bool  // nothing is in it but what this restore made
+	ours   bool  // fresh, or left unfinished by an earlier restore
+	acl    bool  // what is made in it gets an ACL
+	flags  uint32
+
+	pending atomic.Int64 // things in it that are not done, and one while it is walked
+}
+
+// unfinished marks a folder that was made and has not yet what the version has for it.
+const unfinished = "trusted.yester.unfinished"
+
+// errTold is why a folder cannot be restored in, for those below it: it was told once.
+var errTold = errors.New("told")
+
+// open opens the folder, and makes it if it is not there. It is called by the walk only.
+func (r *run) open(f *folder) error {
+	if f.opened {
+		return f.err
+	}
+	f.opened, f.fd = true, -1
+	if f.up == nil {
+		f.fd, f.err = openIn(r.o.Target, ".", asFolder)
+		if f.err == nil {
+			r.inspect(f)
+		}
+		return f.err
+	}
+	if err := r.open(f.up); err != nil {
+		f.err = errTold
+		return f.err
+	}
+	f.up.pending.Add(1)
+	f.held = true
+	if f.absent = f.up.absent; f.absent {
+		r.count(func(t *Result) { t.Dirs++ })
+		return nil
+	}
+	err := r.openOrMake(f)
+	if err != nil {
+		f.err = errTold
+		r.fail(f.path, err)
+	}
+	return f.err
+}
+
+func (r *run) openOrMake(f *folder) (err error) {
+	if !valid(f.entry.Name) {
+		return errName
+	}
+	if !f.up.fresh {
+		f.fd, err = openIn(f.up.fd, f.name, asFolder)
+		if err == nil {
+			r.inspect(f)
+			return nil
+		}
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			err = r.clear(f)
+		}
+		if !errors.Is(err, unix.ENOENT) {
+			return folderError(err)
+		}
+	}
+	if !r.writes() {
+		f.absent = true
+		if r.o.VerifyOnly {
+			r.differs(f.path, "it is missing, with all that is in it")
+			return nil
+		}
+		r.count(func(t *Result) { t.Dirs++ })
+		return nil
+	}
+	return r.make(f)
+}
+
+// clear removes what is in the way of a folder, if that was asked for; then the error is ENOENT, as nothing is there.
+func (r *run) clear(f *folder) error {
+	if !r.removes() {
+		return unix.ENOTDIR
+	}
+	if err := r.remove(f.up.fd, f.name, f.path); err != nil {
+		return err
+	}
+	return unix.ENOENT
+}
+
+func (r *run) make(f *folder) error {
+	err := unix.Mkdirat(f.up.fd, f.name, 0o700)
+	if err == nil {
+		f.fresh, f.ours = true, true
+		r.count(func(t *Result) { t.Dirs++ })
+	} else if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if f.fd, err = openIn(f.up.fd, f.name, asFolder); err != nil {
+		return folderError(err)
+	}
+	_ = unix.Fsetxattr(f.fd, unfinished, nil, 0) // without it, a restore that goes on leaves the folder as it is
+	early(f.fd, f.entry.Flags)
+	r.learn(f)
+	return nil
+}
+
+// folderError says why a folder cannot be entered.
+func folderError(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOTDIR):
+		return errors.New("a file, or a symlink, is in the way of the folder, and of all that is in it")
+	case errors.Is(err, unix.ELOOP):
+		return errors.New("a symlink is in the way of the folder, and is not followed")
+	case errors.Is(err, unix.EXDEV):
+		return errors.New("another file system is mounted there; what is in the folder is not restored")
+	}
+	return err
+}
+
+// inspect looks at a folder that was there.
+func (r *run) inspect(f *folder) {
+	r.learn(f)
+	if _, err := unix.Fgetxattr(f.fd, unfinished, nil); err == nil {
+		f.ours = true
+		return
+	}
+	f.ours = empty(f.fd)
+	f.fresh = f.ours
+	if f.ours && r.writes() {
+		_ = unix.Fsetxattr(f.fd, unfinished, nil, 0)
+	}
+}
+
+// learn looks at what a folder passes on to what is made in it.
+func (r *run) learn(f *folder) {
+	_, err := unix.Fgetxattr(f.fd, aclDefault, nil)
+	f.acl = err == nil
+	f.flags, _ = unix.IoctlGetUint32(f.fd, unix.FS_IOC_GETFLAGS)
+	f.flags &= inherited
+}
+
+// empty tells whether nothing is in a folder.
+func empty(fd int) bool {
+	d, err := reopen(fd)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	_, err = d.Readdirnames(1)
+	return errors.Is(err, io.EOF)
+}
+
+// done ends one of the things in f; with the last one the folder gets what the version has for it.
+func (r *run) done(f *folder) {
+	for f != nil && f.pending.Add(-1) == 0 {
+		if f.opened {
+			r.settle(f)
+		}
+		if !f.held {
+			return
+		}
+		f = f.up
+	}
+}
+
+// settle gives a folder what the version has for it, and closes it.
+func (r *run) settle(f *folder) {
+	if f.fd < 0 {
+		return
+	}
+	defer unix.Close(f.fd)
+	if r.stopped() {
+		return
+	}
+	switch change := f.ours || f.whole && r.o.OnConflict == Overwrite; {
+	case r.o.VerifyOnly:
+		if f.whole {
+			r.verifyFolder(f)
+		}
+	case r.o.DryRun || !change:
+	default:
+		if err := r.giveFolder(f); err != nil {
+			r.fail(f.path, fmt.Errorf("put back what the folder has: %w", err))
+		}
+	}
+}
+
+func (r *run) giveFolder(f *folder) error {
+	_ = unix.Fremovexattr(f.fd, unfinished)
+	return r.give(&holder{fd: f.fd, path: f.path, fresh: f.fresh && !f.acl}, &f.entry)
+}
+
+// holdsItself tells whether a tree is that of one of the folders above, as a forged version may have it.
+func (f *folder) holdsItself(tree store.ID) bool {
+	for ; f != nil; f = f.up {
+		if f.entry.Tree == tree && tree != (store.ID{}) {
+			return true
+		}
+	}
+	return false
+}

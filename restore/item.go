@@ -1,0 +1,166 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// A made is a file in the target that is as the version has it: hard links may be made to it.
+type made struct {
+	ok       bool
+	dev, ino uint64
+}
+
+// errInTheWay is why something stays as it is though it was to be overwritten.
+var errInTheWay = errors.New("a folder is in the way of the file")
+
+// restore deals with a name that is no folder, told of all that concerns it alone. An error ends the restore.
+func (r *run) restore(it *item) (m made, err error) {
+	f := it.in
+	if f.absent {
+		r.restored(it, it.entry.Size)
+		return m, nil
+	}
+	var st unix.Statx_t
+	there := false
+	if !f.fresh {
+		if st, there, err = look(f.fd, it.name); err != nil {
+			return m, r.failed(it, err)
+		}
+	}
+	switch {
+	case r.o.VerifyOnly:
+		return m, r.verify(it, &st, there)
+	case !there:
+		return r.put(it, nil)
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return r.putForFolder(it)
+	case r.o.OnConflict == Skip && !torn(&it.entry, &st):
+		return r.skip(it, &st)
+	}
+	return r.put(it, &st)
+}
+
+// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond.
+func torn(e *snapshot.Entry, st *unix.Statx_t) bool {
+	return e.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size < e.Size && fileTime(st.Mtime) == e.Mtime && st.Blocks*512 < e.Data
+}
+
+func fileTime(t unix.StatxTimestamp) snapshot.Time { return snapshot.Time{Sec: t.Sec, Nsec: t.Nsec} }
+
+// failed tells of an error that concerns one name only, and returns one that does not.
+func (r *run) failed(it *item, err error) error {
+	if fatal(err) {
+		return fmt.Errorf("restore %s: %w", it.path(), err)
+	}
+	r.fail(it.path(), explain(err))
+	r.progress(1, it.entry.Size)
+	return nil
+}
+
+// explain says what is wrong with a file in words that help.
+func explain(err error) error {
+	switch {
+	case isLost(err):
+		return fmt.Errorf("the vault has not all of its content any more: %w", err)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("what is in its place cannot be changed (immutable, perhaps: see lsattr): %w", err)
+	case errors.Is(err, unix.EEXIST):
+		return errors.New("something appeared in its place meanwhile")
+	}
+	return err
+}
+
+// skip leaves what is there. The other names of a file may be linked to it if it is just what the version has.
+func (r *run) skip(it *item, st *unix.Statx_t) (m made, err error) {
+	if it.link != nil && it.entry.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == it.entry.Size && fileTime(st.Mtime) == it.entry.Mtime {
+		if m, err = r.asItShouldBe(it); err != nil {
+			return m, r.failed(it, err)
+		}
+	} else if it.link != nil && !it.entry.IsRegular() && uint32(st.Mode)&unix.S_IFMT == it.entry.Type() && fileTime(st.Mtime) == it.entry.Mtime {
+		m = madeOf(st)
+	}
+	r.count(func(t *Result) { t.Skipped.add(it.path(), "it is there") })
+	r.progress(1, it.entry.Size)
+	return m, nil
+}
+
+func madeOf(st *unix.Statx_t) made {
+	return made{ok: true, dev: unix.Mkdev(st.Dev_major, st.Dev_minor), ino: st.Ino}
+}
+
+// asItShouldBe compares the content of a file that is there.
+func (r *run) asItShouldBe(it *item) (m made, err error) {
+	fd, err := openIn(it.in.fd, it.name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return m, err
+	}
+	defer unix.Close(fd)
+	st, err := lookFD(fd)
+	if err != nil {
+		return m, err
+	}
+	d, err := r.compare(fd, st.Size, &it.entry)
+	if err == nil && d.equal() {
+		m = madeOf(&st)
+	}
+	return m, err
+}
+
+// putForFolder puts an item in the place of a folder, if what the version has not is to be removed.
+func (r *run) putForFolder(it *item) (m made, err error) {
+	if !r.removes() || r.o.OnConflict != Overwrite {
+		return m, r.failed(it, errInTheWay)
+	}
+	if r.o.DryRun {
+		r.restored(it, it.entry.Size)
+		return m, nil
+	}
+	if err := r.remove(it.in.fd, it.name, it.path()); err != nil {
+		return m, r.failed(it, err)
+	}
+	return r.put(it, nil)
+}
+
+// put puts an item into the target; old is what is in its place, nil for nothing.
+func (r *run) put(it *item, old *unix.Statx_t) (m made, err error) {
+	switch {
+	case it.entry.IsRegular() && old != nil && old.Mode&unix.S_IFMT == unix.S_IFREG:
+		m, err = r.overwrite(it)
+	case r.o.DryRun:
+		r.restored(it, it.entry.Data)
+		return m, nil
+	case it.entry.IsRegular():
+		m, err = r.putFile(it, old != nil)
+	case old != nil && r.sameNode(it, old):
+		m, err = r.refresh(it, old)
+	default:
+		m, err = r.putNode(it, old != nil)
+	}
+	if err != nil {
+		return made{}, r.failed(it, err)
+	}
+	return m, nil
+}
+
+// restored counts an item.
+func (r *run) restored(it *item, written uint64) {
+	r.count(func(t *Result) {
+		t.Files++
+		if it.entry.IsRegular() {
+			t.Bytes += it.entry.Size
+			t.Written += written
+		}
+	})
+	r.progress(1, it.entry.Size)
+}
+
+// equal counts an item that was there.
+func (r *run) equal(it *item) {
+	r.count(func(t *Result) { t.Equal++ })
+	r.progress(1, it.entry.Size)
+}

@@ -1,0 +1,174 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// A hardlink is a file with several names. The first that is restored is made, the others become links to it; those that come while it is being made
+// wait, and whoever makes it deals with them too.
+type hardlink struct {
+	left uint32 // names that the walk has not met; of the walk alone
+	size uint64
+	kind uint32
+	time snapshot.Time
+
+	mu      sync.Mutex
+	making  bool
+	waiting []*item
+	made    made
+	dir     string // folder of the made one
+	name    string
+}
+
+// hardlink returns that of an entry, nil if all other names were met, or none will be.
+func (r *run) hardlink(e *snapshot.Entry) *hardlink {
+	l := r.links[e.Ino]
+	if l == nil || l.size != e.Size || l.kind != e.Type() || l.time != e.Mtime {
+		l = &hardlink{left: e.Nlink, size: e.Size, kind: e.Type(), time: e.Mtime}
+		r.links[e.Ino] = l
+	}
+	if l.left--; l.left == 0 {
+		delete(r.links, e.Ino)
+	}
+	return l
+}
+
+// linked deals with a name of a file that has several.
+func (r *run) linked(it *item) error {
+	l := it.link
+	l.mu.Lock()
+	switch {
+	case l.made.ok:
+		l.mu.Unlock()
+		return r.putLink(it)
+	case l.making:
+		it.in.pending.Add(1) // finish ends one
+		l.waiting = append(l.waiting, it)
+		l.mu.Unlock()
+		return nil
+	}
+	l.making = true
+	l.mu.Unlock()
+	for {
+		m, err := r.restore(it)
+		next, rest := l.end(it, m, err)
+		for i, w := range rest {
+			if err == nil {
+				err = r.putLink(w)
+			}
+			r.done(rest[i].in)
+		}
+		if next == nil || err != nil {
+			if next != nil {
+				r.done(next.in)
+			}
+			return err
+		}
+		defer r.done(next.in)
+		it = next
+	}
+}
+
+// end notes what became of a name. If it was made, the rest is to be linked to it; if not, the next one is to be made.
+func (l *hardlink) end(it *item, m made, err error) (next *item, rest []*item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made, l.dir, l.name = m, it.in.path, it.name
+	if m.ok || err != nil {
+		rest, l.waiting = l.waiting, nil
+		l.making = err != nil // then nobody goes on
+		return nil, rest
+	}
+	if len(l.waiting) == 0 {
+		l.making = false
+		return nil, nil
+	}
+	next, l.waiting = l.waiting[0], l.waiting[1:]
+	return next, nil
+}
+
+// putLink gives a made file one more name.
+func (r *run) putLink(it *item) error {
+	l, f := it.link, it.in
+	st, there, err := look(f.fd, it.name)
+	switch {
+	case err != nil:
+		return r.failed(it, err)
+	case there && madeOf(&st) == l.made:
+		r.equal(it)
+		return nil
+	case there && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		if !r.removes() || r.o.OnConflict != Overwrite {
+			return r.failed(it, errInTheWay)
+		}
+		if err := r.remove(f.fd, it.name, it.path()); err != nil {
+			return r.failed(it, err)
+		}
+		there = false
+	case there && r.o.OnConflict == Skip && !torn(&it.entry, &st):
+		_, err := r.skip(it, &st)
+		return err
+	}
+	if r.o.DryRun {
+		r.restored(it, 0)
+		return nil
+	}
+	if err := r.link(it, there); err != nil {
+		if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, errMoved) {
+			r.note("hard links", it.path(), err)
+			_, err = r.restore(it)
+			return err
+		}
+		return r.failed(it, err)
+	}
+	r.restored(it, 0)
+	return nil
+}
+
+var errMoved = errors.New("the other name is no longer where it was put")
+
+func (r *run) link(it *item, replace bool) error {
+	l := it.link
+	dir, err := openBelow(r.o.Target, l.dir, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errMoved, err)
+	}
+	defer unix.Close(dir)
+	fd, err := openIn(dir, l.name, unix.O_PATH)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errMoved, err)
+	}
+	defer unix.Close(fd)
+	st, err := lookFD(fd)
+	if err != nil || madeOf(&st) != l.made {
+		return errors.Join(errMoved, err)
+	}
+	to := it.name
+	if replace {
+		to = tempName()
+	}
+	if err := unix.Linkat(fd, "", it.in.fd, to, unix.AT_EMPTY_PATH); err != nil || !replace {
+		return err
+	}
+	if err := takeName(it.in.fd, to, it.name, true); err != nil {
+		_ = unix.Unlinkat(it.in.fd, to, 0)
+		return err
+	}
+	return nil
+}
+
+// closeWaiting ends what still waits after an error.
+func (r *run) closeWaiting() {
+	for _, l := range r.links {
+		for _, it := range l.waiting {
+			r.done(it.in)
+		}
+		l.waiting = nil
+	}
+}

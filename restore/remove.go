@@ -1,0 +1,108 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// removes tells whether what the version has not is removed.
+func (r *run) removes() bool { return r.o.Delete && !r.o.VerifyOnly }
+
+// removeOthers removes from a folder what the version has not in it.
+func (r *run) removeOthers(f *folder, at spot) error {
+	d, err := reopen(f.fd)
+	if err != nil {
+		r.fail(f.path, err)
+		return nil
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		r.fail(f.path, err)
+		return nil
+	}
+	for _, name := range names {
+		path := join(f.path, name)
+		_, visit := r.select_.enter(at, path, name)
+		if !visit || r.keep.match(strings.TrimPrefix(r.o.Version.Partition.MountPoint+"/"+path, "/"), name) {
+			continue
+		}
+		var e snapshot.Entry
+		err := snapshot.Lookup(r.ctx, r.o.Vault, f.entry.Tree, []byte(name), &e)
+		if err == nil || !errors.Is(err, snapshot.ErrNotExist) {
+			continue // what cannot be told stays
+		}
+		if r.ctx.Err() != nil {
+			return r.ctx.Err()
+		}
+		if err := r.remove(f.fd, name, path); err != nil {
+			r.fail(path, fmt.Errorf("remove it: %w", err))
+		}
+	}
+	return nil
+}
+
+// remove removes a name with all below it, but for what is mounted there. It counts what it removes, or would.
+func (r *run) remove(dir int, name, path string) error {
+	if strings.HasPrefix(name, temporary) && r.o.DryRun {
+		return nil
+	}
+	fd, err := openIn(dir, name, asFolder)
+	switch {
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		if r.o.DryRun {
+			r.count(func(t *Result) { t.Deleted++ })
+			return nil
+		}
+		if err := unix.Unlinkat(dir, name, 0); err != nil {
+			return err
+		}
+		r.count(func(t *Result) { t.Deleted++ })
+		return nil
+	case errors.Is(err, unix.EXDEV):
+		return errors.New("another file system is mounted there")
+	case err != nil:
+		return err
+	}
+	defer unix.Close(fd)
+	if err := r.removeIn(fd, path); err != nil {
+		return err
+	}
+	if !r.o.DryRun {
+		if err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); err != nil {
+			return err
+		}
+	}
+	r.count(func(t *Result) { t.Deleted++ })
+	return nil
+}
+
+func (r *run) removeIn(fd int, path string) error {
+	d, err := reopen(fd)
+	if err != nil {
+		return err
+	}
+	names, err := d.Readdirnames(-1)
+	d.Close()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		below := join(path, name)
+		if r.keep.match(strings.TrimPrefix(r.o.Version.Partition.MountPoint+"/"+below, "/"), name) {
+			return fmt.Errorf("%s is to be kept", below)
+		}
+		if err := r.remove(fd, name, below); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,328 @@
+package restore
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// A version with one of everything.
+func (g *rig) everything() *snapshot.Version {
+	g.t.Helper()
+	one := g.file("one", "two names")
+	one.Nlink = 2
+	two := one
+	two.Name = []byte("two")
+	setuid := g.file("setuid", "x")
+	setuid.Mode |= 0o4111
+	fifo := g.entry("fifo", unix.S_IFIFO|0o606)
+	null := g.entry("null", unix.S_IFCHR|0o620)
+	null.Rdev = unix.Mkdev(1, 3)
+	return g.version(
+		g.file("empty", ""), g.file("small", "small"), g.file("large", text(1, 10<<20)), g.file("zeros", strings.Repeat("\x00", 3*pieceLen)),
+		g.file("holes", text(2, pieceLen)+strings.Repeat("\x00", 2*pieceLen)+text(3, 100)), g.symlink("link", "/etc/passwd"), setuid, fifo, null,
+		g.dir("folder", one, g.dir("deep", g.dir("er", two, g.file("leaf", "leaf"))), g.dir("empty folder")),
+		g.xattrs(g.file("xattr", "x"), snapshot.Xattr{Name: "user.a", Value: []byte("b")}),
+	)
+}
+
+func TestAllComesBackAndASecondRunFindsItEqual(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.everything(), t.TempDir()
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	wantLeft(t, "skipped", r.Skipped)
+	if r.Files != v.Totals.Files || r.Dirs != v.Totals.Dirs {
+		t.Errorf("%d files and %d folders, want %+v", r.Files, r.Dirs, v.Totals)
+	}
+	for name, want := range map[string]string{
+		"small": "small", "large": text(1, 10<<20), "folder/one": "two names", "folder/deep/er/two": "two names", "empty": "",
+		"holes": text(2, pieceLen) + strings.Repeat("\x00", 2*pieceLen) + text(3, 100),
+	} {
+		if got := content(t, filepath.Join(dir, name)); got != want {
+			t.Errorf("%s has %d bytes, not the right %d", name, len(got), len(want))
+		}
+	}
+	var a, b, st unix.Stat_t
+	must(t, unix.Lstat(filepath.Join(dir, "folder/one"), &a))
+	must(t, unix.Lstat(filepath.Join(dir, "folder/deep/er/two"), &b))
+	if a.Ino != b.Ino || a.Nlink != 2 {
+		t.Errorf("the two names are of inodes %d and %d", a.Ino, b.Ino)
+	}
+	must(t, unix.Lstat(filepath.Join(dir, "setuid"), &st))
+	if st.Mode&0o7777 != 0o4755 || st.Uid != 1000 {
+		t.Errorf("setuid file is %o of %d", st.Mode, st.Uid)
+	}
+	must(t, unix.Lstat(filepath.Join(dir, "zeros"), &st))
+	if st.Blocks != 0 {
+		t.Errorf("a hole takes %d blocks", st.Blocks)
+	}
+	wantSame(t, g, v, dir)
+
+	before := listing(t, dir)
+	r = g.restore(v, dir, overwrite)
+	if r.Files != 2 || r.Written != 0 || r.Failed.Count != 0 { // the fifo and the device are made anew
+		t.Errorf("restored again: %+v", r)
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("restoring again changed\n%sto\n%s", before, after)
+	}
+	r = g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	if r.Skipped.Count+r.Equal != v.Totals.Files || r.Files != 0 {
+		t.Errorf("skipping all: %+v", r)
+	}
+	if after := listing(t, dir); after != before {
+		t.Errorf("skipping changed\n%sto\n%s", before, after)
+	}
+}
+
+// wantSame has verify find nothing.
+func wantSame(t *testing.T, g *rig, v *snapshot.Version, dir string, change ...func(*Options)) {
+	t.Helper()
+	r := g.restore(v, dir, append(change, func(o *Options) { o.VerifyOnly = true })...)
+	wantLeft(t, "different", r.Differs)
+	wantLeft(t, "failed", r.Failed)
+}
+
+func TestVerifyOnlyNamesWhatDiffersAndChangesNothing(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.everything(), t.TempDir()
+	g.restore(v, dir)
+	must(t, os.Remove(filepath.Join(dir, "small")))
+	write(t, filepath.Join(dir, "folder/deep/er/leaf"), "LEAF")
+	must(t, os.Chmod(filepath.Join(dir, "empty"), 0o600))
+	must(t, os.RemoveAll(filepath.Join(dir, "folder/empty folder")))
+	must(t, unix.Removexattr(filepath.Join(dir, "xattr"), "user.a"))
+	f, err := os.OpenFile(filepath.Join(dir, "holes"), os.O_RDWR, 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte("x"), pieceLen+5)
+	must(t, err)
+	must(t, f.Close())
+	before := listing(t, dir)
+	r := g.restore(v, dir, func(o *Options) { o.VerifyOnly = true })
+	wantLeft(t, "different", r.Differs, ".", "small", "folder", "folder/deep/er/leaf", "empty", "folder/empty folder", "xattr", "holes")
+	if after := listing(t, dir); after != before {
+		t.Errorf("verifying changed\n%sto\n%s", before, after)
+	}
+}
+
+func TestSkipLeavesAndOverwriteReplaces(t *testing.T) {
+	g := newRig(t)
+	big := text(7, 6*pieceLen)
+	v := g.version(g.file("a", "theirs"), g.file("big", big), g.symlink("l", "there"))
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a"), "mine")
+	write(t, filepath.Join(dir, "big"), big[:3*pieceLen]+"X"+big[3*pieceLen+1:]+"more")
+	write(t, filepath.Join(dir, "l"), "a file")
+	before := listing(t, dir)
+	r := g.restore(v, dir)
+	wantLeft(t, "skipped", r.Skipped, "a", "big", "l")
+	if after := listing(t, dir); after != before {
+		t.Errorf("skipping changed\n%sto\n%s", before, after)
+	}
+	dry := g.restore(v, dir, overwrite, func(o *Options) { o.DryRun = true })
+	if after := listing(t, dir); after != before {
+		t.Errorf("a dry run changed\n%sto\n%s", before, after)
+	}
+	r = g.restore(v, dir, overwrite)
+	wantLeft(t, "failed", r.Failed)
+	if r.Files != 3 || r.Written != uint64(len("theirs"))+pieceLen || dry.Files != 3 || dry.Written != r.Written {
+		t.Errorf("restored %+v, and before dry %+v: only the piece that differs is to be written", r, dry)
+	}
+	wantSame(t, g, v, dir)
+}
+
+func TestPathsIncludesAndExcludes(t *testing.T) {
+	g := newRig(t)
+	v := g.version(
+		g.dir("home", g.dir("me", g.file("notes.txt", "n"), g.file("x.o", "o"), g.dir("src", g.file("a.c", "a"), g.file("a.o", "o"))), g.dir("you", g.file("b.txt", "b"))),
+		g.dir("etc", g.file("hosts", "h")),
+	)
+	for _, c := range []struct {
+		what   string
+		change func(*Options)
+		want   string
+	}{
+		{"a file", func(o *Options) { o.Paths = []string{"home/me/notes.txt"} }, "home home/me home/me/notes.txt"},
+		{"a folder", func(o *Options) { o.Paths = []string{"home/me/src", "etc"} }, "etc etc/hosts home home/me home/me/src home/me/src/a.c home/me/src/a.o"},
+		{"an include", func(o *Options) { o.Includes = []string{"*.txt"} }, "home home/me home/me/notes.txt home/you home/you/b.txt"},
+		{"an absolute include", func(o *Options) { o.Includes = []string{"/data/home/me/s*"} }, "home home/me home/me/src home/me/src/a.c home/me/src/a.o"},
+		{"an include in a path", func(o *Options) { o.Paths, o.Includes = []string{"home/me"}, []string{"*.o", "*.txt"} }, "home home/me home/me/notes.txt home/me/src home/me/src/a.o home/me/x.o"},
+		{"an exclude", func(o *Options) { o.Excludes = []string{"*.o", "/data/home/you"} }, "etc etc/hosts home home/me home/me/notes.txt home/me/src home/me/src/a.c"},
+	} {
+		dir := t.TempDir()
+		r := g.restore(v, dir, c.change)
+		var got []string
+		for line := range strings.Lines(listing(t, dir)) {
+			if name := strings.Trim(strings.Fields(line)[0], `"`); name != "." {
+				got = append(got, name)
+			}
+		}
+		if strings.Join(got, " ") != c.want || r.Failed.Count > 0 {
+			t.Errorf("%s restores %q, %+v", c.what, got, r)
+		}
+		wantSame(t, g, v, dir, c.change)
+	}
+	if _, err := g.try(t.Context(), v, t.TempDir(), func(o *Options) { o.Paths = []string{"home/nobody"} }); err == nil {
+		t.Error("a path that the version has not is no error")
+	}
+}
+
+func TestNothingOutsideTheTargetIsWritten(t *testing.T) {
+	g := newRig(t)
+	evil := func(name string) snapshot.Entry { return g.file(name, "evil") }
+	inner := g.dir("inner", g.file("f", "evil"))
+	dotdot := inner
+	dotdot.Name = []byte("..")
+	v := g.version(evil("../escaped"), evil("a/b"), evil(strings.Repeat("n", 256)), evil("nul\x00"), dotdot, g.dir("sub", evil("f")), g.dir("deep", g.dir("er", evil("f"))), evil("file"))
+	for _, mode := range []Conflict{Skip, Overwrite} {
+		top := t.TempDir()
+		dir, outside := filepath.Join(top, "target"), filepath.Join(top, "outside")
+		must(t, os.Mkdir(dir, 0o755))
+		write(t, filepath.Join(outside, "f"), "mine")
+		must(t, os.MkdirAll(filepath.Join(outside, "er"), 0o755))
+		must(t, os.Symlink("../outside", filepath.Join(dir, "sub")))
+		must(t, os.Symlink(outside, filepath.Join(dir, "deep")))
+		must(t, os.Symlink(filepath.Join(outside, "f"), filepath.Join(dir, "file")))
+		before := listing(t, outside)
+		r := g.restore(v, dir, func(o *Options) { o.OnConflict = mode })
+		wantLeft(t, "failed", r.Failed, "../escaped", "a/b", strings.Repeat("n", 256), "nul\x00", "..", "sub", "deep")
+		if after := listing(t, outside); after != before {
+			t.Errorf("%s: outside the target\n%sbecame\n%s", mode, before, after)
+		}
+		if names, _ := filepath.Glob(filepath.Join(top, "*")); len(names) != 2 {
+			t.Errorf("%s: beside the target there are %q", mode, names)
+		}
+		if mode == Overwrite {
+			if st, err := os.Lstat(filepath.Join(dir, "file")); err != nil || !st.Mode().IsRegular() {
+				t.Errorf("the symlink in the way of a file is now %v, %v", st, err)
+			}
+		}
+	}
+}
+
+func TestFolderAndFileInEachOthersWay(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.file("file", "f"), g.dir("folder", g.file("in it", "x")), g.file("after", "a"))
+	fill := func() string {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "file/theirs"), "keep")
+		write(t, filepath.Join(dir, "folder"), "keep")
+		return dir
+	}
+	for _, mode := range []Conflict{Skip, Overwrite} {
+		dir := fill()
+		r := g.restore(v, dir, func(o *Options) { o.OnConflict = mode })
+		wantLeft(t, "failed", r.Failed, "file", "folder")
+		if content(t, filepath.Join(dir, "file/theirs")) != "keep" || content(t, filepath.Join(dir, "folder")) != "keep" || content(t, filepath.Join(dir, "after")) != "a" {
+			t.Errorf("%s: wrong after all", mode)
+		}
+	}
+	dir := fill()
+	write(t, filepath.Join(dir, "surplus/a/b"), "x")
+	write(t, filepath.Join(dir, "kept.log"), "x")
+	r := g.restore(v, dir, overwrite, func(o *Options) { o.Delete, o.Keep = true, []string{"*.log"} })
+	wantLeft(t, "failed", r.Failed)
+	if r.Deleted != 6 { // three in surplus, two in the file's place, one in the folder's
+		t.Errorf("%d deleted", r.Deleted)
+	}
+	if content(t, filepath.Join(dir, "kept.log")) != "x" || content(t, filepath.Join(dir, "file")) != "f" {
+		t.Error("wrong after deleting")
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "surplus")); err == nil {
+		t.Error("what the version has not is still there")
+	}
+	wantSame(t, g, v, dir)
+}
+
+func TestInterruptedRestoreGoesOn(t *testing.T) {
+	g := newRig(t)
+	var kids []snapshot.Entry
+	for i := range 40 {
+		kids = append(kids, g.dir(string(rune('a'+i)), g.file("one", text(i, 3*pieceLen)), g.file("two", "2")))
+	}
+	v, dir := g.version(kids...), t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := &limiter{do: cancel}
+	stop.after.Store(50)
+	if _, err := g.try(ctx, v, dir, func(o *Options) { o.Limiter = stop }); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*", temporary+"*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	r := g.restore(v, dir)
+	if r.Skipped.Count == 0 || r.Files == 0 || r.Failed.Count > 0 {
+		t.Errorf("the second run: %+v", r)
+	}
+	wantSame(t, g, v, dir)
+}
+
+type limiter struct {
+	after atomic.Int32
+	do    func()
+}
+
+func (l *limiter) WaitN(ctx context.Context, _ int) error {
+	if l.after.Add(-1) == 0 {
+		l.do()
+	}
+	return ctx.Err()
+}
+
+func TestTornFileIsRestoredThoughOthersAreSkipped(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("torn", text(1, 2*pieceLen)), g.file("short", text(2, pieceLen))), t.TempDir()
+	g.restore(v, dir)
+	for name, keep := range map[string]bool{"torn": true, "short": false} {
+		path := filepath.Join(dir, name)
+		var st unix.Stat_t
+		must(t, unix.Stat(path, &st))
+		must(t, os.Truncate(path, 0))
+		if keep {
+			must(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{st.Atim, st.Mtim}, 0))
+		}
+	}
+	r := g.restore(v, dir)
+	wantLeft(t, "skipped", r.Skipped, "short")
+	if content(t, filepath.Join(dir, "torn")) != text(1, 2*pieceLen) {
+		t.Error("a file that lost its content in a power loss stays so")
+	}
+}
+
+func TestLostContentFailsItsFileOnly(t *testing.T) {
+	g := newRig(t)
+	lost := g.file("lost", "lost")
+	lost.Content[0].ID = store.ID{1}
+	dir := t.TempDir()
+	r := g.restore(g.version(lost, g.file("short chunk", "s"), g.file("well", "well")), dir)
+	wantLeft(t, "failed", r.Failed, "lost")
+	if content(t, filepath.Join(dir, "well")) != "well" {
+		t.Error("the other file is wrong")
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "lost")); err == nil {
+		t.Error("a file that could not be read is there")
+	}
+}
+
+func TestNoOwnerGivesNeitherOwnersNorSetIDBits(t *testing.T) {
+	g := newRig(t)
+	f := g.file("f", "x")
+	f.Mode |= 0o6111
+	dir := t.TempDir()
+	g.restore(g.version(f), dir, func(o *Options) { o.NoOwner = true })
+	var st unix.Stat_t
+	must(t, unix.Lstat(filepath.Join(dir, "f"), &st))
+	if st.Uid != 0 || st.Mode&0o7777 != 0o755 {
+		t.Errorf("it is %o of %d", st.Mode, st.Uid)
+	}
+}
