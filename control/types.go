@@ -96,6 +96,9 @@ type Activation struct {
 // A BackupRequest asks for a backup now.
 type BackupRequest struct{}
 
+// Complete is the state of a version whose backup had no warnings.
+const Complete = "complete"
+
 // A VersionsRequest narrows a listing. Empty fields don't.
 type VersionsRequest struct {
 	Partition string `json:"partition,omitempty"`
@@ -114,7 +117,11 @@ type Version struct {
 	Bytes      uint64    `json:"bytes"`
 	NewBytes   uint64    `json:"new_bytes"`
 	Stored     uint64    `json:"stored_bytes"`
+	Added      uint64    `json:"added"` // names, against the version before; of the first all
+	Changed    uint64    `json:"changed"`
+	Deleted    uint64    `json:"deleted"`
 	Warnings   uint64    `json:"warnings"`
+	State      string    `json:"state"`           // Complete, or Partial if there were warnings; empty with an error
 	Path       string    `json:"path,omitempty"`  // where to browse it; empty when nothing is mounted
 	Error      string    `json:"error,omitempty"` // why its record cannot be read; then only the names above are known
 }

@@ -183,7 +183,8 @@ func TestEachBackupMakesAVersionAndStateOutlivesTheDaemon(t *testing.T) {
 		t.Errorf("got %+v", second)
 	}
 	vs, err := c.Versions(t.Context(), control.VersionsRequest{Partition: first.Results[0].Partition})
-	if err != nil || len(vs) != 2 || vs[0].Version != first.Results[0].Version || vs[0].Files != 3 || vs[1].Files != 4 || vs[1].Path != "" {
+	if err != nil || len(vs) != 2 || vs[0].Version != first.Results[0].Version || vs[0].Files != 3 || vs[1].Files != 4 || vs[1].Path != "" ||
+		vs[0].Added < 3 || vs[1].Added != 1 || vs[1].Deleted != 0 || vs[1].State != control.Complete {
 		t.Errorf("got %+v, %v", vs, err)
 	}
 	if _, err := c.Versions(t.Context(), control.VersionsRequest{Partition: "nope"}); !errors.Is(err, control.NotFound) {

@@ -52,11 +52,15 @@ func TestVersionsFitIn80Columns(t *testing.T) {
 	at := time.Date(2026, 11, 23, 3, 17, 5, 0, time.UTC)
 	v := control.Version{
 		Instance: "web1", Partition: "root", MountPoint: "/", Version: "2026-11-23T031705Z", Start: at, End: at.Add(59*time.Minute + 59*time.Second),
-		Files: 123_456_789, Bytes: 999_900_000_000, NewBytes: 999_900_000, Stored: 999_900_000, Path: "/yester/web1/root/2026-11-23T031705Z",
+		Files: 123_456_789, Bytes: 999_900_000_000, NewBytes: 999_900_000, Added: 999_000_000, Changed: 1, Deleted: 2,
+		State: control.Complete, Path: "/yester/web1/root/2026-11-23T031705Z",
 	}
 	broken := control.Version{Instance: "web1", Partition: "var", Version: "2026-11-23T031706Z", Error: "damaged"}
 	p.showVersions([]control.Version{v, v, broken})
 	lines := strings.Split(out.String(), "\n")
+	if want := "  2026-11-23T031705Z  123.5M  999.9 GB  999.9 MB  999.0M   59 min 59 s  complete"; lines[2] != want {
+		t.Errorf("got\n%s, want\n%s", lines[2], want)
+	}
 	if lines[0] != "root (/), browse in /yester/web1/root" || lines[5] != "var" || !strings.Contains(lines[7], "damaged") {
 		t.Errorf("got\n%s", out.String())
 	}

@@ -31,6 +31,19 @@ func number(n uint64) string {
 	return s
 }
 
+// tally writes a count in six columns: 99,999, 123k, 1.2M.
+func tally(n uint64) string {
+	switch {
+	case n < 1e5:
+		return number(n)
+	case n < 999_500:
+		return fmt.Sprintf("%.0fk", float64(n)/1e3)
+	case n < 999_950_000:
+		return fmt.Sprintf("%.1fM", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1fG", float64(n)/1e9)
+}
+
 // count writes a number of things.
 func count(n uint64, thing string) string {
 	if n == 1 {

@@ -56,3 +56,13 @@ func TestQuote(t *testing.T) {
 		}
 	}
 }
+
+func TestTallyFitsInSixColumns(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 99_999: "99,999", 100_000: "100k", 999_499: "999k", 999_500: "1.0M", 123_456_789: "123.5M", 999_949_999: "999.9M", 999_950_000: "1.0G",
+	} {
+		if got := tally(n); got != want || len(got) > 6 {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (p *program) showVersions(vs []control.Version) {
 		}
 		p.printf("%s\n", blockTitle(vs[0]))
 		t := p.table()
-		fmt.Fprintln(t, "  VERSION\tFILES\tSIZE\tNEW\tSTORED\tTOOK")
+		fmt.Fprintln(t, "  VERSION\tFILES\tSIZE\tNEW\tCHANGED\tTOOK\tSTATE")
 		for _, v := range vs[:end] {
 			showVersion(t, v)
 		}
@@ -88,6 +88,6 @@ func showVersion(t *tabwriter.Writer, v control.Version) {
 		fmt.Fprintf(t, "  %s\t%s\n", v.Version, v.Error)
 		return
 	}
-	fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", v.Version,
-		number(v.Files), size(v.Bytes), size(v.NewBytes), size(v.Stored), took(v.End.Sub(v.Start)))
+	fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Version,
+		tally(v.Files), size(v.Bytes), size(v.NewBytes), tally(v.Added+v.Changed+v.Deleted), took(v.End.Sub(v.Start)), v.State)
 }
