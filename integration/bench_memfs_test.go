@@ -71,7 +71,7 @@ func startMemfs(b *testing.B) string {
 	b.Helper()
 	dir := filepath.Join(work, "memfs")
 	must(b, os.Mkdir(dir, 0o755))
-	cmd := exec.Command(probeProgram(b))
+	cmd := exec.Command(probeProgram())
 	cmd.Env = append(os.Environ(), memfsEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	must(b, cmd.Start())

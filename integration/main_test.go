@@ -87,7 +87,7 @@ func prepare() error {
 	}
 	work = filepath.Join(os.TempDir(), workPrefix+strconv.Itoa(os.Getpid()))
 	// Ordinary users walk through it, to mounts and partitions.
-	if err := errors.Join(os.Mkdir(work, 0o755), os.Chmod(work, 0o755)); err != nil {
+	if err := errors.Join(os.Mkdir(work, 0o755), os.Chmod(work, 0o755), makeProbe()); err != nil {
 		return err
 	}
 	yester = filepath.Join(work, "yester")

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -49,14 +48,21 @@ type user struct {
 // probe runs a probe as u and decodes what it returned.
 func (u user) probe(t testing.TB, into any, name string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(probeProgram(t), args...)
+	must(t, u.tryProbe(t, into, name, args...))
+}
+
+// tryProbe is probe for a goroutine that may not end the test.
+func (u user) tryProbe(t testing.TB, into any, name string, args ...string) error {
+	cmd := exec.Command(probeProgram(), args...)
 	cmd.Env = []string{probeEnv + "=" + name}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = u.credential()
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
-	must(t, err)
-	must(t, json.Unmarshal(out, into))
+	if err != nil {
+		return fmt.Errorf("probe %s: %w", name, err)
+	}
+	return json.Unmarshal(out, into)
 }
 
 func (u user) credential() *syscall.SysProcAttr {
@@ -70,21 +76,21 @@ func (u user) sees(t testing.TB, root string) (seen map[string]string) {
 	return seen
 }
 
-// probeProgram is this test program at a path that every user can run.
-var probeProgram = func() func(testing.TB) string {
-	var once sync.Once
-	return func(t testing.TB) string {
-		path := filepath.Join(work, "probe")
-		once.Do(func() {
-			self, err := os.Executable()
-			must(t, err)
-			b, err := os.ReadFile(self)
-			must(t, err)
-			must(t, os.WriteFile(path, b, 0o755))
-		})
-		return path
+// makeProbe puts this test program where every user can run it. That is done before any test begins: a program that is still open for
+// writing in a child that another test forks cannot be run.
+func makeProbe() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
-}()
+	b, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(probeProgram(), b, 0o755)
+}
+
+func probeProgram() string { return filepath.Join(work, "probe") }
 
 // lookAt looks at the whole tree as whoever it runs as.
 func lookAt(root string) map[string]string {
