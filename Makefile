@@ -93,9 +93,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 # A round takes a quarter of an hour or so; seeds are printed.
 .PHONY: torture
-torture: ## cut the power at every moment, and random histories, again and again for TORTURE seconds
+torture: ## cut the power at every moment, random histories, and many readers, again and again for TORTURE seconds
 	@end=$$(( $$(date +%s) + $(TORTURE) )); while [ $$(date +%s) -lt $$end ]; do \
 		YESTER_TORTURE=1 $(GO) test -count=1 -v -timeout 0 -run 'PowerLoss|History|Damage|Collect|Replace|Add' ./store ./snapshot || exit 1; \
+		YESTER_TORTURE=1 $(GO) test -count=1 -v -timeout 0 -run FiftyReaders ./integration || exit 1; \
 	done
 
 .PHONY: bench

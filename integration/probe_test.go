@@ -23,6 +23,7 @@ const probeEnv = "YESTER_TEST_PROBE"
 var probes = map[string]func(args []string) (any, error){
 	"look": func(args []string) (any, error) { return lookAt(args[0]), nil },
 	"try":  func(args []string) (any, error) { return tryAll(args[0]) },
+	"read": func(args []string) (any, error) { return readVersion(args) },
 }
 
 // probe is the whole of this program when it is a probe.
