@@ -43,6 +43,10 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"vault key change a b", `"b" is too much`},
 		{"vault key change --old-passphrase-file - --passphrase-file -", "only one of the two"},
 		{"vault init --key recovery", "is none of open, passphrase"},
+		{"vault place nope", `there is no command "nope"`},
+		{"vault place add", "give one folder"},
+		{"vault place replace /a", "give a place OLD and a folder NEW"},
+		{"messages extra", `"extra" is too much`},
 		{"forget", "give one VERSION"},
 		{"forget a b", "give one VERSION"},
 		{"completion tcsh", `"tcsh" is none of bash, zsh, fish`},
@@ -62,7 +66,7 @@ func TestNoDaemonIsFour(t *testing.T) {
 	for _, line := range []string{
 		"status", "status --json", "activate", "backup", "backup --wait", "versions", "tasks", "tasks list", "tasks show b-1",
 		"tasks watch b-1", "tasks cancel b-1", "vault info", "vault key list", "vault check", "vault repair --wait", "vault gc", "vault rebuild", "vault key remove x --yes",
-		"vault key add --kind recovery", "forget 2026-11-23T031705Z --yes",
+		"vault key add --kind recovery", "vault place list", "vault place add /x", "vault place replace /x /y --wait", "messages", "forget 2026-11-23T031705Z --yes",
 	} {
 		code, out, err := yester(t, strings.Fields(line)...)
 		if code != exitNoDaemon || out != "" || !strings.HasPrefix(err, "yester: no daemon is running at ") || strings.Count(err, "\n") != 1 {
@@ -75,7 +79,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	for _, line := range []string{
 		"daemon", "activate", "status", "backup", "versions", "tasks", "tasks show", "tasks watch", "tasks cancel", "vault", "vault init",
 		"vault check", "vault repair", "vault gc", "vault rebuild", "vault key", "vault key list", "vault key add", "vault key remove",
-		"vault key change", "forget",
+		"vault key change", "vault place", "vault place list", "vault place add", "vault place replace", "messages", "forget",
 		"version", "completion",
 	} {
 		code, out, err := yester(t, append(strings.Fields(line), "--help")...)
