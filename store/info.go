@@ -63,7 +63,7 @@ func (v *Vault) Places(ctx context.Context) []PlaceState {
 	var all []PlaceState
 	for _, m := range v.place.layout().members {
 		p := m.reader()
-		s := PlaceState{ID: m.id, Name: m.String(), Err: m.trouble(), Gone: p == nil, Behind: !m.current(), Replaces: v.takesOver(m.id)}
+		s := PlaceState{ID: m.id, Name: m.String(), Err: m.trouble(), Gone: p == nil, Behind: !m.current(), Replaces: m.inherits()}
 		if p != nil {
 			var err error
 			if s.Free, s.Total, err = p.Space(ctx); err != nil && s.Err == nil {

@@ -31,13 +31,14 @@ type member struct {
 	failed error
 	gone   bool
 	behind bool
+	heir   bool      // it takes over from another place
 	missed uint64    // counts what it missed, to tell whether that was something while Mend was at work
 	busy   int       // calls under way
 	tried  time.Time // when it failed, or was last tried again
 }
 
 func newMember(in placeInVault, shard int, p place.Place) *member {
-	m := &member{id: in.ID, shard: shard, place: p, title: in.Name}
+	m := &member{id: in.ID, shard: shard, place: p, title: in.Name, heir: in.Replaces != ""}
 	if p != nil {
 		m.title = p.String()
 		return m
@@ -87,6 +88,20 @@ func (m *member) current() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.failed == nil && !m.behind
+}
+
+// inherits tells whether the member takes over from another place and has not everything yet.
+func (m *member) inherits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heir
+}
+
+// inherited ends that.
+func (m *member) inherited() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heir = false
 }
 
 // enter begins a call that changes something; leave ends it.

@@ -24,7 +24,7 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o P
 	id, err := v.newcomer(ctx, p)
 	if err == nil && id == "" {
 		err = v.redescribe(ctx, func(d *description, l *layout) error { return d.replace(l, old, p) })
-	} else if err == nil && !v.takesOver(id) && v.hasPlace(old) {
+	} else if err == nil && v.hasPlace(old) {
 		err = fmt.Errorf("%w: %s is a place of the vault already", ErrExists, p)
 	}
 	if err == nil {
@@ -34,18 +34,6 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o P
 		return fmt.Errorf("replace place %s by %s: %w", old, p, err)
 	}
 	return nil
-}
-
-// takesOver tells whether a place is about to replace another.
-func (v *Vault) takesOver(id string) bool {
-	v.describe.Lock()
-	defer v.describe.Unlock()
-	for _, p := range v.desc.Places {
-		if p.ID == id {
-			return p.Replaces != ""
-		}
-	}
-	return false
 }
 
 // hasPlace tells whether an id or a path names one of the vault's places.
@@ -128,6 +116,9 @@ func (v *Vault) endReplacing(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, i := range done {
+		l.members[i].inherited()
 	}
 	for _, m := range l.former {
 		if slices.Contains(done, m.shard) {
