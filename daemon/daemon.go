@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yester/control"
@@ -74,6 +75,8 @@ type Daemon struct {
 	due      chan struct{} // has a value when there is something to do for the vault
 
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
+
+	spreadEnded atomic.Bool // a task that spreads packs failed or was cancelled; the next daemon goes on
 
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
 

@@ -42,12 +42,11 @@ func (d *Daemon) listen(ctx context.Context) {
 
 // tell makes a message of a trouble.
 func (d *Daemon) tell(t store.Trouble) {
-	place := "place/" + t.Place
 	switch {
 	case t.Kind == store.PlaceFailed:
-		d.raise(control.MessagePlace, place, "the vault goes on without its place "+t.Place+": "+sentence(t.Err))
+		d.raise(control.MessagePlace, placeCause(t.Place), failingText(t.Place, t.Err))
 	case t.Kind == store.PlaceBack:
-		d.resolve(place)
+		d.resolve(placeCause(t.Place))
 	case t.Healed:
 		d.kept(d.alerts.Note(control.MessageDamage, "healed/"+t.Place+"/"+t.File, damageText(t)+" was healed; look after the disk"))
 	default:
@@ -99,18 +98,34 @@ func (d *Daemon) backupEnded(t *control.Task) {
 	}
 }
 
-// lookAtSpace makes messages of places that are nearly full.
-func (d *Daemon) lookAtSpace(ctx context.Context, v *store.Vault) {
+// lookAtPlaces makes messages of places that fail or are nearly full, and ends those of places that are well, or the vault's no more.
+func (d *Daemon) lookAtPlaces(ctx context.Context, v *store.Vault) {
+	over := map[string]bool{}
+	for _, m := range d.alerts.List(true) {
+		over[m.Cause] = m.Kind == control.MessagePlace || m.Kind == control.MessageSpace
+	}
 	for _, p := range v.Places(ctx) {
-		cause := "space/" + p.Name
-		switch {
-		case p.Total == 0: // it is missing
-		case nearlyFull(p.Free, p.Total):
-			d.raise(control.MessageSpace, cause, fullText(p.Name, p.Free, p.Total))
-		default:
+		failing, full := placeCause(p.Name), "space/"+p.Name
+		if p.Err != nil {
+			d.kept(d.alerts.Hold(control.MessagePlace, failing, failingText(p.Name, p.Err)))
+		}
+		if p.Total > 0 && nearlyFull(p.Free, p.Total) {
+			d.kept(d.alerts.Hold(control.MessageSpace, full, fullText(p.Name, p.Free, p.Total)))
+		}
+		over[failing] = over[failing] && p.Err == nil && !p.Behind
+		over[full] = over[full] && p.Total > 0 && !nearlyFull(p.Free, p.Total)
+	}
+	for cause, is := range over {
+		if is {
 			d.resolve(cause)
 		}
 	}
+}
+
+func placeCause(place string) string { return "place/" + place }
+
+func failingText(place string, err error) string {
+	return "the vault goes on without its place " + place + ": " + sentence(err)
 }
 
 // nearlyFull tells whether a place should be given more space soon.

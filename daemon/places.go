@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 
 	"yester/control"
 	"yester/store"
@@ -17,6 +18,9 @@ import (
 //  1. the folders of before, and the new one
 //  2. the store does its work, which a crash may cut off anywhere
 //  3. the vault's places as they are then, as soon as none is missing
+//
+// Where the settings name the folders, the order is the same by other hands: the new one is refused until it stands there, and when the work is done
+// the answer says which to take out.
 //
 // So at every moment what is remembered holds all places there are. Folders too many do no harm: in them is no place of this vault, and opening
 // passes over them. When all of the vault is open the next time, they are forgotten (site.remember).
@@ -42,10 +46,14 @@ func apiPlace(p store.PlaceState) control.Place {
 
 // placeAdd starts to make a folder a place of the vault.
 func (d *Daemon) placeAdd(ctx context.Context, r control.PlaceAddRequest) (control.Task, error) {
-	if r.Survive < 0 {
-		return control.Task{}, control.Errorf(control.BadRequest, "%d places cannot be lost", r.Survive)
+	v, err := d.openedVault()
+	if err != nil {
+		return control.Task{}, err
 	}
-	return d.changePlaces(ctx, r.Place, func(m *maintenance, ctx context.Context, p place.Place, o store.PlaceOptions) error {
+	if n := len(v.Places(ctx)) + 1; r.Survive < 0 || r.Survive >= n {
+		return control.Task{}, control.Errorf(control.BadRequest, "a vault in %d places cannot survive the loss of %d", n, r.Survive)
+	}
+	return d.changePlaces(ctx, v, r.Place, func(m *maintenance, ctx context.Context, p place.Place, o store.PlaceOptions) error {
 		o.Survive = r.Survive
 		return m.spread(func() error { return m.vault.AddPlace(ctx, p, o) })
 	})
@@ -53,19 +61,37 @@ func (d *Daemon) placeAdd(ctx context.Context, r control.PlaceAddRequest) (contr
 
 // placeReplace starts to have a folder take over from a place.
 func (d *Daemon) placeReplace(ctx context.Context, r control.PlaceReplaceRequest) (control.Task, error) {
-	return d.changePlaces(ctx, r.New, func(m *maintenance, ctx context.Context, p place.Place, o store.PlaceOptions) error {
+	v, err := d.openedVault()
+	if err != nil {
+		return control.Task{}, err
+	}
+	places := v.Places(ctx)
+	named := func(name string) bool {
+		return slices.ContainsFunc(places, func(p store.PlaceState) bool { return p.ID == name || p.Name == name })
+	}
+	switch {
+	case named(r.Old) && named(r.New):
+		return control.Task{}, control.Errorf(control.Exists, "%s is a place of the vault already", r.New).WithHint("give an empty or a new folder")
+	case !named(r.Old) && !named(r.New): // the new one is when this goes on
+		return control.Task{}, control.Errorf(control.NotFound, "the vault has no place %s", r.Old).WithHint("`yester vault place list` lists them")
+	case len(places) == 1:
+		return control.Task{}, control.Errorf(control.BadRequest, "a vault in one place has nothing to rebuild another from").
+			WithHint("to move it, stop the daemon, copy its folder and name the copy under [vault] places in %s", d.o.Home.Settings)
+	}
+	return d.changePlaces(ctx, v, r.New, func(m *maintenance, ctx context.Context, p place.Place, o store.PlaceOptions) error {
 		return m.vault.ReplacePlace(ctx, r.Old, p, o)
 	})
 }
 
 // changePlaces starts a task that has the vault use a new folder.
-func (d *Daemon) changePlaces(_ context.Context, dir string,
+func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 	change func(*maintenance, context.Context, place.Place, store.PlaceOptions) error,
 ) (control.Task, error) {
-	if _, err := d.openedVault(); err != nil {
+	if err := d.site.mayLieIn(dir); err != nil {
 		return control.Task{}, err
 	}
-	made, err := newFolder(dir)
+	isPlace := slices.ContainsFunc(v.Places(ctx), func(p store.PlaceState) bool { return p.Name == dir })
+	made, err := newFolder(dir, isPlace)
 	if err != nil {
 		return control.Task{}, err
 	}
@@ -86,25 +112,45 @@ func (d *Daemon) changePlaces(_ context.Context, dir string,
 	return t, err
 }
 
-// newFolder makes a folder if it is not there. It tells whether it did.
-func newFolder(dir string) (made bool, err error) {
+// newFolder makes a folder if it is not there, and refuses one that has something, unless it is a place already. It tells whether it made it.
+func newFolder(dir string, isPlace bool) (made bool, err error) {
+	if isPlace {
+		return false, nil
+	}
 	_, err = os.Stat(dir)
 	made = errors.Is(err, os.ErrNotExist)
-	return made, mkdir(dir, 0o700)
+	if err := mkdir(dir, 0o700); err != nil {
+		return false, err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return made, folderError(dir, err)
+	}
+	for _, f := range files {
+		// A new file system has the first, and a place that was never finished the others.
+		if name := f.Name(); name != "lost+found" && name != ".tmp" && !strings.HasPrefix(name, "vault.json") {
+			return made, control.Errorf(control.Exists, "the folder %s is not empty, it has %s", dir, name).WithHint("give an empty or a new one")
+		}
+	}
+	return made, nil
 }
 
-// spread does what may have packs of another shape than new ones be left when it is cut off, and then sees to it that they are written anew one
-// day: but not if somebody cancelled it.
+// spread does what may have packs of another shape than new ones be left, and keeps that in mind until none can be: when it was cut off, the next
+// daemon goes on, and when a backup was at work, which may have begun a pack before, this one does.
 func (m *maintenance) spread(work func() error) error {
 	wanted := func(is bool) error { return m.d.changeUpkeep(func(u *upkeepState) { u.Spread = is }) }
 	if err := wanted(true); err != nil {
 		return err
 	}
-	err := work()
-	if m.d.tasks.stopping() {
+	if err := work(); err != nil {
+		m.d.spreadEnded.Store(true)
 		return err
 	}
-	return errors.Join(err, wanted(false))
+	m.d.spreadEnded.Store(false)
+	if m.d.tasks.busy(control.KindBackup) {
+		return nil
+	}
+	return wanted(false)
 }
 
 // goOnSpreading goes on with what adding a place left to be done.
@@ -126,9 +172,10 @@ func (m *maintenance) places(ctx context.Context, j *job) error {
 	}
 	hint := m.d.site.elsewhere(r.Places)
 	if hint != "" {
-		m.d.log.Warn(hint)
+		m.d.log.Info(hint)
 	}
 	j.update(func(t *control.Task) { t.Report, t.Hint = r, hint })
+	m.d.lookAtPlaces(ctx, m.vault)
 	return m.d.site.settled(ctx, m.vault)
 }
 
@@ -167,14 +214,40 @@ func (s *site) settled(ctx context.Context, vault *store.Vault) error {
 	return s.db.PutVault(v)
 }
 
-// elsewhere says what to change in the settings, if they name other places than the vault has; "" if nothing.
-func (s *site) elsewhere(places []string) string {
+// named are the folders that the settings file says now, which may not be what it said when the daemon began; none if it leaves them to the daemon.
+func (s *site) named() []string {
 	if len(s.settings.Vault.Places) == 0 {
+		return nil
+	}
+	if _, now, err := s.home.Load(); err == nil && len(now.Vault.Places) > 0 {
+		return now.Vault.Places
+	}
+	return s.settings.Vault.Places
+}
+
+// mayLieIn refuses a new folder that the settings do not name: a daemon that starts would not look for the vault there.
+func (s *site) mayLieIn(dir string) error {
+	if named := s.named(); len(named) > 0 && !slices.Contains(named, dir) {
+		return control.Errorf(control.Conflict, "%s says where the vault lies, and does not name %s", s.home.Settings, dir).
+			WithHint("add it to [vault] places there, beside the others, and ask again")
+	}
+	return nil
+}
+
+// elsewhere says what to change in the settings, if they name other folders than the vault lies in; "" if nothing.
+func (s *site) elsewhere(places []string) string {
+	named := s.named()
+	if len(named) == 0 {
 		return ""
 	}
 	for _, p := range places {
-		if !slices.Contains(s.settings.Vault.Places, p) {
+		if !slices.Contains(named, p) {
 			return "the vault has a place in " + p + " that " + s.home.Settings + " does not name under [vault] places: add it there before the daemon is started again"
+		}
+	}
+	for _, p := range named {
+		if !slices.Contains(places, p) {
+			return s.home.Settings + " names " + p + " under [vault] places, where no place of the vault is: take it out"
 		}
 	}
 	return ""

@@ -1,12 +1,18 @@
 package daemon
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"yester/control"
+	"yester/store"
+	"yester/store/place"
 )
 
 // threePlaces makes a vault in three folders, one of which may be lost, and serves it.
@@ -56,5 +62,171 @@ func TestVaultWithoutTooManyPlacesIsRefused(t *testing.T) {
 	}
 	if err := Run(t.Context(), o); err == nil {
 		t.Error("it is served")
+	}
+}
+
+func TestPlaceIsAddedAndReplacedWhileServed(t *testing.T) {
+	o, c, _, _, stop := startFilledUntil(t)
+	second, third := filepath.Join(t.TempDir(), "second"), filepath.Join(t.TempDir(), "third")
+	task, err := c.PlaceReplace(t.Context(), control.PlaceReplaceRequest{Old: o.Home.Vault, New: second})
+	if !errors.Is(err, control.BadRequest) {
+		t.Errorf("the only place: %+v, %v", task, err)
+	}
+	task, err = c.PlaceAdd(t.Context(), control.PlaceAddRequest{Place: second})
+	if got := await(t, c, task, err); got.State != control.Completed || got.Kind != control.KindPlace || len(got.Report.Places) != 2 {
+		t.Fatalf("got %+v, %+v", got, got.Report)
+	}
+	wantPlaces(t, c, o.Home.Vault, second)
+	task, err = c.PlaceReplace(t.Context(), control.PlaceReplaceRequest{Old: o.Home.Vault, New: third})
+	if got := await(t, c, task, err); got.State != control.Completed {
+		t.Fatalf("got %+v", got)
+	}
+	stop()
+	if err := os.RemoveAll(o.Home.Vault); err != nil {
+		t.Fatal(err)
+	}
+	c, _ = serve(t, o)
+	wantPlaces(t, c, third, second)
+	if got := check(t, c, 1); got.State != control.Completed {
+		t.Errorf("got %+v, %+v", got, got.Report)
+	}
+}
+
+// wantPlaces checks that the vault lies in just these places, and that they are well.
+func wantPlaces(t *testing.T, c *control.Client, want ...string) {
+	t.Helper()
+	in, err := c.VaultInfo(t.Context())
+	var got []string
+	for _, p := range in.Places {
+		got = append(got, p.Name)
+		if p.State != control.PlaceWell || p.Because != "" || p.ID == "" || p.Total == 0 {
+			t.Errorf("got %+v", p)
+		}
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestFoldersThatCannotBePlacesAreRefusedAndLeftAlone(t *testing.T) {
+	o, places := threePlaces(t)
+	c, _ := serve(t, o)
+	full, fresh := t.TempDir(), filepath.Join(t.TempDir(), "fresh")
+	if err := os.WriteFile(filepath.Join(full, "precious"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		old, by string
+		survive int
+		kind    control.Kind
+		says    string
+	}{
+		{"", full, 0, control.Exists, "not empty, it has precious"},
+		{"", fresh, 4, control.BadRequest, "cannot survive the loss of 4"},
+		{places[0], full, 0, control.Exists, "not empty, it has precious"},
+		{places[0], places[1], 0, control.Exists, "a place of the vault already"},
+		{"/nowhere", fresh, 0, control.NotFound, "no place /nowhere"},
+	} {
+		var err error
+		if tt.old == "" {
+			_, err = c.PlaceAdd(t.Context(), control.PlaceAddRequest{Place: tt.by, Survive: tt.survive})
+		} else {
+			_, err = c.PlaceReplace(t.Context(), control.PlaceReplaceRequest{Old: tt.old, New: tt.by})
+		}
+		if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+	if _, err := os.Stat(fresh); err == nil {
+		t.Error("a folder was made for what was refused")
+	}
+	wantPlaces(t, c, places...)
+}
+
+// What a crash leaves at each step of replacing a place by another.
+func TestReplacingGoesOnWhereACrashLeftIt(t *testing.T) {
+	for name, crash := range map[string]func(*store.Vault, string, place.Place) error{
+		"remembered, not begun": func(*store.Vault, string, place.Place) error { return nil },
+		"begun": func(v *store.Vault, old string, p place.Place) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			err := v.ReplacePlace(ctx, old, p, store.PlaceOptions{Progress: func(string, int, int) { cancel() }})
+			if !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("not cut off: %w", err)
+			}
+			return nil
+		},
+		"done, not remembered": func(v *store.Vault, old string, p place.Place) error {
+			return v.ReplacePlace(context.Background(), old, p, store.PlaceOptions{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, places := threePlaces(t)
+			by := t.TempDir()
+			o = o.withDefaults()
+			err := o.alone(func(s *site) error {
+				v, err := s.open(t.Context(), cacheBytes)
+				if err != nil {
+					return err
+				}
+				p, err := place.NewDir(by)
+				return errors.Join(err, s.expect(by), crash(v, places[1], p), v.Close())
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, stop := serve(t, o)
+			task, err := c.PlaceReplace(t.Context(), control.PlaceReplaceRequest{Old: places[1], New: by})
+			if got := await(t, c, task, err); got.State != control.Completed {
+				t.Fatalf("got %+v", got)
+			}
+			stop()
+			if err := os.RemoveAll(places[1]); err != nil {
+				t.Fatal(err)
+			}
+			c, _ = serve(t, o)
+			wantPlaces(t, c, places[0], by, places[2])
+		})
+	}
+}
+
+// Where the settings name the folders, a new one must stand there first, and the old one is said to be taken out.
+func TestSettingsAreToNameANewPlaceBeforeItIsOne(t *testing.T) {
+	o, places := threePlaces(t)
+	by := filepath.Join(t.TempDir(), "by")
+	say := func(dirs []string) {
+		t.Helper()
+		text := "[vault]\nplaces = [\"" + strings.Join(dirs, "\", \"") + "\"]\n"
+		if err := os.WriteFile(o.Home.Settings, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(places)
+	_, settings, err := o.Home.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Settings = settings
+	c, stop := serve(t, o)
+	r := control.PlaceReplaceRequest{Old: places[0], New: by}
+	if _, err := c.PlaceReplace(t.Context(), r); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "does not name "+by) {
+		t.Errorf("not named: %v", err)
+	}
+	say(append(slices.Clone(places), by))
+	task, err := c.PlaceReplace(t.Context(), r)
+	if got := await(t, c, task, err); got.State != control.Completed || !strings.Contains(got.Hint, "names "+places[0]) {
+		t.Errorf("got %+v", got)
+	}
+	if s, err := c.Status(t.Context()); err != nil || !slices.ContainsFunc(s.Attention, func(l string) bool { return strings.Contains(l, "names "+places[0]) }) {
+		t.Errorf("got %q, %v", s.Attention, err)
+	}
+	stop()
+	say([]string{places[1], places[2], by})
+	if _, o.Settings, err = o.Home.Load(); err != nil {
+		t.Fatal(err)
+	}
+	c, _ = serve(t, o)
+	wantPlaces(t, c, by, places[1], places[2])
+	if s, err := c.Status(t.Context()); err != nil || slices.ContainsFunc(s.Attention, func(l string) bool { return strings.Contains(l, "names ") }) {
+		t.Errorf("got %q, %v", s.Attention, err)
 	}
 }

@@ -171,6 +171,13 @@ func (ts *tasks) stopping() bool {
 	return ts.closed
 }
 
+// busy tells whether a task of a kind's lane is at work.
+func (ts *tasks) busy(kind string) bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.running(lane(kind)) != nil
+}
+
 // idle tells whether no task is at work.
 func (ts *tasks) idle() bool {
 	ts.mu.Lock()

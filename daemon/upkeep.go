@@ -74,7 +74,7 @@ func (d *Daemon) chores() error {
 	if err != nil {
 		return nil
 	}
-	d.lookAtSpace(context.Background(), v)
+	d.lookAtPlaces(context.Background(), v)
 	u, err := d.upkeepState()
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (d *Daemon) chores() error {
 	if u.Collect {
 		return ifFree(d.collectLater())
 	}
-	if u.Spread {
+	if u.Spread && !d.spreadEnded.Load() && d.tasks.idle() {
 		return ifFree(d.goOnSpreading())
 	}
 	return ifFree(d.scrub(&u))

@@ -42,9 +42,27 @@ func Open(k Keeper, now func() time.Time) (*Book, error) {
 	return &Book{keep: k, now: now, all: all}, nil
 }
 
-// Raise enters that something came up. If its cause did within a day and is not over, that message counts one more; else there is a new one, and an
-// older one of the cause is over.
+// Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else there is a new one, and
+// an older one of the cause is over.
 func (b *Book) Raise(kind, cause, text string) error { return b.enter(kind, cause, text, false) }
+
+// Hold enters that something goes on, which may be said again and again: within a day of its message only the first time counts.
+func (b *Book) Hold(kind, cause, text string) error {
+	if b.holds(cause) {
+		return nil
+	}
+	return b.Raise(kind, cause, text)
+}
+
+func (b *Book) holds(cause string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	return slices.ContainsFunc(b.all, func(m control.Message) bool {
+		age := now.Sub(m.Time)
+		return m.Cause == cause && m.Resolved == nil && age >= 0 && age < day
+	})
+}
 
 // Note enters something that is over already. Its cause too has one message a day.
 func (b *Book) Note(kind, cause, text string) error { return b.enter(kind, cause, text, true) }
@@ -55,12 +73,11 @@ func (b *Book) enter(kind, cause, text string, over bool) error {
 	now := b.now().UTC()
 	for i := len(b.all) - 1; i >= 0; i-- {
 		m := &b.all[i]
-		same := m.Cause == cause && (over || m.Resolved == nil)
-		if !same {
+		if m.Cause != cause {
 			continue
 		}
 		if age := now.Sub(m.Time); age >= 0 && age < day {
-			m.Count, m.Last, m.Text = m.Count+1, now, text
+			m.Count, m.Last, m.Text, m.Resolved = m.Count+1, now, text, nil
 			if over {
 				m.Resolved = &now
 			}
@@ -84,12 +101,12 @@ func (b *Book) enter(kind, cause, text string, over bool) error {
 	return b.put(m)
 }
 
-// Resolve enters that whatever has a cause that begins so is over.
-func (b *Book) Resolve(causes string) error {
+// Resolve enters that what has this cause is over; or, if it ends in a slash, what has one that begins so.
+func (b *Book) Resolve(cause string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range b.all {
-		if m := &b.all[i]; m.Resolved == nil && strings.HasPrefix(m.Cause, causes) {
+		if m := &b.all[i]; m.Resolved == nil && (m.Cause == cause || strings.HasSuffix(cause, "/") && strings.HasPrefix(m.Cause, cause)) {
 			if err := b.end(m, b.now().UTC()); err != nil {
 				return err
 			}

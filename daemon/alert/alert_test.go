@@ -60,18 +60,46 @@ func TestOneMessageForACauseAndDay(t *testing.T) {
 	}
 }
 
-func TestWhatIsOverIsSaidAndComesUpAnew(t *testing.T) {
-	b, c := newBook(t, kept{})
+func TestWhatIsOverIsSaid(t *testing.T) {
+	b, _ := newBook(t, kept{})
 	must(t, b.Raise("place", "place/a", "a is missing"))
+	must(t, b.Raise("place", "place/ab", "ab is missing"))
 	must(t, b.Raise("backup", "backup/failed", "no"))
-	must(t, b.Resolve("place/"))
-	if open := b.List(true); len(open) != 1 || open[0].Kind != "backup" {
+	must(t, b.Resolve("place/a"))
+	if open := b.List(true); len(open) != 2 || open[0].Cause != "place/ab" {
 		t.Errorf("open: %+v", open)
 	}
-	c.t = c.t.Add(time.Minute)
+	must(t, b.Resolve("place/"))
+	if open, all := b.List(true), b.List(false); len(open) != 1 || open[0].Kind != "backup" || len(all) != 3 || all[0].Resolved == nil {
+		t.Errorf("open: %+v of %+v", open, all)
+	}
+}
+
+func TestWhatComesAndGoesHasOneMessageADay(t *testing.T) {
+	b, c := newBook(t, kept{})
+	for range 5 {
+		must(t, b.Raise("place", "place/a", "a is missing"))
+		if open, all := b.List(true), b.List(false); len(open) != 1 || len(all) != 1 {
+			t.Errorf("got %+v of %+v", open, all)
+		}
+		must(t, b.Resolve("place/a"))
+		c.t = c.t.Add(time.Hour)
+	}
+	c.t = c.t.Add(day)
 	must(t, b.Raise("place", "place/a", "a is missing"))
-	if all := b.List(false); len(all) != 3 || all[0].Resolved == nil || all[2].Resolved != nil {
+	if all := b.List(false); len(all) != 2 || all[0].Count != 5 || all[0].Resolved == nil || all[1].Count != 1 {
 		t.Errorf("got %+v", all)
+	}
+}
+
+func TestWhatGoesOnIsSaidOnceADay(t *testing.T) {
+	b, c := newBook(t, kept{})
+	for range 48 {
+		must(t, b.Hold("space", "space/a", "a is nearly full"))
+		c.t = c.t.Add(time.Hour)
+	}
+	if open, all := b.List(true), b.List(false); len(open) != 1 || len(all) != 2 || all[0].Count != 1 || all[1].Count != 1 {
+		t.Errorf("got %+v of %+v", open, all)
 	}
 }
 
