@@ -4,11 +4,12 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The scripts ask the program for the words that can come next. Nothing that was typed is evaluated.
+// The scripts ask the program for the words that can come next. Nothing that was typed is evaluated. To the program "--" says that no flags
+// follow, so what is asked for in its stead is "-".
 const (
 	bashCompletion = `_yester() {
   local cur=${COMP_WORDS[COMP_CWORD]} words=("${COMP_WORDS[@]:0:COMP_CWORD}")
-  case $cur in -*) words+=("$cur") ;; esac
+  case $cur in --) words+=(-) ;; -*) words+=("$cur") ;; esac
   local IFS=$'\n'
   COMPREPLY=($(compgen -W "$("${words[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
 }
@@ -18,7 +19,7 @@ complete -o bashdefault -o default -F _yester yester
 _yester() {
   local -a words_so_far next
   words_so_far=("${words[@]:0:$((CURRENT-1))}")
-  [[ ${words[CURRENT]} == -* ]] && words_so_far+=("${words[CURRENT]}")
+  case ${words[CURRENT]} in --) words_so_far+=(-) ;; -*) words_so_far+=("${words[CURRENT]}") ;; esac
   next=("${(@f)$("${words_so_far[@]}" --generate-bash-completion 2>/dev/null)}")
   if [[ -n ${next[1]} ]]; then compadd -- "${next[@]}"; else _files; fi
 }
