@@ -39,12 +39,14 @@ func plan(p *control.Policy, mounts []capture.Mount, exists func(path string) bo
 }
 
 // narrow keeps the targets that have something of the paths. A path that is not there fails the target it should be in: it may lie on a
-// partition that is not mounted, and a version without it would look as if it had been deleted.
+// partition that is not mounted, and a version without it would look as if it had been deleted. One that has come to lie on what is not
+// backed up fails by itself.
 func narrow(all []target, paths []string, mounts []capture.Mount, exists func(string) bool) []target {
 	for _, path := range paths {
 		m, ok := mountOf(mounts, path)
 		i := slices.IndexFunc(all, func(t target) bool { return ok && t.partition.Name == m.Name })
 		if i < 0 {
+			all = append(all, elsewhere(m, path))
 			continue
 		}
 		all[i].includes = append(all[i].includes, path)
@@ -54,6 +56,17 @@ func narrow(all []target, paths []string, mounts []capture.Mount, exists func(st
 		}
 	}
 	return slices.DeleteFunc(all, func(t target) bool { return t.err == nil && len(t.includes) == 0 })
+}
+
+// elsewhere is the target of a path that something was mounted over since it was asked for.
+func elsewhere(m capture.Mount, path string) target {
+	why := "is not among the partitions asked for"
+	if m.Excluded != "" {
+		why = "is excluded (" + m.Excluded + ")"
+	}
+	err := control.Errorf(control.NotFound, "the path %s cannot be backed up any more: what is mounted at %s now %s", path, m.MountPoint, why).
+		WithHint("unmount that, or activate without the path")
+	return target{partition: snapshot.Partition{Name: m.Name}, err: err}
 }
 
 // mountOf finds the mount that a path lies on.

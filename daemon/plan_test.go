@@ -38,6 +38,16 @@ func TestPlan(t *testing.T) {
 		{"a mount point", control.Policy{Paths: []string{"/data"}}, []string{"data: /data"}},
 		{"its neighbour", control.Policy{Paths: []string{"/database"}}, []string{"root: /database"}},
 		{"paths within partitions", control.Policy{Paths: []string{"/etc"}, Partitions: []string{"root"}}, []string{"root: /etc"}},
+		{
+			"a path that another file system covers",
+			control.Policy{Paths: []string{"/etc", "/mnt/nas/x"}},
+			[]string{"root: /etc", "mnt-nas: the path /mnt/nas/x cannot be backed up any more: what is mounted at /mnt/nas now is excluded (network file system (nfs4))"},
+		},
+		{
+			"a path that another partition covers",
+			control.Policy{Paths: []string{"/data/a", "/etc"}, Partitions: []string{"root"}},
+			[]string{"root: /etc", "data: the path /data/a cannot be backed up any more: what is mounted at /data now is not among the partitions asked for"},
+		},
 		{"a path that is gone", control.Policy{Paths: []string{"/gone", "/data/a"}}, []string{"root: the path /gone is not there", "data: /data/a"}},
 	}
 	for _, tt := range tests {
