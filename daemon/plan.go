@@ -120,8 +120,11 @@ func choose(p *control.Policy, mounts []capture.Mount) error {
 	return nil
 }
 
-// partitionNamed finds an eligible partition by its name or mount point.
+// partitionNamed finds an eligible partition by its name or mount point, which may end in a slash.
 func partitionNamed(name string, mounts []capture.Mount) (capture.Mount, error) {
+	if filepath.IsAbs(name) {
+		name = filepath.Clean(name)
+	}
 	var there []string
 	var excluded *capture.Mount
 	for i, m := range mounts {

@@ -98,7 +98,7 @@ func TestChooseKeepsRealNames(t *testing.T) {
 	if err := errors.Join(os.Mkdir(real, 0o700), os.Symlink(real, link)); err != nil {
 		t.Fatal(err)
 	}
-	p := control.Policy{Paths: []string{link, real, dir}, Partitions: []string{"/", "data", "root"}}
+	p := control.Policy{Paths: []string{link, real, dir}, Partitions: []string{"/", "/data/", "root"}}
 	if err := choose(&p, mounts()); err != nil {
 		t.Fatal(err)
 	}
