@@ -76,6 +76,9 @@ func (d *Daemon) cancelTask(ctx context.Context, r control.TaskRequest) (control
 func (d *Daemon) vaultInit(ctx context.Context, r control.VaultInitRequest) (control.VaultInfo, error) {
 	d.admin.Lock()
 	defer d.admin.Unlock()
+	if _, err := d.openedVault(); err == nil {
+		return control.VaultInfo{}, d.site.taken()
+	}
 	v, err := d.site.init(ctx, r, cacheBytes)
 	if err != nil {
 		return control.VaultInfo{}, err

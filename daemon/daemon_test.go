@@ -295,6 +295,27 @@ func TestVaultThatIsGoneIsNotReplaced(t *testing.T) {
 	serve(t, o)
 }
 
+// Nor must a vault that goes away under the daemon.
+func TestVaultThatGoesAwayIsNotReplaced(t *testing.T) {
+	o := options(t)
+	c, stop := serve(t, o)
+	if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(o.Home.Vault, o.Home.Vault+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, places := range [][]string{nil, {o.Home.Vault}, {filepath.Join(t.TempDir(), "other")}} {
+		if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{Places: places}); !errors.Is(err, control.Exists) || !strings.Contains(err.Error(), "is its disk mounted?") {
+			t.Errorf("in %q: %v", places, err)
+		}
+	}
+	if err := os.Rename(o.Home.Vault+".away", o.Home.Vault); err != nil {
+		t.Errorf("something took its place: %v", err)
+	}
+	stop()
+}
+
 func TestDaemonThatIsToEndWhileItBeginsEndsWell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

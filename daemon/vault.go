@@ -224,6 +224,16 @@ func (s *site) vacant(dirs []string) error {
 			return err
 		}
 		files, err := os.ReadDir(dir)
+// taken says that the daemon has a vault open, also when its folder is gone: a new one there would be in the way when it comes back.
+func (s *site) taken() error {
+	dirs, err := s.target(nil)
+	if err != nil {
+		return err
+	}
+	return control.Errorf(control.Exists, "%s has a vault already, but it is no longer in %s", s.home.Name(), list(dirs)).
+		WithHint("is its disk mounted? to begin another one there, stop the daemon first")
+}
+
 		if err != nil {
 			return folderError(dir, err)
 		}
