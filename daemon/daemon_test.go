@@ -316,6 +316,36 @@ func TestVaultThatGoesAwayIsNotReplaced(t *testing.T) {
 	stop()
 }
 
+func TestVaultCannotSurviveTheLossOfAllItsPlaces(t *testing.T) {
+	o := options(t)
+	two := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")}
+	for _, r := range []control.VaultInitRequest{{Survive: -1}, {Survive: 1}, {Places: two, Survive: -1}, {Places: two, Survive: 2}} {
+		if _, err := InitVault(t.Context(), o, r); !errors.Is(err, control.BadRequest) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if _, err := os.Stat(two[0]); err == nil {
+		t.Error("a refused vault has left a folder")
+	}
+}
+
+func TestBrokenStateIsLeftAloneAndExplained(t *testing.T) {
+	o := options(t)
+	_, stop := serve(t, o)
+	stop()
+	manifest := filepath.Join(o.Home.State, "MANIFEST")
+	if err := os.WriteFile(manifest, []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Run(t.Context(), o)
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Kind != control.Damaged || !strings.Contains(e.Message, o.Home.State) || !strings.Contains(e.Hint, "move that folder away") {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(manifest); err != nil || string(b) != "garbage" {
+		t.Errorf("the state is now %q, %v", b, err)
+	}
+}
+
 func TestDaemonThatIsToEndWhileItBeginsEndsWell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -33,7 +33,8 @@ var kinds = []struct {
 	{store.ErrLost, control.Damaged, "run `yester vault repair` and see what it says"},
 	{store.ErrExists, control.Exists, ""},
 	{store.ErrNotFound, control.NotFound, ""},
-	{context.Canceled, control.Stopping, ""},
+	{syscall.ESTALE, control.NoVault, "mount its disk again; if that does not help, restart the daemon"},
+	{context.Canceled, control.Stopping, "the daemon is ending, try again when it runs again"},
 	{fs.ErrPermission, control.Denied, "run it as root"},
 }
 

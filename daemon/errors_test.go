@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 
 	"yester/control"
@@ -22,6 +24,8 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("write: %w", store.ErrNoSpace), control.NoSpace},
 		{fmt.Errorf("write: %w", store.ErrReadOnly), control.ReadOnly},
 		{&store.CorruptError{Place: "/v", Offset: -1, Err: errors.New("x")}, control.Damaged},
+		{fmt.Errorf("list: %w", syscall.ESTALE), control.NoVault},
+		{fmt.Errorf("list: %w", context.Canceled), control.Stopping},
 		{errors.New("who knows"), control.Internal},
 	}
 	for _, tt := range tests {

@@ -93,3 +93,21 @@ func TestDaemonWithoutPassphraseSaysWhereItGoes(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", dir)
 	serve(t, o)
 }
+
+func TestDaemonWithWrongPassphraseSaysWhereItIsFrom(t *testing.T) {
+	o := options(t)
+	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	o.Settings.PassphraseFile = filepath.Join(t.TempDir(), "passphrase")
+	if err := Run(t.Context(), o); !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), "name another file as passphrase_file in "+o.Home.Settings) {
+		t.Errorf("without the file: %v", err)
+	}
+	if err := os.WriteFile(o.Settings.PassphraseFile, []byte("guess"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Run(t.Context(), o)
+	if !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), o.Settings.PassphraseFile) || strings.Contains(err.Error(), "guess") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -36,7 +36,7 @@ func (d *Daemon) mounted() bool {
 	}
 	select {
 	case <-d.mount.Done():
-		d.mount, d.mountErr = nil, errors.New("it was unmounted by hand")
+		d.mount, d.mountErr = nil, errors.New("it was unmounted by hand: `yester activate` mounts it again")
 		return false
 	default:
 		return true

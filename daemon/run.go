@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,7 +46,7 @@ func run(ctx context.Context, o Options) error {
 			o.Log.Warn("the mount folder cannot be used", "err", err) // mounting will say so again, to whoever asks
 		}
 	}
-	db, err := state.Open(o.Home.State, o.Log)
+	db, err := o.openState()
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,17 @@ func run(ctx context.Context, o Options) error {
 		return errors.Join(err, db.Close())
 	}
 	return d.serve(ctx)
+}
+
+// openState opens the state. One that is broken stays as it is: who begins a new one must know what it held.
+func (o *Options) openState() (*state.DB, error) {
+	db, err := state.Open(o.Home.State, o.Log)
+	if _, system := errors.AsType[syscall.Errno](err); err == nil || system || errors.Is(err, state.ErrNoSpace) {
+		return db, err
+	}
+	return nil, control.Errorf(control.Damaged, "the state in %s cannot be opened (%s)", o.Home.State, sentence(err)).
+		WithHint("move that folder away, name the vault under [vault] places in %s unless it is in %s, start again and run `yester activate`; the vault is not touched",
+			o.Home.Settings, o.Home.Vault)
 }
 
 // serve opens the vault, serves until ctx ends, and closes everything.

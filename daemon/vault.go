@@ -108,6 +108,9 @@ func (s *site) openError(dirs []string, err error) error {
 	}
 	e := explain(err)
 	e.Message = "the vault in " + list(dirs) + " cannot be opened: " + strings.TrimPrefix(sentence(err), "open vault: ")
+	if file := s.secretFile(); file != "" && e.Kind == control.WrongKey {
+		e.Hint = "the passphrase is read from " + file + "; " + e.Hint
+	}
 	return e
 }
 
@@ -169,6 +172,10 @@ func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64
 	if err != nil {
 		return nil, err
 	}
+	if r.Survive < 0 || r.Survive > 0 && r.Survive >= len(dirs) {
+		return nil, control.Errorf(control.BadRequest, "a vault in %s cannot survive the loss of %d of its places", list(dirs), r.Survive).
+			WithHint("give more places, or a smaller number")
+	}
 	if err := s.vacant(dirs); err != nil {
 		return nil, err
 	}
@@ -217,13 +224,6 @@ func (s *site) target(wanted []string) ([]string, error) {
 	return wanted, nil
 }
 
-// vacant makes the folders of a new vault, and refuses those that hold something else.
-func (s *site) vacant(dirs []string) error {
-	for _, dir := range dirs {
-		if err := mkdir(dir, 0o700); err != nil {
-			return err
-		}
-		files, err := os.ReadDir(dir)
 // taken says that the daemon has a vault open, also when its folder is gone: a new one there would be in the way when it comes back.
 func (s *site) taken() error {
 	dirs, err := s.target(nil)
@@ -234,6 +234,13 @@ func (s *site) taken() error {
 		WithHint("is its disk mounted? to begin another one there, stop the daemon first")
 }
 
+// vacant makes the folders of a new vault, and refuses those that hold something else.
+func (s *site) vacant(dirs []string) error {
+	for _, dir := range dirs {
+		if err := mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		files, err := os.ReadDir(dir)
 		if err != nil {
 			return folderError(dir, err)
 		}
@@ -327,7 +334,7 @@ func (o *Options) alone(f func(*site) error) error {
 		return err
 	}
 	defer l.free()
-	db, err := state.Open(o.Home.State, o.Log)
+	db, err := o.openState()
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func strictly(commands []*cli.Command) {
 }
 
 func wrongUse(c *cli.Context, err error, _ bool) error {
-	what := strings.NewReplacer("flag provided but not defined: -", "there is no flag --", ": -", ": --").Replace(err.Error())
+	what := strings.NewReplacer("flag provided but not defined: -", "there is no flag --", ": -", ": --", " for flag -", " for flag --").Replace(err.Error())
 	return usage("%s", what).WithHint("see `%s --help`", c.Command.HelpName)
 }
 

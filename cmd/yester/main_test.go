@@ -51,6 +51,7 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"forget a b", "give one VERSION"},
 		{"completion tcsh", `"tcsh" is none of bash, zsh, fish`},
 		{"backup --wait=maybe", "invalid boolean value"},
+		{"vault init --survive x", `"x" for flag --survive`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
