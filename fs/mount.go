@@ -52,6 +52,10 @@ func mountFuse(dir string) (at mountPoint, fd int, err error) {
 	if err != nil {
 		return at, -1, fmt.Errorf("open /dev/fuse: %w (load it with: modprobe fuse; and be root)", err)
 	}
+	if err := checkFuse(fd); err != nil {
+		unix.Close(fd)
+		return at, -1, err
+	}
 	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other,max_read=%d", fd, maxRead)
 	const flags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOATIME
 	if err := unix.Mount(mountSource, dir, mountType, flags, data); err != nil {
@@ -67,6 +71,19 @@ func mountFuse(dir string) (at mountPoint, fd int, err error) {
 		return at, -1, errors.Join(err, detach(dir))
 	}
 	return at, fd, nil
+}
+
+// checkFuse tells whether fd is the device of FUSE, which the mount would only say by EINVAL.
+func checkFuse(fd int) error {
+	const major, minor = 10, 229
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("look at /dev/fuse: %w", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(major, minor) {
+		return fmt.Errorf("/dev/fuse is not the device of FUSE (make it anew with: rm /dev/fuse; mknod /dev/fuse c %d %d)", major, minor)
+	}
+	return nil
 }
 
 // detach takes what is mounted on dir out of sight at once and cuts its connection, whoever uses it.

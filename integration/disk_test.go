@@ -126,12 +126,17 @@ func TestWithoutFuseBackupsGoOn(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	p := newPartition(t, "ext4", gib)
-	// A /dev of its own that has nothing but null.
-	d := startIn(t, home, "unshare", "-m", "sh", "-c", `mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec "$0" "$@"`)
-	d.expected = regexp.MustCompile("/dev/fuse")
-	d.activateTo(warned, "max", p)
-	d.backup(p)
-	d.wantUnmounted("/dev/fuse")
+	for _, c := range []struct{ dev, because string }{
+		{`mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3`, "modprobe fuse"}, // a /dev that has nothing but null
+		{`mount --bind /dev/null /dev/fuse`, "mknod /dev/fuse"},
+	} {
+		d := startIn(t, home, "unshare", "-m", "sh", "-c", c.dev+` && exec "$0" "$@"`)
+		d.expected = regexp.MustCompile("/dev/fuse")
+		d.activateTo(warned, "max", p)
+		d.backup(p)
+		d.wantUnmounted(c.because)
+		d.stop()
+	}
 }
 
 func (d *daemon) wantUnmounted(because string) {
