@@ -67,6 +67,9 @@ func (p *progress) report(now time.Time) *control.Progress {
 		Bytes: p.bytes.Load(), BytesTotal: p.bytesTotal,
 		Step: p.step, StepDone: p.done, StepTotal: p.of,
 	}
+	if r.Bytes > r.BytesTotal { // more than expected, so that the end is not known: a parent of other paths, say
+		r.FilesTotal, r.BytesTotal = 0, 0
+	}
 	r.BytesPerSecond = p.rate(sample{now, r.Bytes})
 	if r.BytesPerSecond > 0 && r.BytesTotal > r.Bytes {
 		r.SecondsLeft = float64(r.BytesTotal-r.Bytes) / r.BytesPerSecond

@@ -45,3 +45,18 @@ func TestProgressWithoutTotalHasNoEnd(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+func TestProgressPastItsTotalHasNoEnd(t *testing.T) {
+	var p progress
+	at := time.Unix(1e9, 0)
+	p.rate(sample{at: at})
+	p.expect(10, 1e6)
+	p.Add(1, 1e6)
+	if r := p.report(at.Add(time.Second)); r.BytesTotal != 1e6 || r.FilesTotal != 10 {
+		t.Errorf("at its total: %+v", r)
+	}
+	p.Add(1, 1)
+	if r := p.report(at.Add(time.Second)); r.BytesTotal != 0 || r.FilesTotal != 0 || r.SecondsLeft != 0 {
+		t.Errorf("past it: %+v", r)
+	}
+}
