@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -298,10 +300,26 @@ func readAll(ctx context.Context, g Getter, e *Entry) (b []byte, err error) {
 	return b, errors.Join(spansErr, err)
 }
 
+// newSeed returns the seed of a test that goes by chance, and prints it; YESTER_SEED sets it, to have a failure again.
+func newSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("YESTER_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	t.Logf("YESTER_SEED=%d", seed)
+	return seed
+}
+
 // eachPlace runs a test on a place in memory and on one in a folder.
 func eachPlace(t *testing.T, seeds int, f func(t *testing.T, h *history)) {
+	first := newSeed(t)
 	for i := range seeds {
-		seed := rand.Uint64()
+		seed := first + uint64(i)
 		t.Run(fmt.Sprintf("mem, seed %d", seed), func(t *testing.T) { f(t, newHistory(t, seed, place.NewMem(seed), "")) })
 		if i > 0 {
 			continue
@@ -385,8 +403,9 @@ func (h *history) packNames() (names []string) {
 }
 
 func TestDamageWithinParityIsHealed(t *testing.T) {
-	for range 4 {
-		seed := rand.Uint64()
+	first := newSeed(t)
+	for i := range uint64(4) {
+		seed := first + i
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			m := place.NewMem(seed)
 			h := newHistory(t, seed, m, "")
@@ -402,6 +421,7 @@ func TestDamageWithinParityIsHealed(t *testing.T) {
 			if r := h.repair(); len(r.Healed) == 0 || len(r.Problems)+len(r.Lost) > 0 {
 				t.Errorf("repaired: %+v", r)
 			}
+			t.Logf("tally: %d packs damaged within parity, in memory", len(h.packNames()))
 			h.intact(nil)
 			h.clean()
 			h.reopen()
@@ -435,8 +455,9 @@ func (h *history) harmWithin(b []byte) []byte {
 }
 
 func TestDamageBeyondParityNamesJustWhatIsLost(t *testing.T) {
-	for range 6 {
-		seed := rand.Uint64()
+	first := newSeed(t)
+	for i := range uint64(6) {
+		seed := first + i
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			m := place.NewMem(seed)
 			h := newHistory(t, seed, m, "")

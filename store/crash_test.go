@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"yester/store/pack"
@@ -122,38 +121,22 @@ func (c *crashRun) goesOn(v *Vault) {
 	delete(c.must, "after")
 }
 
-// stride is how far a test goes on between two of the moments it tries: up to n operations, but under YESTER_TORTURE it tries every one, which takes
-// minutes.
-func stride(n int) int {
-	if os.Getenv("YESTER_TORTURE") != "" {
-		return 1
-	}
-	return n
-}
-
 func TestPowerLossAfterAnyOperationLosesNothing(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	chunks := someChunks(1, 8, 30_000)
-	run := func(cut int) (done bool) {
-		c := &crashRun{t: t, disk: place.NewMem(seed + uint64(max(cut, 0))), chunks: chunks, must: map[string][]int{}, may: map[string][]int{}}
+	run := func(cut int) *crashRun {
+		c := &crashRun{t: t, disk: place.NewMem(seed + uint64(cut)), chunks: chunks, must: map[string][]int{}, may: map[string][]int{}}
 		c.disk.CrashAfter(cut)
-		err := c.work()
-		if err != nil && !errors.Is(err, place.ErrCrashed) {
+		if err := c.work(); err != nil && !errors.Is(err, place.ErrCrashed) {
 			t.Fatalf("cut after %d operations: %v", cut, err)
 		}
+		return c
+	}
+	tryMoments(t, rand.New(rand.NewPCG(seed, 0)), moments(0, 1, run(1<<30).disk.Ops()+1), 5, func(m moment) {
+		c := run(m.cut)
 		initialised := len(c.must)+len(c.may) > 0
 		for range 3 {
 			c.check(c.disk.Crash(), initialised)
 		}
-		if t.Failed() {
-			t.Fatalf("cut after %d operations, seed %d", cut, seed)
-		}
-		return err == nil
-	}
-	for cut := 1; !run(cut); cut += 1 + rand.IntN(stride(5)) {
-		if cut > 10_000 {
-			t.Fatal("never ends")
-		}
-	}
+	})
 }

@@ -121,8 +121,7 @@ func (c *crowd) read(r *rand.Rand) {
 }
 
 func TestCollectBesideBackupsAndReaders(t *testing.T) {
-	c := &crowd{t: t, seed: rand.Uint64(), chunks: someChunks(1, 60, 20_000)}
-	t.Logf("seed %d", c.seed)
+	c := &crowd{t: t, seed: newSeed(t), chunks: someChunks(1, 60, 20_000)}
 	o := Options{Places: []place.Place{place.NewMem(1)}, Log: slog.New(slog.DiscardHandler), Reserve: 1, Cache: 1}
 	v := openNew(t, o)
 	c.v, c.ids = v, nil

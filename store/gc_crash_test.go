@@ -42,13 +42,6 @@ func (c *gcRun) open(disks []*place.Mem) (*Vault, error) {
 	return Open(c.t.Context(), c.options(disks))
 }
 
-func (c *gcRun) ops() (n int) {
-	for _, d := range c.disks {
-		n += d.Ops()
-	}
-	return n
-}
-
 // work returns nil when the power stayed on.
 func (c *gcRun) work() error {
 	if err := Init(c.t.Context(), c.options(c.disks)); err != nil {
@@ -64,7 +57,7 @@ func (c *gcRun) work() error {
 			return err
 		}
 	}
-	c.begin = c.ops()
+	c.begin = operations(c.disks)
 	c.leave(syscall.ESTALE)
 	for _, version := range []string{"v0", "v2"} {
 		if err := c.delete(v, version); err != nil {
@@ -114,7 +107,7 @@ func (c *gcRun) backup(v *Vault, version string, of []int) error {
 		ids = append(ids, id)
 	}
 	c.may[version] = of
-	if err := w.Commit(c.t.Context(), key(version), flatRecord(ids)); err != nil {
+	if err := errors.Join(w.Commit(c.t.Context(), key(version), flatRecord(ids)), dead(c.disks)); err != nil {
 		return err
 	}
 	delete(c.may, version)
@@ -125,7 +118,7 @@ func (c *gcRun) backup(v *Vault, version string, of []int) error {
 func (c *gcRun) delete(v *Vault, version string) error {
 	c.may[version] = c.must[version]
 	delete(c.must, version)
-	if err := v.Delete(c.t.Context(), key(version)); err != nil {
+	if err := errors.Join(v.Delete(c.t.Context(), key(version)), dead(c.disks)); err != nil {
 		return err
 	}
 	delete(c.may, version)
@@ -134,8 +127,8 @@ func (c *gcRun) delete(v *Vault, version string) error {
 
 // harm flips a byte in each pack and each record, in one place, and destroys one chunk if there is but one.
 func (c *gcRun) harm(v *Vault) {
-	if _, err := c.disks[0].List(c.t.Context(), ""); err != nil {
-		return // the power is gone, and perhaps not all places took what they should have
+	if dead(c.disks[:1]) != nil {
+		return // perhaps not all places took what they should have
 	}
 	c.harmed = true
 	flip := func(b []byte) []byte { b[pack.BlockSize+7] ^= 1; return b }
@@ -334,8 +327,7 @@ func (c *gcRun) holds(v *Vault) {
 }
 
 func TestPowerLossInCollectAndRepairLosesNothing(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	chunks := someChunks(seed, 10, 30_000)
 	run := func(cut int) *gcRun {
 		c := &gcRun{
@@ -349,51 +341,56 @@ func TestPowerLossInCollectAndRepairLosesNothing(t *testing.T) {
 		return c
 	}
 	whole := run(1 << 30)
-	for cut := whole.begin; cut <= whole.ops(); cut += 1 + rand.IntN(stride(5)) {
-		c := run(cut)
+	tryMoments(t, rand.New(rand.NewPCG(seed, 0)), moments(0, whole.begin, operations(whole.disks)), 5, func(m moment) {
+		c := run(m.cut)
 		c.check(c.crash())
-		if t.Failed() {
-			t.Fatalf("cut after %d operations, seed %d", cut, seed)
-		}
-	}
+	})
 }
 
 func TestPowerLossInCollectInSeveralPlacesLosesNothing(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	chunks := someChunks(seed, 10, 30_000)
+	r := rand.New(rand.NewPCG(seed, 0))
+	type work struct {
+		shape
+		away int
+	}
+	run := func(w work, cut int) *gcRun {
+		c := &gcRun{
+			t: t, shape: w.shape, away: w.away, chunks: chunks,
+			must: map[string][]int{}, may: map[string][]int{}, lost: map[int]bool{},
+		}
+		power := place.NewPower(cut)
+		for i := range w.places {
+			c.disks = append(c.disks, place.NewMem(seed+uint64(100*max(cut, 0)+i)))
+			c.disks[i].Plug(power)
+		}
+		err := c.work()
+		if err != nil && (cut < 0 || !errors.Is(err, place.ErrCrashed) && !errors.Is(err, ErrMissing)) {
+			t.Fatalf("%+v, cut after %d operations: %v", w, cut, err)
+		}
+		return c
+	}
+	var works []work
+	var all []moment
 	for _, s := range several {
 		for _, away := range []int{-1, s.places - 1} {
-			r := rand.New(rand.NewPCG(seed, 0))
-			run := func(cut int) *gcRun {
-				c := &gcRun{
-					t: t, shape: s, away: away, chunks: chunks,
-					must: map[string][]int{}, may: map[string][]int{}, lost: map[int]bool{},
-				}
-				power := place.NewPower(cut)
-				for i := range s.places {
-					c.disks = append(c.disks, place.NewMem(seed+uint64(100*max(cut, 0)+i)))
-					c.disks[i].Plug(power)
-				}
-				err := c.work()
-				if err != nil && (cut < 0 || !errors.Is(err, place.ErrCrashed) && !errors.Is(err, ErrMissing)) {
-					t.Fatalf("%v, %d away, cut after %d operations: %v", s, away, cut, err)
-				}
-				return c
-			}
-			whole := run(-1)
-			for cut := whole.begin + r.IntN(stride(80)); cut <= whole.ops(); cut += 1 + r.IntN(stride(160)) {
-				c := run(cut)
-				left := c.crash()
-				c.check(left)
-				c.reopensWithout(left, r)
-				if !c.harmed {
-					c.checkWithout(c.crash(), r)
-				}
-				if t.Failed() {
-					t.Fatalf("%v, %d away, cut after %d of %d operations, seed %d", s, away, cut, whole.ops(), seed)
-				}
-			}
+			w := work{s, away}
+			whole := run(w, -1)
+			all = append(all, moments(len(works), whole.begin, operations(whole.disks))...)
+			works = append(works, w)
 		}
 	}
+	tryMoments(t, r, all, 160, func(m moment) {
+		c := run(works[m.of], m.cut)
+		left := c.crash()
+		c.check(left)
+		c.reopensWithout(left, r)
+		if !c.harmed {
+			c.checkWithout(c.crash(), r)
+		}
+		if t.Failed() {
+			t.Logf("%+v", works[m.of])
+		}
+	})
 }

@@ -98,8 +98,7 @@ func (sv *spreadVault) askAll() {
 func TestDamageInPlacesHeals(t *testing.T) {
 	for _, s := range several {
 		t.Run(s.String(), func(t *testing.T) {
-			seed := rand.Uint64()
-			t.Logf("seed %d", seed)
+			seed := newSeed(t)
 			r := rand.New(rand.NewPCG(seed, 0))
 			for round := range 8 {
 				sv := newSpreadVault(t, s)
@@ -142,8 +141,7 @@ var lightHarms = []harm{
 }
 
 func TestDamageInOnePlaceHeals(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 15 {
 		sv := newSpreadVault(t, shape{1, 0})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -151,8 +150,7 @@ func (r *keyRun) try(disk *place.Mem, s Secret) error {
 }
 
 func TestKeyPowerLossLeavesOneThatOpens(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	for cut := 1; !keyPowerLoss(t, seed, cut); cut++ {
 		if cut > 1000 {
 			t.Fatal("never ends")

@@ -49,8 +49,7 @@ var (
 
 func newSpreadVault(t *testing.T, s shape) *spreadVault {
 	t.Helper()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := newSeed(t)
 	sv := &spreadVault{t: t, survive: s.survive, versions: map[string][]int{}, chunks: someChunks(seed, 24, 60_000)}
 	for i := range s.places {
 		sv.mems = append(sv.mems, place.NewMem(seed+uint64(i)))
@@ -230,7 +229,7 @@ func (sv *spreadVault) intact(name string) {
 // eachLoss calls f with choices of at least one and at most L of the places: of many such, with some.
 func eachLoss(t *testing.T, s shape, f func(t *testing.T, lost []int)) {
 	for set := 1; set < 1<<s.places; set++ {
-		if bits.OnesCount(uint(set)) > s.survive || s.places > 3 && rand.IntN(stride(4)) > 0 {
+		if bits.OnesCount(uint(set)) > s.survive || s.places > 3 && rand.IntN(oneIn(4)) > 0 {
 			continue
 		}
 		var lost []int

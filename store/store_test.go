@@ -167,7 +167,7 @@ func TestWhatWasPutComesBack(t *testing.T) {
 		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
 			tv := newVault(t)
 			n := uint64(280) // some 55 MB, so several packs
-			if stride(2) == 1 {
+			if oneIn(2) == 1 {
 				n = 400
 			}
 			chunks := someChunks(1, int(n), 400_000)
