@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 	"testing"
@@ -374,4 +375,30 @@ func TestMisplacedKeyFileIsNotSpread(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What a crash left of a pack is no alarm, and the next collection removes it.
+func TestUnfinishedPackIsNoAlarm(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	sv.backup("v2", 9)
+	name, _, _, _ := sv.packOfChunk(9)
+	sv.remove("v2")
+	for _, m := range sv.mems[1:] {
+		if err := m.Remove(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sv.reopen(sv.mems...)
+	sv.mendAll()
+	if strings.Contains(sv.log.String(), "level=ERROR") || !strings.Contains(sv.log.String(), "not written to its end") {
+		t.Errorf("the log says\n%s", sv.log.String())
+	}
+	sv.clean()
+	sv.collect()
+	if _, err := sv.mems[0].Open(t.Context(), name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is not removed: %v", err)
+	}
+	sv.holds()
+	sv.clean()
 }
