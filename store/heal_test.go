@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -344,3 +346,20 @@ func (sv *spreadVault) someAway() bool {
 }
 
 func (sv *spreadVault) mendQuietly() { _ = sv.Mend(sv.t.Context()) }
+
+// A vault that is closed while it looks at small files has not found them damaged.
+func TestBrokenOffMendingIsNoDamage(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	sv.backup("v1", 0)
+	if err := sv.PutInstance(t.Context(), Instance{ID: machine}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := sv.mendSmall(ctx, instanceName(machine)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if len(sv.troubles) > 0 || strings.Contains(sv.log.String(), "level=ERROR") {
+		t.Errorf("told %+v\n%s", sv.troubles, sv.log.String())
+	}
+}

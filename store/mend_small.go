@@ -38,7 +38,7 @@ func (v *Vault) mendSmall(ctx context.Context, name string) error {
 		return nil
 	}
 	best, err := newestGood(ctx, v.place, name)
-	if notThere(err) {
+	if notThere(err) || ctx.Err() != nil { // reading that was broken off says nothing of the file
 		return ctx.Err()
 	}
 	if err != nil {
