@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -184,6 +185,11 @@ func TestFlagsAreShown(t *testing.T) {
 	if flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS); flags != 0x50 || err != nil {
 		t.Errorf("flags %x, %v", flags, err)
 	}
+	var x [7]uint32
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), fsGetXattr, uintptr(unsafe.Pointer(&x)))
+	if x != [7]uint32{0x8 | 0x80} || errno != 0 {
+		t.Errorf("flags, asked the other way, %x, %v", x, errno)
+	}
 }
 
 func TestFileHandlesOpenFiles(t *testing.T) {
@@ -245,15 +251,53 @@ func TestStatfsIsThatOfThePartition(t *testing.T) {
 
 func TestEveryWriteIsRefused(t *testing.T) {
 	_, dir := mounted(t, "small")
-	path := filepath.Join(dir, "hello")
-	now := []unix.Timeval{{}, {}}
-	name := filepath.Join(dir, "new")
-	calls := map[string]func() error{
-		"open to write": func() error { _, err := unix.Open(path, unix.O_WRONLY, 0); return err },
+	refuses(t, writes(dir))
+	refuses(t, map[string]func() error{
+		"open to write": func() error { _, err := unix.Open(dir+"/hello", unix.O_WRONLY, 0); return err },
+		"tmpfile":       func() error { _, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR, 0o600); return err },
+		"access":        func() error { return unix.Access(dir+"/hello", unix.W_OK) },
+	})
+}
+
+// Who is root can mount it anew for writing. Then the kernel lets writes pass, and the server refuses them.
+func TestEveryWriteIsRefusedWhenMountedAnewForWriting(t *testing.T) {
+	s, dir := mounted(t, "small")
+	if err := unix.Mount("", s.dir, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, writes(dir))
+	compareContent(t, dir+"/hello", smallTree().child("hello"))
+}
+
+func refuses(t *testing.T, calls map[string]func() error) {
+	t.Helper()
+	for what, call := range calls {
+		if err := call(); !errors.Is(err, unix.EROFS) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// writes are ways to change a version of the small tree.
+func writes(dir string) map[string]func() error {
+	path, name := filepath.Join(dir, "hello"), filepath.Join(dir, "new")
+	open := func(do func(fd int) error) func() error {
+		return func() error {
+			fd, err := unix.Open(path, unix.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return do(fd)
+		}
+	}
+	return map[string]func() error{
+		"write":         open(func(fd int) error { _, err := unix.Write(fd, []byte("x")); return err }),
+		"ftruncate":     open(func(fd int) error { return unix.Ftruncate(fd, 0) }),
+		"fallocate":     open(func(fd int) error { return unix.Fallocate(fd, 0, 0, 5000) }),
 		"truncate":      func() error { return unix.Truncate(path, 0) },
 		"open O_TRUNC":  func() error { _, err := unix.Open(path, unix.O_RDWR|unix.O_TRUNC, 0); return err },
 		"create":        func() error { _, err := unix.Open(name, unix.O_CREAT|unix.O_WRONLY, 0o600); return err },
-		"tmpfile":       func() error { _, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR, 0o600); return err },
 		"mkdir":         func() error { return unix.Mkdir(name, 0o700) },
 		"mkdir above":   func() error { return unix.Mkdir(filepath.Join(dir, "../new"), 0o700) },
 		"mknod":         func() error { return unix.Mknod(name, unix.S_IFIFO|0o600, 0) },
@@ -263,18 +307,29 @@ func TestEveryWriteIsRefused(t *testing.T) {
 		"rmdir":         func() error { return unix.Rmdir(filepath.Join(dir, "folder")) },
 		"rmdir version": func() error { return unix.Rmdir(dir) },
 		"rename":        func() error { return unix.Rename(path, name) },
+		"exchange":      func() error { return unix.Renameat2(-1, path, -1, filepath.Join(dir, "folder"), unix.RENAME_EXCHANGE) },
 		"chmod":         func() error { return unix.Chmod(path, 0o777) },
 		"chown":         func() error { return unix.Chown(path, 1, 1) },
-		"utimes":        func() error { return unix.Utimes(path, now) },
+		"utimes":        func() error { return unix.Utimes(path, []unix.Timeval{{}, {}}) },
 		"setxattr":      func() error { return unix.Setxattr(path, "user.x", []byte("y"), 0) },
+		"set ACL":       func() error { return unix.Setxattr(path, "system.posix_acl_access", []byte(acl(7, 4)), 0) },
 		"removexattr":   func() error { return unix.Removexattr(path, "user.x") },
-		"access":        func() error { return unix.Access(path, unix.W_OK) },
+		"set flags":     func() error { return setFlags(path, unix.FS_IOC_SETFLAGS) },
+		"set xflags":    func() error { return setFlags(path, fsSetXattr) },
 	}
-	for what, call := range calls {
-		if err := call(); !errors.Is(err, unix.EROFS) {
-			t.Errorf("%s: %v", what, err)
-		}
+}
+
+// setFlags sets the flag that is 0x40 in both ways of setting.
+func setFlags(path string, how uintptr) error {
+	fd, err := unix.Open(path, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
 	}
+	defer unix.Close(fd)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), how, uintptr(unsafe.Pointer(&[7]uint32{0x40}))); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func TestLongNameIsRefusedAsOnADisk(t *testing.T) {

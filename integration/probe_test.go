@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,7 +114,7 @@ func look(root, rel string, seen map[string]string) {
 		target, err := os.Readlink(path)
 		lines = append(lines, fmt.Sprint("link ", target, reason(err)))
 	case unix.S_IFREG:
-		lines = append(lines, "content "+contentSeen(path))
+		lines = append(lines, "content "+contentSeen(path), "flags "+flagsSeen(path))
 	case unix.S_IFDIR:
 		entries, err := os.ReadDir(path)
 		lines = append(lines, "list"+reason(err))
@@ -149,6 +150,19 @@ func contentSeen(path string) string {
 	h := sha256.New()
 	_, err = io.Copy(h, f)
 	return fmt.Sprintf("%x%s", h.Sum(nil), reason(err))
+}
+
+// flagsSeen tells what chattr set, as each of the two ways of asking has it, but for what the file system sets itself.
+func flagsSeen(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return reason(err)
+	}
+	defer f.Close()
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	var x [7]uint32 // struct fsxattr
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), 0x801c581f, uintptr(unsafe.Pointer(&x)))
+	return fmt.Sprintf("%x%s %x: %v", flags&(flagImmutable|flagAppendOnly|flagNoDump), reason(err), x[0]&(0x8|0x10|0x80), errno)
 }
 
 // attributesSeen tells the attributes that can be read, and how trying those that may not be ends. (btrfs lists root's own to everybody,

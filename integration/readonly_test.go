@@ -47,6 +47,7 @@ func writersTree(t testing.TB, p *partition) {
 	must(t, unix.Chmod(tr.path("null"), 0o666))
 	setFlag(t, file(0o666, 0, "immutable"), flagImmutable)
 	setFlag(t, file(0o666, 0, "append only"), flagAppendOnly)
+	setFlag(t, file(0o666, 0, "not dumped"), flagNoDump)
 }
 
 // refusesAsADisk compares how everything that writes ends in the mounted version and at the source, which is read-only by now.
