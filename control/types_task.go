@@ -34,6 +34,7 @@ type Task struct {
 	Progress     *Progress  `json:"progress,omitempty"` // only while it runs
 	Results      []Result   `json:"results,omitempty"`  // one per partition that was done with
 	Report       *Report    `json:"report,omitempty"`   // of what is no backup
+	Restored     *Restored  `json:"restored,omitempty"` // of a restore
 	Error        string     `json:"error,omitempty"`
 	Hint         string     `json:"hint,omitempty"` // what to do about the error
 	Warnings     []Warning  `json:"warnings,omitempty"`

@@ -27,6 +27,7 @@ func (d *Daemon) mux() *control.Mux {
 	handle(m, control.PlaceAddRoute, d.placeAdd)
 	handle(m, control.PlaceReplaceRoute, d.placeReplace)
 	handle(m, control.MessagesRoute, d.messages)
+	handle(m, control.RestoreRoute, d.restore)
 	handle(m, control.KeyAddRoute, d.keyAdd)
 	handle(m, control.KeyRemoveRoute, d.keyRemove)
 	handle(m, control.KeyChangeRoute, d.keyChange)

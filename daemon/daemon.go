@@ -80,8 +80,9 @@ type Daemon struct {
 
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
 
-	deleting sync.Mutex                    // held while a version is deleted, and while parents are chosen
-	parents  map[store.VersionKey]struct{} // of the running backup; none of them may go
+	deleting  sync.Mutex                    // held while a version is deleted, and while parents are chosen
+	parents   map[store.VersionKey]struct{} // of the running backup; none of them may go
+	restoring map[store.VersionKey]int      // versions that are being restored; none of them may go
 
 	mu       sync.Mutex
 	policy   *control.Policy // nil: not activated; never changed in place

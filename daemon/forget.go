@@ -37,6 +37,10 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey)
 		return control.Errorf(control.Busy, "version %s of %s is the one that the running backup compares with", k.Version, k.Partition).
 			WithHint("try again when the backup has ended")
 	}
+	if d.restoring[k] > 0 {
+		return control.Errorf(control.Busy, "version %s of %s is being restored", k.Version, k.Partition).
+			WithHint("try again when that has ended")
+	}
 	err := v.Delete(ctx, k)
 	if errors.Is(err, store.ErrNotFound) {
 		return control.Errorf(control.NotFound, "there is no version %s of %s", k.Version, k.Partition).WithHint("`yester versions` lists them")

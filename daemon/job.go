@@ -18,6 +18,8 @@ func goesOn(kind string) string {
 	switch kind {
 	case control.KindBackup:
 		return "the next backup uses what was stored"
+	case control.KindRestore:
+		return "files that are done stay; restored again with --on-conflict skip, it goes on"
 	case control.KindCheck:
 		return "it changed nothing"
 	}
@@ -75,7 +77,7 @@ func outcome(ctx context.Context, t *control.Task, err error) string {
 		return control.Cancelled
 	case err != nil:
 		return control.Failed
-	case t.WarningCount > 0 || !t.Report.Clean():
+	case t.WarningCount > 0 || !t.Report.Clean() || !t.Restored.Clean():
 		return control.Partial
 	}
 	return control.Completed

@@ -59,6 +59,11 @@ func brief(t control.Task) control.Task {
 		r.Problems, r.Lost = nil, nil
 		t.Report = &r
 	}
+	if t.Restored != nil {
+		r := *t.Restored
+		r.Skipped, r.Failed, r.Differs = nil, nil, nil
+		t.Restored = &r
+	}
 	return t
 }
 

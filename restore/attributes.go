@@ -28,7 +28,6 @@ type holder struct {
 	path  string // to be told
 	fresh bool   // it was just made and has got no attributes from its folder
 	flags uint32 // inode flags that it may have got from there
-	had   *unix.Statx_t
 }
 
 // give gives a file or folder everything but its content and what would keep it from being changed further.
@@ -258,6 +257,12 @@ func (r *run) giveFlags(h *holder, flags uint32) {
 	if err != nil && flags&inherited != 0 {
 		r.note("inode flags", h.path, err)
 	}
+}
+
+// flagsDiffer tells whether an open file has other flags than the version.
+func (r *run) flagsDiffer(fd int, flags uint32) bool {
+	have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	return err == nil && (have^flags)&(inherited|locks) != 0
 }
 
 // giveLock makes a file or folder immutable or append only if it was: the last thing that can be done to it.

@@ -28,6 +28,7 @@ type folder struct {
 	err    error // why nothing can be restored in it; it was told
 	absent bool  // it is not there, and is not to be made
 	fresh  bool  // nothing is in it but what this restore made
+	made   bool  // by this restore
 	ours   bool  // fresh, or left unfinished by an earlier restore
 	acl    bool  // what is made in it gets an ACL
 	flags  uint32
@@ -114,15 +115,19 @@ func (r *run) clear(f *folder) error {
 
 func (r *run) make(f *folder) error {
 	err := unix.Mkdirat(f.up.fd, f.name, 0o700)
-	if err == nil {
-		f.fresh, f.ours = true, true
-		r.count(func(t *Result) { t.Dirs++ })
-	} else if !errors.Is(err, unix.EEXIST) {
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
+	made := err == nil
 	if f.fd, err = openIn(f.up.fd, f.name, asFolder); err != nil {
 		return folderError(err)
 	}
+	if !made { // somebody else did
+		r.inspect(f)
+		return nil
+	}
+	f.made, f.fresh, f.ours = true, true, true
+	r.count(func(t *Result) { t.Dirs++ })
 	_ = unix.Fsetxattr(f.fd, unfinished, nil, 0) // without it, a restore that goes on leaves the folder as it is
 	early(f.fd, f.entry.Flags)
 	r.learn(f)
@@ -149,8 +154,8 @@ func (r *run) inspect(f *folder) {
 		f.ours = true
 		return
 	}
-	f.ours = empty(f.fd)
-	f.fresh = f.ours
+	f.fresh = empty(f.fd)
+	f.ours = f.fresh && (f.whole || f.up != nil) // the target itself is somebody's, unless the whole of the version comes to it
 	if f.ours && r.writes() {
 		_ = unix.Fsetxattr(f.fd, unfinished, nil, 0)
 	}
@@ -164,15 +169,15 @@ func (r *run) learn(f *folder) {
 	f.flags &= inherited
 }
 
-// empty tells whether nothing is in a folder.
+// empty tells whether nothing is in a folder but what a new file system has.
 func empty(fd int) bool {
 	d, err := reopen(fd)
 	if err != nil {
 		return false
 	}
 	defer d.Close()
-	_, err = d.Readdirnames(1)
-	return errors.Is(err, io.EOF)
+	names, err := d.Readdirnames(2)
+	return errors.Is(err, io.EOF) || err == nil && len(names) == 1 && names[0] == "lost+found"
 }
 
 // done ends one of the things in f; with the last one the folder gets what the version has for it.
@@ -204,15 +209,32 @@ func (r *run) settle(f *folder) {
 		}
 	case r.o.DryRun || !change:
 	default:
-		if err := r.giveFolder(f); err != nil {
+		if err := r.giveFolder(f); err != nil && !r.stopped() {
 			r.fail(f.path, fmt.Errorf("put back what the folder has: %w", err))
 		}
 	}
 }
 
 func (r *run) giveFolder(f *folder) error {
-	_ = unix.Fremovexattr(f.fd, unfinished)
-	return r.give(&holder{fd: f.fd, path: f.path, fresh: f.fresh && !f.acl}, &f.entry)
+	h := &holder{fd: f.fd, path: f.path, fresh: f.made && !f.up.acl, flags: inherited}
+	if !f.ours {
+		st, err := lookFD(f.fd)
+		if err != nil {
+			return err
+		}
+		what, err := r.otherwise(h, &st, &f.entry)
+		if err != nil || len(what) == 0 && !r.flagsDiffer(f.fd, f.entry.Flags) {
+			return err
+		}
+	}
+	err := r.give(h, &f.entry)
+	if f.ours && unix.Fremovexattr(f.fd, unfinished) == nil && err == nil {
+		err = h.utimes(f.entry.Mtime)
+	}
+	if err == nil && f.entry.Flags&locks != 0 {
+		r.lock(h, f.entry.Flags&locks)
+	}
+	return err
 }
 
 // holdsItself tells whether a tree is that of one of the folders above, as a forged version may have it.

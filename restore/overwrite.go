@@ -154,11 +154,16 @@ func (r *run) overwrite(it *item) (m made, err error) {
 
 // keepContent leaves a file whose content is right, and gives it the rest. One that has other names here and none in the version does not come here.
 func (r *run) keepContent(it *item, old int, st *unix.Statx_t) (m made, err error) {
-	if !r.o.DryRun {
-		if err := r.give(&holder{fd: old, path: it.path(), had: st, flags: inherited}, &it.entry); err != nil {
+	h := &holder{fd: old, path: it.path()}
+	what, err := r.otherwise(h, st, &it.entry)
+	if err != nil {
+		return m, err
+	}
+	if !r.o.DryRun && (len(what) > 0 || r.flagsDiffer(old, it.entry.Flags)) {
+		if err := r.give(&holder{fd: old, path: it.path(), flags: inherited}, &it.entry); err != nil {
 			return m, err
 		}
-		r.giveLock(&holder{fd: old, path: it.path()}, it)
+		r.giveLock(h, it)
 	}
 	r.equal(it)
 	return madeOf(st), nil

@@ -38,7 +38,7 @@ func newApp(p *program) *cli.App {
 		}},
 		Commands: []*cli.Command{
 			p.daemonCommand(), p.activateCommand(), p.statusCommand(), p.backupCommand(), p.versionsCommand(), p.forgetCommand(),
-			p.historyCommand(), p.diffCommand(), p.findCommand(),
+			p.restoreCommand(), p.historyCommand(), p.diffCommand(), p.findCommand(),
 			p.tasksCommand(), p.messagesCommand(), p.vaultCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		EnableBashCompletion:      true,

@@ -22,6 +22,7 @@ func (p *program) showResult(t *control.Task) {
 		p.printf("%s  %s  %s, %s; %s new, %s stored in %s\n", r.Version, r.Partition,
 			count(r.Files, "file"), size(r.Bytes), size(r.NewBytes), size(r.Stored), took(time.Duration(r.Seconds*float64(time.Second))))
 	}
+	p.showRestored(t, shownLeft)
 	p.showReport(t, shownFound)
 	p.showWarnings(t, shownWarnings)
 	if t.Error != "" {
@@ -67,6 +68,9 @@ func taskText(t *control.Task) string {
 	}
 	if t.WarningCount > 0 {
 		s += ", " + count(t.WarningCount, "warning")
+	}
+	if r := t.Restored; r != nil {
+		s += ": " + restoredText(r)
 	}
 	if r := t.Report; !r.Clean() {
 		s += ", " + found(r)

@@ -104,6 +104,7 @@ func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
 			p.printf("%s: %s\n", progressName(t.Progress), progressText(t.Progress))
 		}
 		p.showResult(&control.Task{Results: t.Results, ID: t.ID, State: t.State, Error: t.Error, Hint: t.Hint})
+		p.showRestored(&t, math.MaxInt)
 		p.showReport(&t, math.MaxInt)
 		p.showAllWarnings(&t)
 		return nil

@@ -1,0 +1,305 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"yester/control"
+	"yester/restore"
+	"yester/sched"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+	"yester/store"
+)
+
+// A restoration is a restore that is settled: what, of which version, and where to.
+type restoration struct {
+	vault   *store.Vault
+	version *snapshot.Version
+	request control.RestoreRequest
+	paths   []string // below the version's root
+	to      string
+	target  *os.File
+	keep    []string // patterns of what is never deleted
+}
+
+// restore starts a restore. Everything that can be wrong with what was asked for is told here, before a task begins.
+func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control.Task, error) {
+	v, err := d.openedVault()
+	if err != nil {
+		return control.Task{}, err
+	}
+	var p held
+	var paths []string
+	if len(r.Paths) > 0 {
+		p, paths, err = d.locateAll(ctx, v, r)
+	} else {
+		p, err = only(d.held(ctx, v), r.Partition)
+	}
+	if err != nil {
+		return control.Task{}, err
+	}
+	o := &restoration{vault: v, request: r, paths: paths}
+	if err := o.choose(ctx, &p, d.o.Now().In(d.o.Zone)); err != nil {
+		return control.Task{}, err
+	}
+	if err := d.aim(o); err != nil {
+		return control.Task{}, err
+	}
+	d.hold(o.version.Key(), 1)
+	t, err := d.tasks.start(control.KindRestore, false, func(ctx context.Context, j *job) error {
+		defer d.hold(o.version.Key(), -1)
+		defer o.target.Close()
+		return o.run(ctx, j)
+	})
+	if err != nil {
+		d.hold(o.version.Key(), -1)
+		o.target.Close()
+	}
+	return t, err
+}
+
+// hold keeps a version that is being restored from being deleted.
+func (d *Daemon) hold(k store.VersionKey, n int) {
+	d.deleting.Lock()
+	defer d.deleting.Unlock()
+	if d.restoring == nil {
+		d.restoring = map[store.VersionKey]int{}
+	}
+	if d.restoring[k] += n; d.restoring[k] == 0 {
+		delete(d.restoring, k)
+	}
+}
+
+// locateAll finds the one partition that all paths lie on.
+func (d *Daemon) locateAll(ctx context.Context, v *store.Vault, r control.RestoreRequest) (p held, paths []string, err error) {
+	for _, text := range r.Paths {
+		q, at, err := d.locate(ctx, v, text)
+		switch {
+		case err != nil:
+			return p, nil, err
+		case p.name != "" && p.name != q.name:
+			return p, nil, control.Errorf(control.BadRequest, "the paths lie on two partitions, %s and %s", p.name, q.name).
+				WithHint("restore one after the other")
+		case r.Partition != "" && r.Partition != q.name:
+			return p, nil, control.Errorf(control.BadRequest, "%s lies on partition %s, not on %s", text, q.name, r.Partition)
+		}
+		p, paths = q, append(paths, strings.Trim(at, "/"))
+	}
+	return p, paths, nil
+}
+
+// only is the partition that was named, or the only one there is.
+func only(all []held, name string) (held, error) {
+	found, err := named(all, name)
+	switch {
+	case err != nil:
+		return held{}, err
+	case len(found) == 0:
+		return held{}, control.Errorf(control.NotFound, "there are no versions yet").WithHint("`yester backup` takes the first")
+	case len(found) > 1:
+		var names []string
+		for _, p := range found {
+			names = append(names, p.name)
+		}
+		return held{}, control.Errorf(control.BadRequest, "there are versions of %s", list(names)).WithHint("say which with a path or with --partition")
+	}
+	return found[0], nil
+}
+
+// choose reads the version that is meant, and looks whether it has what is asked for.
+func (o *restoration) choose(ctx context.Context, p *held, now time.Time) error {
+	r := &o.request
+	switch {
+	case r.OnConflict != "" && r.OnConflict != control.ConflictSkip && r.OnConflict != control.ConflictOverwrite:
+		return control.Errorf(control.BadRequest, "on conflict there is skip and overwrite, not %q", r.OnConflict)
+	case r.DryRun && r.VerifyOnly:
+		return control.Errorf(control.BadRequest, "a dry run and to verify only are two things")
+	case r.Delete && (len(r.Includes) > 0 || r.VerifyOnly):
+		return control.Errorf(control.BadRequest, "to delete what the version has not goes with whole folders only, not with includes or to verify")
+	case r.Rate < 0:
+		return control.Errorf(control.BadRequest, "a rate below zero makes no sense")
+	}
+	k, err := p.pick(r.Version, now)
+	if err != nil {
+		return err
+	}
+	if o.version, err = record(ctx, o.vault, k); err != nil {
+		return err
+	}
+	for _, at := range o.paths {
+		if _, _, err := restore.Totals(ctx, o.vault, o.version, []string{at}); errors.Is(err, snapshot.ErrNotExist) || errors.Is(err, snapshot.ErrNotDir) {
+			return control.Errorf(control.NotFound, "version %s of %s has no %s", k.Version, k.Partition, control.PathText(path.Join(p.point, at))).
+				WithHint("`yester find` and `yester history` tell which versions had it")
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aim opens the folder that the restore goes to.
+func (d *Daemon) aim(o *restoration) error {
+	own := d.never()
+	if o.request.To == "" {
+		o.to = o.version.Partition.MountPoint
+		mounts, err := d.o.Discover()
+		if err != nil {
+			return err
+		}
+		if err := isMounted(&o.version.Partition, mounts); err != nil {
+			return err
+		}
+		if len(o.paths) == 0 && o.request.Delete {
+			return control.Errorf(control.BadRequest, "what is never backed up would be deleted from %s with the rest", o.to).
+				WithHint("name the folders that are to be made equal, or another target with --to")
+		}
+	} else {
+		if !filepath.IsAbs(o.request.To) {
+			return control.Errorf(control.BadRequest, "the folder %q is not absolute", o.request.To)
+		}
+		o.to = filepath.Clean(o.request.To)
+	}
+	for _, dir := range d.mountDirs() {
+		if isBelow(o.to, dir) {
+			return control.Errorf(control.BadRequest, "%s shows the versions, nothing can be restored there", dir)
+		}
+	}
+	for _, dir := range own {
+		if isBelow(o.to, dir) {
+			return control.Errorf(control.BadRequest, "%s is yester's own, nothing is restored there", dir)
+		}
+	}
+	d.protect(o, own)
+	return o.open()
+}
+
+// isMounted refuses to restore in place of a partition that is not there: it would fill the disk below.
+func isMounted(p *snapshot.Partition, mounts []capture.Mount) error {
+	for _, m := range mounts {
+		if m.MountPoint == p.MountPoint && (m.Excluded == "" || m.FSType == p.FSType) {
+			return nil
+		}
+	}
+	return control.Errorf(control.NotFound, "partition %s is not mounted at %s", p.Name, p.MountPoint).
+		WithHint("mount it, or restore to another folder with --to")
+}
+
+// protect says what is never deleted: our own, and what the policy leaves out of versions.
+func (d *Daemon) protect(o *restoration, own []string) {
+	for _, dir := range own {
+		o.keep = append(o.keep, literal(dir), literal(dir)+"/**")
+	}
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	if policy != nil {
+		o.keep = append(o.keep, policy.Excludes...)
+	}
+}
+
+// literal is a pattern that matches a path and nothing else.
+func literal(path string) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		if strings.IndexByte(`\*?[]{}`, c) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// open opens the target, which must be there.
+func (o *restoration) open() error {
+	f, err := os.OpenFile(o.to, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return control.Errorf(control.NotFound, "the folder %s is not there", o.to).WithHint("make it first; nothing was restored")
+	case errors.Is(err, syscall.ENOTDIR):
+		return control.Errorf(control.BadRequest, "%s is no folder", o.to)
+	case err != nil:
+		return control.Errorf(control.Internal, "the folder %s cannot be opened (%v)", o.to, cause(err))
+	}
+	o.target = f
+	return nil
+}
+
+// run is the task.
+func (o *restoration) run(ctx context.Context, j *job) error {
+	r := &o.request
+	j.progress.begin(o.version.Partition.Name)
+	if len(r.Includes) == 0 && len(r.Excludes) == 0 {
+		if files, bytes, err := restore.Totals(ctx, o.vault, o.version, o.paths); err == nil {
+			j.progress.expect(files, bytes)
+		}
+	}
+	opts := o.options()
+	opts.Progress = &j.progress
+	res, err := restore.Run(ctx, opts)
+	if res != nil {
+		j.update(func(t *control.Task) {
+			t.Restored = o.result(res)
+			warn(t, res.Notes.Count, notes(o.version.Partition.Name, res.Notes.Items))
+		})
+	}
+	return o.explain(err)
+}
+
+func (o *restoration) options() restore.Options {
+	r := &o.request
+	opts := restore.Options{
+		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: r.Includes, Excludes: r.Excludes,
+		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep,
+	}
+	if r.Rate > 0 {
+		opts.Limiter = sched.NewLimiter(r.Rate)
+	}
+	return opts
+}
+
+// explain says what ended a restore, and how it goes on.
+func (o *restoration) explain(err error) error {
+	const again = "restore again with --on-conflict skip to go on"
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return control.Errorf(control.NoSpace, "%s is full (%s)", o.to, sentence(err)).WithHint("free some space there, then " + again)
+	case errors.Is(err, syscall.EROFS):
+		return control.Errorf(control.ReadOnly, "%s is read-only", o.to).WithHint("make it writable, then " + again)
+	}
+	return err
+}
+
+func (o *restoration) result(r *restore.Result) *control.Restored {
+	return &control.Restored{
+		Partition: o.version.Partition.Name, Version: o.version.Name, To: o.to, DryRun: o.request.DryRun, VerifyOnly: o.request.VerifyOnly,
+		Files: r.Files, Dirs: r.Dirs, Bytes: r.Bytes, Written: r.Written, Equal: r.Equal, Deleted: r.Deleted,
+		Skipped: left(r.Skipped), SkippedCount: r.Skipped.Count,
+		Failed: left(r.Failed), FailedCount: r.Failed.Count,
+		Differs: left(r.Differs), DiffersCount: r.Differs.Count,
+	}
+}
+
+func left(l restore.List) []control.Left {
+	all := make([]control.Left, 0, len(l.Items))
+	for _, i := range l.Items {
+		all = append(all, control.Left{Path: control.PathText(i.Path), What: i.What})
+	}
+	slices.SortFunc(all, func(a, b control.Left) int { return strings.Compare(a.Path, b.Path) })
+	return all
+}
+
+func notes(partition string, items []restore.Left) []control.Warning {
+	all := make([]control.Warning, 0, len(items))
+	for _, i := range items {
+		all = append(all, control.Warning{Partition: partition, Path: control.PathText(i.Path), What: i.What})
+	}
+	return all
+}
