@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -438,9 +439,10 @@ func (h *history) backups(n int) {
 	}
 }
 
-// harmWithin damages a pack in a way that parity covers: one end, and a burst of two blocks, or the last bytes missing.
+// harmWithin damages a pack in a way that its copies and parity cover: one end and a bit between the ends, or the last bytes missing.
 func (h *history) harmWithin(b []byte) []byte {
-	blocks := len(b) / pack.BlockSize
+	meta := int(binary.LittleEndian.Uint16(b[14:])) // blocks at each end, of which one copy must stay
+	between := len(b)/pack.BlockSize - 2*meta
 	switch h.r.IntN(4) {
 	case 0:
 		return b[:len(b)-1-h.r.IntN(pack.BlockSize)]
@@ -449,7 +451,7 @@ func (h *history) harmWithin(b []byte) []byte {
 	case 2:
 		clear(b[len(b)-pack.BlockSize:])
 	}
-	at := 1 + h.r.IntN(max(1, blocks-3))
+	at := meta + h.r.IntN(between)
 	b[at*pack.BlockSize+h.r.IntN(pack.BlockSize)] ^= 1 << h.r.IntN(8)
 	return b
 }
