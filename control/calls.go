@@ -12,6 +12,27 @@ func (c *Client) Activate(ctx context.Context, r ActivateRequest) (Activation, e
 	return call(ctx, c, ActivateRoute, r)
 }
 
+// Set gives an active instance other settings. NotActive while it is new; Conflict while it is being cancelled; BadRequest.
+func (c *Client) Set(ctx context.Context, r ActivateRequest) (Activation, error) {
+	return call(ctx, c, SetRoute, r)
+}
+
+// Pause ends scheduled backups until Resume; what runs goes on. NotActive; Conflict unless the instance is ready.
+func (c *Client) Pause(ctx context.Context) (Lifecycle, error) {
+	return call(ctx, c, PauseRoute, None{})
+}
+
+// Resume goes on with scheduled backups. NotActive; Conflict unless the instance is paused.
+func (c *Client) Resume(ctx context.Context) (Lifecycle, error) {
+	return call(ctx, c, ResumeRoute, None{})
+}
+
+// Cancel ends the service of the instance and deletes all its versions for good, and returns the task that does so. NotActive; Busy if it
+// is under way.
+func (c *Client) Cancel(ctx context.Context) (Task, error) {
+	return call(ctx, c, CancelRoute, None{})
+}
+
 // Backup starts a backup and returns its task. Busy if one is running, NotActive.
 func (c *Client) Backup(ctx context.Context, r BackupRequest) (Task, error) {
 	return call(ctx, c, BackupRoute, r)

@@ -7,6 +7,18 @@ func (c *Client) Forget(ctx context.Context, r ForgetRequest) (Forgotten, error)
 	return call(ctx, c, ForgetRoute, r)
 }
 
+// Pin keeps a version from expiring. NotFound.
+func (c *Client) Pin(ctx context.Context, r PinRequest) error {
+	_, err := call(ctx, c, PinRoute, r)
+	return err
+}
+
+// Unpin lets a version expire again. NotFound if it is not pinned.
+func (c *Client) Unpin(ctx context.Context, r PinRequest) error {
+	_, err := call(ctx, c, UnpinRoute, r)
+	return err
+}
+
 // VaultCheck starts a check and returns its task. Busy if one is running.
 func (c *Client) VaultCheck(ctx context.Context, r CheckRequest) (Task, error) {
 	return call(ctx, c, VaultCheckRoute, r)

@@ -25,6 +25,10 @@ type None struct{}
 var (
 	StatusRoute     = Route[None, Status]{"GET", "/v1/status"}
 	ActivateRoute   = Route[ActivateRequest, Activation]{"POST", "/v1/activate"}
+	SetRoute        = Route[ActivateRequest, Activation]{"POST", "/v1/set"}
+	PauseRoute      = Route[None, Lifecycle]{"POST", "/v1/pause"}
+	ResumeRoute     = Route[None, Lifecycle]{"POST", "/v1/resume"}
+	CancelRoute     = Route[None, Task]{"POST", "/v1/cancel"}
 	BackupRoute     = Route[BackupRequest, Task]{"POST", "/v1/backup"}
 	VersionsRoute   = Route[VersionsRequest, VersionList]{"GET", "/v1/versions"}
 	TasksRoute      = Route[TasksRequest, TaskList]{"GET", "/v1/tasks"}
@@ -36,6 +40,8 @@ var (
 	VaultKeysRoute  = Route[None, KeyList]{"GET", "/v1/vault-keys"}
 
 	ForgetRoute       = Route[ForgetRequest, Forgotten]{"POST", "/v1/forget"}
+	PinRoute          = Route[PinRequest, None]{"POST", "/v1/pin"}
+	UnpinRoute        = Route[PinRequest, None]{"POST", "/v1/unpin"}
 	VaultCheckRoute   = Route[CheckRequest, Task]{"POST", "/v1/vault-check"}
 	VaultRepairRoute  = Route[None, Task]{"POST", "/v1/vault-repair"}
 	VaultGCRoute      = Route[None, Task]{"POST", "/v1/vault-gc"}

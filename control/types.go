@@ -11,11 +11,14 @@ type Instance struct {
 
 // The states of an instance.
 const (
-	StateNew   = "new"   // not activated
-	StateReady = "ready" // backed up every day
+	StateNew          = "new"          // not activated
+	StateInitializing = "initializing" // being activated
+	StateReady        = "ready"        // backed up every day
+	StatePaused       = "paused"       // not backed up by the clock until it is resumed; versions expire as always
+	StateCancelling   = "cancelling"   // everything of it is being deleted
 )
 
-// A Policy says what of an instance is backed up, when and how gently.
+// A Policy says what of an instance is backed up, when and how gently, and how long versions are kept.
 type Policy struct {
 	Start         string    `json:"start"`                // "03:17", the daemon's local time
 	Priority      string    `json:"priority"`             // "low", "high" or "max"
@@ -24,6 +27,16 @@ type Policy struct {
 	Excludes      []string  `json:"excludes,omitempty"`   // globs
 	IncludeSystem bool      `json:"include_system,omitempty"`
 	ActivatedAt   time.Time `json:"activated_at"`
+
+	WindowSeconds int  `json:"window_seconds"` // how late a backup may begin; later, its day is skipped
+	CatchUp       bool `json:"catch_up"`       // begin as soon as possible, however late
+
+	RetentionDays int  `json:"retention_days"`         // a version expires so many days after it was completed
+	KeepLatest    bool `json:"keep_latest"`            // but not the newest of each partition
+	KeepDaily     int  `json:"keep_daily,omitempty"`   // nor the newest of each of the last so many days that have any,
+	KeepWeekly    int  `json:"keep_weekly,omitempty"`  // weeks,
+	KeepMonthly   int  `json:"keep_monthly,omitempty"` // months,
+	KeepYearly    int  `json:"keep_yearly,omitempty"`  // and years
 }
 
 // A Partition is a mounted file system of the instance.
@@ -37,6 +50,7 @@ type Partition struct {
 	Selected   bool   `json:"selected"`           // backed up by the policy as it is now
 	Excluded   string `json:"excluded,omitempty"` // why it can't be: "network file system (nfs4)"
 	Versions   int    `json:"versions"`
+	Oldest     string `json:"oldest,omitempty"` // version
 	Newest     string `json:"newest,omitempty"` // version
 }
 
@@ -59,20 +73,30 @@ type Status struct {
 	Last       *Task       `json:"last,omitempty"`    // backup that ended last, without its list of warnings
 	Others     []Task      `json:"others,omitempty"`  // running tasks that are no backups
 	Partitions []Partition `json:"partitions"`
-	Places     []Place     `json:"places"`          // of the vault; none if there is no vault
-	Vault      string      `json:"vault,omitempty"` // id
+	Places     []Place     `json:"places"`                 // of the vault; none if there is no vault
+	Vault      string      `json:"vault,omitempty"`        // id
+	Stored     uint64      `json:"stored_bytes,omitempty"` // of its pack files
 	Mount      Mount       `json:"mount"`
 	Attention  []string    `json:"attention,omitempty"` // what somebody should look at, one sentence each
 }
 
-// An ActivateRequest gives settings; what is empty gets its default on a new instance and stays as it is on an active one.
+// An ActivateRequest gives settings; what is missing gets its default on a new instance and stays as it is on an active one. A list that is
+// there and empty empties that of the policy.
 type ActivateRequest struct {
-	Paths         []string `json:"paths,omitempty"` // absolute
-	Excludes      []string `json:"excludes,omitempty"`
-	Partitions    []string `json:"partitions,omitempty"` // names or mount points
-	Start         string   `json:"start,omitempty"`      // "HH:MM"
+	Paths         []string `json:"paths,omitzero"` // absolute
+	Excludes      []string `json:"excludes,omitzero"`
+	Partitions    []string `json:"partitions,omitzero"` // names or mount points
+	Start         string   `json:"start,omitempty"`     // "HH:MM"
 	Priority      string   `json:"priority,omitempty"`
-	IncludeSystem bool     `json:"include_system,omitempty"`
+	IncludeSystem *bool    `json:"include_system,omitempty"`
+	WindowSeconds *int     `json:"window_seconds,omitempty"`
+	CatchUp       *bool    `json:"catch_up,omitempty"`
+	RetentionDays *int     `json:"retention_days,omitempty"`
+	KeepLatest    *bool    `json:"keep_latest,omitempty"`
+	KeepDaily     *int     `json:"keep_daily,omitempty"`
+	KeepWeekly    *int     `json:"keep_weekly,omitempty"`
+	KeepMonthly   *int     `json:"keep_monthly,omitempty"`
+	KeepYearly    *int     `json:"keep_yearly,omitempty"`
 }
 
 // The outcomes of an activation.
@@ -86,11 +110,21 @@ const (
 type Activation struct {
 	Outcome    string      `json:"outcome"`
 	Instance   Instance    `json:"instance"`
+	State      string      `json:"state"`
 	Policy     Policy      `json:"policy"`
-	Partitions []Partition `json:"partitions"` // those that are backed up
-	Next       time.Time   `json:"next"`
+	Partitions []Partition `json:"partitions"`           // those that are backed up
+	Next       *time.Time  `json:"next,omitempty"`       // nil while paused
 	VaultMade  string      `json:"vault_made,omitempty"` // where, if this made one
 	Mount      Mount       `json:"mount"`
+	Warnings   []string    `json:"warnings,omitempty"` // what the settings may cost
+}
+
+// A Lifecycle answers a pause or resume.
+type Lifecycle struct {
+	Instance Instance   `json:"instance"`
+	State    string     `json:"state"`
+	Next     *time.Time `json:"next,omitempty"` // scheduled backup
+	Warnings []string   `json:"warnings,omitempty"`
 }
 
 // A BackupRequest asks for a backup now.
@@ -121,9 +155,12 @@ type Version struct {
 	Changed    uint64    `json:"changed"`
 	Deleted    uint64    `json:"deleted"`
 	Warnings   uint64    `json:"warnings"`
-	State      string    `json:"state"`           // Complete, or Partial if there were warnings; empty with an error
-	Path       string    `json:"path,omitempty"`  // where to browse it; empty when nothing is mounted
-	Error      string    `json:"error,omitempty"` // why its record cannot be read; then only the names above are known
+	State      string    `json:"state"` // Complete, or Partial if there were warnings; empty with an error
+	Pinned     bool      `json:"pinned,omitempty"`
+	Expires    time.Time `json:"expires,omitzero"` // missing while there is no policy
+	Kept       string    `json:"kept,omitempty"`   // why it stays past that, as things are: pinned, latest, daily, weekly, monthly, yearly
+	Path       string    `json:"path,omitempty"`   // where to browse it; empty when nothing is mounted
+	Error      string    `json:"error,omitempty"`  // why its record cannot be read; then only the names above are known
 }
 
 // A VersionList answers a VersionsRequest: by partition, oldest first.

@@ -66,6 +66,12 @@ type ForgetRequest struct {
 	Version   string `json:"version"`
 }
 
+// A PinRequest names a version that is not to expire, or may again.
+type PinRequest struct {
+	Partition string `json:"partition"`
+	Version   string `json:"version"`
+}
+
 // Forgotten answers a ForgetRequest.
 type Forgotten struct {
 	Partition string `json:"partition"`

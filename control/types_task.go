@@ -9,6 +9,7 @@ const (
 	KindRepair  = "repair"  // makes good what can be
 	KindGC      = "gc"      // gives back the space of what no version needs
 	KindRebuild = "rebuild" // makes the index anew
+	KindCancel  = "cancel"  // deletes all of an instance
 	KindPlace   = "place"   // adds or replaces a place of the vault
 )
 

@@ -6,17 +6,35 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bmatcuk/doublestar/v4"
-
 	"yester/control"
-	"yester/sched"
-	"yester/snapshot/capture"
 )
 
 // activate begins daily backups, or gives an active instance other settings. Nothing changes if it fails.
 func (d *Daemon) activate(ctx context.Context, r control.ActivateRequest) (control.Activation, error) {
 	d.admin.Lock()
 	defer d.admin.Unlock()
+	if d.serviceState() == control.StateNew {
+		d.initializing.Store(true)
+		defer d.initializing.Store(false)
+	}
+	return d.apply(ctx, &r)
+}
+
+// set gives an active instance other settings. Nothing changes if it fails.
+func (d *Daemon) set(ctx context.Context, r control.ActivateRequest) (control.Activation, error) {
+	d.admin.Lock()
+	defer d.admin.Unlock()
+	if d.serviceState() == control.StateNew {
+		return control.Activation{}, errNotActive()
+	}
+	return d.apply(ctx, &r)
+}
+
+// apply makes a policy of the one there is and what is asked for, and uses it. d.admin is held.
+func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control.Activation, error) {
+	if d.serviceState() == control.StateCancelling {
+		return control.Activation{}, errCancelling()
+	}
 	d.mu.Lock()
 	old := d.policy
 	d.mu.Unlock()
@@ -24,11 +42,14 @@ func (d *Daemon) activate(ctx context.Context, r control.ActivateRequest) (contr
 	if err != nil {
 		return control.Activation{}, err
 	}
-	policy, err := d.newPolicy(old, r, mounts)
+	policy, err := d.newPolicy(d.basis(ctx), r, mounts)
 	if err != nil {
 		return control.Activation{}, err
 	}
-	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
+	if old == nil {
+		policy.ActivatedAt = d.o.Now().UTC().Truncate(time.Second)
+	}
+	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy, Warnings: costs(&policy)}
 	if a.VaultMade, err = d.needVault(ctx); err != nil {
 		return a, err
 	}
@@ -38,8 +59,10 @@ func (d *Daemon) activate(ctx context.Context, r control.ActivateRequest) (contr
 		}
 	}
 	d.tryMount()
-	a.Mount = d.mountStatus()
-	a.Next, _ = d.next()
+	a.Mount, a.State = d.mountStatus(), d.serviceState()
+	if next, ok := d.next(); ok {
+		a.Next = &next
+	}
 	a.Partitions = selected(d.partitions(mounts))
 	return a, nil
 }
@@ -53,48 +76,6 @@ func change(old, policy *control.Policy) string {
 		return control.Unchanged
 	}
 	return control.Replaced
-}
-
-// newPolicy is the old policy, or the default one if there is none, with what is asked for.
-func (d *Daemon) newPolicy(old *control.Policy, r control.ActivateRequest, mounts []capture.Mount) (control.Policy, error) {
-	p := control.Policy{Start: randomStart(), Priority: sched.Low.Name, ActivatedAt: d.o.Now().UTC().Truncate(time.Second)}
-	if old != nil {
-		p = *old
-	}
-	if r.Start != "" {
-		p.Start = r.Start
-	}
-	if r.Priority != "" {
-		p.Priority = r.Priority
-	}
-	p.Partitions, p.Paths, p.Excludes = given(r.Partitions, p.Partitions), given(r.Paths, p.Paths), given(r.Excludes, p.Excludes)
-	p.IncludeSystem = p.IncludeSystem || r.IncludeSystem
-	return p, checkPolicy(&p, mounts)
-}
-
-// given is what was asked for, or else what there was; a copy, for it will be changed.
-func given(asked, old []string) []string {
-	if len(asked) > 0 {
-		return slices.Clone(asked)
-	}
-	return slices.Clone(old)
-}
-
-// checkPolicy refuses a policy that makes no sense here, and puts it into its one form.
-func checkPolicy(p *control.Policy, mounts []capture.Mount) error {
-	if _, err := sched.ParseDaily(p.Start); err != nil {
-		return control.Errorf(control.BadRequest, "the start time %v", err)
-	}
-	if _, err := sched.ParsePriority(p.Priority); err != nil {
-		return control.Errorf(control.BadRequest, "%v", err)
-	}
-	for _, e := range p.Excludes {
-		if e == "" || !doublestar.ValidatePattern(e) {
-			return control.Errorf(control.BadRequest, "the exclude %q is no pattern", e).
-				WithHint("write globs like '*.iso', '/home/*/.cache' or '**/node_modules'")
-		}
-	}
-	return choose(p, mounts)
 }
 
 // needVault makes a vault if there is none, and returns where.
@@ -132,6 +113,7 @@ func (d *Daemon) usePolicy(old *control.Policy, p control.Policy) error {
 	}
 	d.log.Info("policy", "start", p.Start, "priority", p.Priority, "partitions", list(p.Partitions), "paths", list(p.Paths))
 	d.wake()
+	d.wakeSweep() // which brings the vault's copy up to date too
 	return nil
 }
 

@@ -30,11 +30,13 @@ type backup struct {
 // startBackup begins a backup of what the policy says now. A scheduled one is kept together with the history that it makes.
 func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	d.mu.Lock()
-	policy, vault := d.policy, d.vault
+	policy, vault, service := d.policy, d.vault, d.service
 	d.mu.Unlock()
 	switch {
+	case service == control.StateCancelling:
+		return control.Task{}, errCancelling()
 	case policy == nil:
-		return control.Task{}, control.Errorf(control.NotActive, "this instance is not activated").WithHint("run `yester activate` first")
+		return control.Task{}, errNotActive()
 	case vault == nil:
 		return control.Task{}, errNoVault()
 	}
@@ -48,6 +50,9 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 
 // run makes the versions. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.
 func (b *backup) run(ctx context.Context, j *job) (err error) {
+	if b.d.serviceState() == control.StateCancelling { // since it was asked for
+		return errCancelling()
+	}
 	b.job, b.log = j, taskLog{b.d.log, j.look(b.d.o.Now()).ID}
 	setMemoryLimit(b.priority)
 	if b.instance, err = b.d.registerInstance(ctx, b.vault); err != nil {

@@ -72,11 +72,16 @@ type Daemon struct {
 	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
 	changed  chan struct{} // has a value when the policy changed
+	sweeping chan struct{} // has a value when versions may have expired
 	due      chan struct{} // has a value when there is something to do for the vault
+
+	initializing atomic.Bool // it is being activated
 
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
 
 	spreadEnded atomic.Bool // a task that spreads packs failed or was cancelled; the next daemon goes on
+	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
+	times       sync.Map    // store.VersionKey → times
 
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
 
@@ -86,6 +91,7 @@ type Daemon struct {
 
 	mu       sync.Mutex
 	policy   *control.Policy // nil: not activated; never changed in place
+	service  string          // state of the instance; "" while it is new
 	history  sched.History   // of the scheduled backup
 	vault    *store.Vault    // nil: there is none yet
 	mount    *fs.Mount       // nil: not mounted
@@ -99,7 +105,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 		site:     &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
 		tasks:    &tasks{db: db, log: o.Log, now: o.Now},
 		troubles: make(chan store.Trouble, maxTroubles),
-		changed:  make(chan struct{}, 1), due: make(chan struct{}, 1),
+		changed:  make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
 	}
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
 	var err error
@@ -115,7 +121,11 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	policy, err := db.Policy()
 	switch {
 	case err == nil:
+		complete(&policy)
 		d.policy = &policy
+		if d.service, err = readService(db); err != nil {
+			return nil, err
+		}
 	case !errors.Is(err, state.ErrNotFound):
 		return nil, err
 	}

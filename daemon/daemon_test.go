@@ -147,7 +147,7 @@ func TestActivateDefaultsAndAgain(t *testing.T) {
 	if a.Outcome != control.Activated || a.Policy.Priority != "low" || a.Policy.Start > "06:00" || a.VaultMade == "" || len(a.Partitions) != 1 {
 		t.Errorf("got %+v", a)
 	}
-	if wait := time.Until(a.Next); wait <= 0 || wait > 25*time.Hour || a.Next.UTC().Format("15:04") != a.Policy.Start {
+	if wait := time.Until(*a.Next); wait <= 0 || wait > 25*time.Hour || a.Next.UTC().Format("15:04") != a.Policy.Start {
 		t.Errorf("next is %v, start %s", a.Next, a.Policy.Start)
 	}
 	again, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}})

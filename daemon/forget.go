@@ -16,7 +16,7 @@ func (d *Daemon) forget(ctx context.Context, r control.ForgetRequest) (control.F
 		return out, err
 	}
 	k := store.VersionKey{Instance: d.instance.ID, Partition: r.Partition, Version: r.Version}
-	if err := d.delete(ctx, v, k); err != nil {
+	if err := d.forgetUnpinned(ctx, v, k); err != nil {
 		return out, err
 	}
 	d.log.Info("deleted a version", "partition", k.Partition, "version", k.Version)
@@ -27,6 +27,19 @@ func (d *Daemon) forget(ctx context.Context, r control.ForgetRequest) (control.F
 	}
 	out.Task = &t
 	return out, nil
+}
+
+func (d *Daemon) forgetUnpinned(ctx context.Context, v *store.Vault, k store.VersionKey) error {
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
+	p, err := d.keptPolicy(ctx, v)
+	switch {
+	case err != nil:
+		return err
+	case pinned(p, k):
+		return control.Errorf(control.Conflict, "version %s of %s is pinned", k.Version, k.Partition).WithHint("`yester unpin` lets it go")
+	}
+	return d.delete(ctx, v, k)
 }
 
 // delete deletes a version unless a running backup builds on it.

@@ -22,6 +22,8 @@ func goesOn(kind string) string {
 		return "files that are done stay; restored again with --on-conflict skip, it goes on"
 	case control.KindCheck:
 		return "it changed nothing"
+	case control.KindCancel:
+		return "the daemon goes on with it when it is started again"
 	}
 	return "what it did stays, the next one does the rest"
 }

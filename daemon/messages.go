@@ -72,6 +72,7 @@ func (d *Daemon) taskEnded(t *control.Task) {
 	switch t.Kind {
 	case control.KindBackup:
 		d.backupEnded(t)
+		d.wakeSweep() // a newer version may let an older one go
 	case control.KindCheck, control.KindRepair:
 		switch {
 		case !t.Report.Clean():

@@ -86,6 +86,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { (&clockwork{now: d.o.Now, turn: d.turn, changed: d.changed}).run(working); return nil })
 	group.Go(func() error { d.upkeep(working); return nil })
+	group.Go(func() error { d.sweeps(working); return nil })
 	group.Go(func() error { d.listen(working); return nil })
 	group.Go(func() error { d.watchdog(working); return nil })
 	d.log.Info("ready", "instance", d.instance.ID, "home", d.o.Home.Name(), "socket", d.o.Home.Socket)

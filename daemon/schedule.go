@@ -129,9 +129,9 @@ func (d *Daemon) keepSchedule(h sched.History) error {
 // calendar is the plan and what came of it so far; ok is false if no backups are scheduled.
 func (d *Daemon) calendar() (p sched.Plan, h sched.History, ok bool) {
 	d.mu.Lock()
-	policy, h := d.policy, d.history
+	policy, service, h := d.policy, d.service, d.history
 	d.mu.Unlock()
-	if policy == nil {
+	if policy == nil || service != control.StateReady {
 		return p, h, false
 	}
 	p, err := planOf(policy)
@@ -145,7 +145,7 @@ func (d *Daemon) calendar() (p sched.Plan, h sched.History, ok bool) {
 // planOf is the plan of a policy.
 func planOf(p *control.Policy) (sched.Plan, error) {
 	start, err := sched.ParseDaily(p.Start)
-	return sched.Plan{Start: start, Window: sched.DefaultWindow}, err
+	return sched.Plan{Start: start, Window: time.Duration(p.WindowSeconds) * time.Second, CatchUp: p.CatchUp}, err
 }
 
 // next is when the next scheduled backup begins; ok is false if there is none.
@@ -165,20 +165,24 @@ func (d *Daemon) changePlan(old, policy *control.Policy) error {
 		return err
 	}
 	now := d.o.Now()
+	d.mu.Lock()
+	service := d.service
+	d.mu.Unlock()
 	from, h, ok := d.calendar()
 	var lost sched.Decision
-	if old == nil || !ok {
-		h = sched.History{Since: now}.At(now)
-	} else {
+	switch {
+	case old == nil:
+		service, h = control.StateReady, sched.History{Since: now}.At(now)
+	case ok:
 		h, lost = from.Change(to, h, now, d.o.Zone)
 	}
 	keep := func(with ...control.Task) error {
-		if err := d.db.PutPlan(*policy, state.Schedule(h), with...); err != nil {
+		if err := d.db.PutPlan(*policy, service, state.Schedule(h), with...); err != nil {
 			return err
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.policy, d.history = policy, h
+		d.policy, d.service, d.history = policy, service, h
 		return nil
 	}
 	if lost.Do == sched.Skip {

@@ -104,7 +104,7 @@ func newStill(t *testing.T) *still {
 	t.Helper()
 	s := &still{t: t, clock: new(atomic.Pointer[time.Time]), dir: source(t)}
 	needPartition(t, s.dir)
-	s.set("2026-11-23 12:00")
+	s.at("2026-11-23 12:00")
 	o := options(t)
 	o.Now = func() time.Time { return *s.clock.Load() }
 	if err := o.Home.make(); err != nil {
@@ -152,7 +152,7 @@ func (s *still) again() {
 	s.begin(s.o, s.db)
 }
 
-func (s *still) set(clock string) {
+func (s *still) at(clock string) {
 	s.t.Helper()
 	now, err := time.Parse("2006-01-02 15:04", clock)
 	if err != nil {
@@ -164,7 +164,7 @@ func (s *still) set(clock string) {
 // to sets the clock, has what is due begin, and waits for its end.
 func (s *still) to(clock string) {
 	s.t.Helper()
-	s.set(clock)
+	s.at(clock)
 	s.turn()
 	if id := s.tasks.atWork(control.KindBackup); id != "" {
 		wait(s.t, s.tasks, id)
@@ -216,7 +216,7 @@ func TestScheduleOutlivesTheDaemon(t *testing.T) {
 // A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and no second one.
 func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	s := newStill(t)
-	s.set("2026-11-24 03:17")
+	s.at("2026-11-24 03:17")
 	p, h, ok := s.calendar()
 	if !ok {
 		t.Fatal("nothing is scheduled")
@@ -234,7 +234,7 @@ func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 func TestTaskThatStillRunsSkipsTheDayAndIsNamed(t *testing.T) {
 	s := newStill(t)
 	id := begin(t, s.tasks, untilCancelled).ID
-	s.set("2026-11-24 03:17")
+	s.at("2026-11-24 03:17")
 	s.turn()
 	s.want("24 03:17 skipped")
 	if r, err := s.tasks.recent(); err != nil || r.last == nil || !strings.Contains(r.last.Error, id+" was still running") {

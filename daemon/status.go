@@ -20,9 +20,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 		Version: d.o.Version, PID: os.Getpid(), Instance: d.instance, State: control.StateNew,
 		Policy: policy, Mount: d.mountStatus(), Partitions: []control.Partition{}, Places: []control.Place{},
 	}
-	if policy != nil {
-		s.State = control.StateReady
-	}
+	s.State = d.serviceState()
 	if next, ok := d.next(); ok {
 		s.Next = &next
 	}
@@ -52,7 +50,7 @@ func describe(ctx context.Context, v *store.Vault, s *control.Status) error {
 	if err != nil {
 		return explain(err)
 	}
-	s.Vault = info.ID
+	s.Vault, s.Stored = info.ID, info.Stored
 	for _, p := range info.Places {
 		s.Places = append(s.Places, apiPlace(p))
 	}
@@ -95,7 +93,9 @@ func addVersions(ps []control.Partition, keys []store.VersionKey) []control.Part
 		if i < 0 {
 			i, ps = len(ps), append(ps, control.Partition{Name: k.Partition})
 		}
-		ps[i].Versions++
+		if ps[i].Versions++; ps[i].Oldest == "" {
+			ps[i].Oldest = k.Version
+		}
 		ps[i].Newest = k.Version
 	}
 	return ps

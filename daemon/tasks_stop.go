@@ -14,6 +14,9 @@ func (ts *tasks) cancel(ctx context.Context, id string) (control.Task, error) {
 		return t, err
 	}
 	j := ts.find(id)
+	if t.Kind == control.KindCancel && !t.Ended() {
+		return t, control.Errorf(control.Conflict, "what %s deleted cannot come back, so it goes on to the end", id)
+	}
 	if t.Ended() || j == nil {
 		return t, control.Errorf(control.BadRequest, "task %s is not running, it ended %s", id, t.State)
 	}
@@ -43,6 +46,27 @@ func (ts *tasks) stop(ctx context.Context) error {
 		case <-j.done:
 		case <-ctx.Done():
 			return fmt.Errorf("task %s does not stop: %w", j.look(ts.now()).ID, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// stopOthers cancels all tasks but one and waits for their end.
+func (ts *tasks) stopOthers(ctx context.Context, but *job) error {
+	ts.mu.Lock()
+	var all []*job
+	for lane := range ts.jobs {
+		if j := ts.running(lane); j != nil && j != but {
+			j.cancel(stopped(j.look(ts.now()).Kind, "the service was cancelled"))
+			all = append(all, j)
+		}
+	}
+	ts.mu.Unlock()
+	for _, j := range all {
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil

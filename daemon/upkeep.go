@@ -75,6 +75,9 @@ func (d *Daemon) chores() error {
 		return nil
 	}
 	d.lookAtPlaces(context.Background(), v)
+	if d.serviceState() == control.StateCancelling {
+		return ifFree(d.goOnCancelling())
+	}
 	u, err := d.upkeepState()
 	if err != nil {
 		return err

@@ -23,10 +23,33 @@ func (d *Daemon) versions(ctx context.Context, r control.VersionsRequest) (contr
 			others = append(others, k.Partition)
 		}
 	}
+	d.addFates(ctx, v, list.Versions)
 	if len(list.Versions) == 0 && r.Partition != "" {
 		return list, noVersions(r.Partition, others)
 	}
 	return list, ctx.Err()
+}
+
+// addFates says of all versions of some partitions when they expire.
+func (d *Daemon) addFates(ctx context.Context, v *store.Vault, all []control.Version) {
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	kept, err := d.keptPolicy(ctx, v)
+	if err != nil || policy == nil {
+		return
+	}
+	keys := make([]store.VersionKey, len(all))
+	for i, o := range all {
+		keys[i] = store.VersionKey{Instance: d.instance.ID, Partition: o.Partition, Version: o.Version}
+	}
+	i := 0
+	for _, of := range byPartition(keys) {
+		for _, f := range d.fates(ctx, v, policy, kept, of) {
+			all[i].Expires, all[i].Kept, all[i].Pinned = f.Expires, f.Kept, f.Kept == "pinned"
+			i++
+		}
+	}
 }
 
 func noVersions(partition string, others []string) error {

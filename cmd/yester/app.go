@@ -37,7 +37,8 @@ func newApp(p *program) *cli.App {
 			Name: "home", EnvVars: []string{"YESTER_HOME"}, Usage: "keep everything under `DIR` instead of the system's folders",
 		}},
 		Commands: []*cli.Command{
-			p.daemonCommand(), p.activateCommand(), p.statusCommand(), p.backupCommand(), p.versionsCommand(), p.forgetCommand(),
+			p.daemonCommand(), p.activateCommand(), p.setCommand(), p.pauseCommand(), p.resumeCommand(), p.cancelCommand(), p.statusCommand(),
+			p.backupCommand(), p.versionsCommand(), p.forgetCommand(), p.pinCommand(), p.unpinCommand(),
 			p.restoreCommand(), p.historyCommand(), p.diffCommand(), p.findCommand(),
 			p.tasksCommand(), p.messagesCommand(), p.vaultCommand(), p.versionCommand(), p.completionCommand(),
 		},

@@ -30,6 +30,19 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"activate --start", "flag needs an argument: --start"},
 		{"activate --path=", "a path is empty"},
 		{"activate extra", `"extra" is too much`},
+		{"set", "say what to set"},
+		{"set --json", "say what to set"},
+		{"set extra", `"extra" is too much`},
+		{"set --start=", "--start is empty"},
+		{"set --retention month", `the retention "month" is no number of days`},
+		{"set --window soon", `the window "soon" is no length of time`},
+		{"set --all-paths --path /etc", "--all-paths and --path exclude each other"},
+		{"set --keep-daily many", "invalid value"},
+		{"pause extra", `"extra" is too much`},
+		{"resume extra", `"extra" is too much`},
+		{"cancel extra", `"extra" is too much`},
+		{"pin", "give one VERSION"},
+		{"unpin a b", "give one VERSION"},
 		{"tasks show", "give the ID of one task"},
 		{"tasks watch a b", "give the ID of one task"},
 		{"completion", "give a shell"},
@@ -67,6 +80,7 @@ func TestNoDaemonIsFour(t *testing.T) {
 	for _, line := range []string{
 		"status", "status --json", "activate", "backup", "backup --wait", "versions", "tasks", "tasks list", "tasks show b-1",
 		"tasks watch b-1", "tasks cancel b-1", "vault info", "vault key list", "vault check", "vault repair --wait", "vault gc", "vault rebuild", "vault key remove x --yes",
+		"set --retention -3d", "set --start 25:61", "pause", "resume --json", "cancel --yes", "pin x", "unpin x",
 		"vault key add --kind recovery", "vault place list", "vault place add /x", "vault place replace /x /y --wait", "messages", "forget 2026-11-23T031705Z --yes",
 	} {
 		code, out, err := yester(t, strings.Fields(line)...)
@@ -80,7 +94,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	for _, line := range []string{
 		"daemon", "activate", "status", "backup", "versions", "tasks", "tasks show", "tasks watch", "tasks cancel", "vault", "vault init",
 		"vault check", "vault repair", "vault gc", "vault rebuild", "vault key", "vault key list", "vault key add", "vault key remove",
-		"vault key change", "vault place", "vault place list", "vault place add", "vault place replace", "messages", "forget",
+		"vault key change", "vault place", "vault place list", "vault place add", "vault place replace", "messages", "forget", "set", "pause", "resume", "cancel", "pin", "unpin",
 		"version", "completion",
 	} {
 		code, out, err := yester(t, append(strings.Fields(line), "--help")...)

@@ -86,6 +86,8 @@ func reportText(kind string, r *control.Report) string {
 		return collectedText(r)
 	case control.KindPlace:
 		return "The vault lies in " + strings.Join(r.Places, ", ") + "."
+	case control.KindCancel:
+		return "All versions of this machine are deleted. " + collectedText(r)
 	}
 	return "Made the index anew from " + counted(r.Packs, "pack") + "."
 }

@@ -53,12 +53,12 @@ func TestVersionsFitIn80Columns(t *testing.T) {
 	v := control.Version{
 		Instance: "web1", Partition: "root", MountPoint: "/", Version: "2026-11-23T031705Z", Start: at, End: at.Add(59*time.Minute + 59*time.Second),
 		Files: 123_456_789, Bytes: 999_900_000_000, NewBytes: 999_900_000, Added: 999_000_000, Changed: 1, Deleted: 2,
-		State: control.Complete, Path: "/yester/web1/root/2026-11-23T031705Z",
+		State: control.Complete, Path: "/yester/web1/root/2026-11-23T031705Z", Expires: time.Date(2026, 12, 23, 12, 0, 0, 0, time.Local),
 	}
 	broken := control.Version{Instance: "web1", Partition: "var", Version: "2026-11-23T031706Z", Error: "damaged"}
 	p.showVersions([]control.Version{v, v, broken})
 	lines := strings.Split(out.String(), "\n")
-	if want := "  2026-11-23T031705Z  123.5M  999.9 GB  999.9 MB  999.0M   59 min 59 s  complete"; lines[2] != want {
+	if want := "  2026-11-23T031705Z  123.5M  999.9 GB  999.9 MB  999.0M   2026-12-23  complete"; lines[2] != want {
 		t.Errorf("got\n%s, want\n%s", lines[2], want)
 	}
 	if lines[0] != "root (/), browse in /yester/web1/root" || lines[5] != "var" || !strings.Contains(lines[7], "damaged") {
@@ -68,6 +68,30 @@ func TestVersionsFitIn80Columns(t *testing.T) {
 		if len(l) > 80 {
 			t.Errorf("%d columns: %s", len(l), l)
 		}
+	}
+}
+
+func TestExpiryIsADayOrWhatKeepsItPastThat(t *testing.T) {
+	now := time.Date(2026, 12, 23, 12, 0, 0, 0, time.Local)
+	for want, v := range map[string]control.Version{
+		"-":          {},
+		"2026-12-24": {Expires: now.AddDate(0, 0, 1), Kept: "latest"},
+		"latest":     {Expires: now.AddDate(0, 0, -1), Kept: "latest"},
+		"2026-12-22": {Expires: now.AddDate(0, 0, -1)},
+		"pinned":     {Expires: now.AddDate(0, 0, 1), Kept: "pinned"},
+		"unknown":    {Kept: "unknown"},
+	} {
+		if got := expiry(v, now); got != want {
+			t.Errorf("%+v: got %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestCancelSaysWhatIsLost(t *testing.T) {
+	s := control.Status{Instance: control.Instance{Name: "web1"}, Partitions: []control.Partition{{Name: "root", Versions: 30}, {Name: "usb"}, {Name: "var", Versions: 2}}}
+	want := "The service of web1 ends: no more backups, and all its versions are deleted for good (root 30, var 2); nothing can be restored from them any more. Go on?"
+	if got := cancelQuestion(&s); got != want {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -44,7 +44,7 @@ func (p *program) showStatus(s *control.Status) {
 	if s.Policy == nil {
 		p.printf("%s is not activated: `%s` begins daily backups.\n\n", s.Instance.Name, p.command("activate"))
 	} else {
-		p.printf("%s is %s: backups every day at %s, priority %s.\n\n", s.Instance.Name, s.State, s.Policy.Start, s.Policy.Priority)
+		p.printf("%s is %s%s\n\n", s.Instance.Name, s.State, stateText(s))
 	}
 	t := p.table()
 	for _, row := range statusRows(s, time.Now()) {
@@ -58,6 +58,17 @@ func (p *program) showStatus(s *control.Status) {
 			p.printf("  %s\n", line)
 		}
 	}
+}
+
+// stateText says what the state means.
+func stateText(s *control.Status) string {
+	switch s.State {
+	case control.StatePaused:
+		return ": no scheduled backups before `yester resume`."
+	case control.StateCancelling:
+		return ": all its versions are being deleted."
+	}
+	return fmt.Sprintf(": backups every day at %s, priority %s.", s.Policy.Start, s.Policy.Priority)
 }
 
 // statusRows are the names and values of the first block.
@@ -79,8 +90,14 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	if t := s.Last; t != nil {
 		row("Last backup", "%s, %s (%s)", clock(t.Start, now), taskText(t), t.ID)
 	}
+	if s.Policy != nil {
+		row("Keeps", "%s", retentionText(s.Policy))
+	}
 	if s.Policy != nil && len(s.Policy.Paths) > 0 {
 		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
+	}
+	if s.Vault != "" {
+		row("Stored", "%s in the vault", size(s.Stored))
 	}
 	for _, place := range s.Places {
 		row("Vault", "%s", placeText(&place))
@@ -98,10 +115,10 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 func (p *program) showPartitions(s *control.Status) {
 	p.printf("\n")
 	t := p.table()
-	fmt.Fprintln(t, "PARTITION\tMOUNTED AT\tTYPE\tUSED\tVERSIONS\tNEWEST")
+	fmt.Fprintln(t, "PARTITION\tMOUNTED AT\tTYPE\tUSED\tVERSIONS\tOLDEST\tNEWEST")
 	for _, q := range s.Partitions {
 		if q.Excluded == "" {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", q.Name, dash(q.MountPoint), dash(q.FSType), size(q.Used), q.Versions, newest(s, q))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%.10s\t%s\n", q.Name, dash(q.MountPoint), dash(q.FSType), size(q.Used), q.Versions, dash(q.Oldest), newest(s, q))
 		}
 	}
 	t.Flush()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -60,7 +61,7 @@ func (p *program) showVersions(vs []control.Version) {
 		}
 		p.printf("%s\n", blockTitle(vs[0]))
 		t := p.table()
-		fmt.Fprintln(t, "  VERSION\tFILES\tSIZE\tNEW\tCHANGED\tTOOK\tSTATE")
+		fmt.Fprintln(t, "  VERSION\tFILES\tSIZE\tNEW\tCHANGED\tEXPIRES\tSTATE")
 		for _, v := range vs[:end] {
 			showVersion(t, v)
 		}
@@ -89,5 +90,16 @@ func showVersion(t *tabwriter.Writer, v control.Version) {
 		return
 	}
 	fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Version,
-		tally(v.Files), size(v.Bytes), size(v.NewBytes), tally(v.Added+v.Changed+v.Deleted), took(v.End.Sub(v.Start)), v.State)
+		tally(v.Files), size(v.Bytes), size(v.NewBytes), tally(v.Added+v.Changed+v.Deleted), expiry(v, time.Now()), v.State)
+}
+
+// expiry is the day on which a version goes, or what keeps it past that.
+func expiry(v control.Version, now time.Time) string {
+	switch {
+	case v.Kept == "pinned", v.Kept != "" && !v.Expires.After(now):
+		return v.Kept
+	case v.Expires.IsZero():
+		return "-"
+	}
+	return v.Expires.Local().Format(time.DateOnly)
 }

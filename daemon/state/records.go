@@ -46,9 +46,20 @@ func (db *DB) Schedule() (s Schedule, err error) { return s, db.get("schedule", 
 // PutSchedule keeps it.
 func (db *DB) PutSchedule(s Schedule) error { return db.put("schedule", s) }
 
-// PutPlan keeps a policy, what came of its backup so far, and tasks that this ended: all or nothing.
-func (db *DB) PutPlan(p control.Policy, s Schedule, tasks ...control.Task) error {
-	all := map[string]any{"policy": p, "schedule": s}
+// Service returns the instance's state. ErrNotFound while it is new.
+func (db *DB) Service() (name string, err error) { return name, db.get("service", &name) }
+
+// PutService keeps a state together with a schedule: both or neither.
+func (db *DB) PutService(name string, s Schedule) error {
+	return db.putAll(map[string]any{"service": name, "schedule": s})
+}
+
+// EndService forgets policy, schedule and state: all or none.
+func (db *DB) EndService() error { return db.delete("policy", "schedule", "service") }
+
+// PutPlan keeps a policy and the instance's state, what came of its backup so far, and tasks that this ended: all or nothing.
+func (db *DB) PutPlan(p control.Policy, service string, s Schedule, tasks ...control.Task) error {
+	all := map[string]any{"policy": p, "schedule": s, "service": service}
 	for _, t := range tasks {
 		all["task/"+t.ID] = t
 	}

@@ -4,6 +4,7 @@
 //
 //	policy         the instance's policy
 //	schedule       which turns of its backup were decided
+//	service        whether it is ready, paused or being cancelled
 //	instance       its id, only if the machine has none of its own
 //	vault          the vault that was last opened
 //	upkeep         how far the reading of all packs is, and what is to be done
@@ -135,12 +136,16 @@ func (db *DB) putAll(values map[string]any) error {
 	})
 }
 
-// delete removes a key.
-func (db *DB) delete(key string) error {
-	if err := db.b.Update(func(tx *badger.Txn) error { return tx.Delete([]byte(key)) }); err != nil {
-		return fmt.Errorf("delete %s: %w", key, err)
-	}
-	return nil
+// delete removes keys, all or none.
+func (db *DB) delete(keys ...string) error {
+	return db.b.Update(func(tx *badger.Txn) error {
+		for _, key := range keys {
+			if err := tx.Delete([]byte(key)); err != nil {
+				return fmt.Errorf("delete %s: %w", key, err)
+			}
+		}
+		return nil
+	})
 }
 
 // each calls f with the values of the keys that begin with prefix, in their order.

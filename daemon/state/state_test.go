@@ -38,7 +38,7 @@ func TestStateOutlivesTheProcess(t *testing.T) {
 	}
 	policy := control.Policy{Start: "03:17", Priority: "low", Paths: []string{"/a"}, ActivatedAt: day(1)}
 	vault := Vault{ID: "v", Places: []string{"/var/lib/yester/vault"}}
-	must(t, db.PutPlan(policy, Schedule{Since: day(1)}))
+	must(t, db.PutPlan(policy, control.StateReady, Schedule{Since: day(1)}))
 	must(t, db.PutInstance("0123"))
 	must(t, db.PutVault(vault))
 

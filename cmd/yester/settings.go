@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+// settingFlags are the flags of a policy's settings, for activate and set.
+func settingFlags() []cli.Flag {
+	keep := func(name, what string) cli.Flag {
+		return &cli.IntFlag{Name: name, Usage: "keep the newest version of each of the last `N` " + what + " too"}
+	}
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "path", Usage: "only `PATH` (may be repeated)"},
+		&cli.StringSliceFlag{Name: "exclude", Usage: "all but what matches `GLOB` (may be repeated)"},
+		&cli.StringSliceFlag{Name: "partition", Usage: "only the partition `NAME` (may be repeated)"},
+		&cli.BoolFlag{Name: "include-system", Usage: "take /usr/bin, /lib, /boot and the like of the root partition too"},
+		&cli.StringFlag{Name: "start", Usage: "every day at `HH:MM`, local time"},
+		&cli.StringFlag{Name: "window", Usage: "begin at most `TIME` late, like 6h or 90m; later, the day is skipped"},
+		&cli.BoolFlag{Name: "catch-up", Usage: "make up for a missed time as soon as possible"},
+		&cli.StringFlag{Name: "priority", Usage: "`PRIORITY` low (10 MB/s), high (30 MB/s) or max"},
+		&cli.StringFlag{Name: "retention", Usage: "keep each version for `DAYS`"},
+		&cli.BoolFlag{Name: "keep-latest", Usage: "never delete the newest version of a partition (on unless =false)"},
+		keep("keep-daily", "days"), keep("keep-weekly", "weeks"), keep("keep-monthly", "months"), keep("keep-yearly", "years"),
+	}
+}
+
+// settings reads what the flags say.
+func settings(c *cli.Context) (r control.ActivateRequest, err error) {
+	if r.Paths, err = absolute(c.StringSlice("path")); err != nil {
+		return r, err
+	}
+	if c.IsSet("exclude") {
+		r.Excludes = c.StringSlice("exclude")
+	}
+	if c.IsSet("partition") {
+		r.Partitions = c.StringSlice("partition")
+	}
+	for name, to := range map[string]*string{"start": &r.Start, "priority": &r.Priority} {
+		if *to = c.String(name); c.IsSet(name) && *to == "" {
+			return r, usage("--%s is empty", name)
+		}
+	}
+	for name, to := range map[string]**bool{"include-system": &r.IncludeSystem, "catch-up": &r.CatchUp, "keep-latest": &r.KeepLatest} {
+		if v := c.Bool(name); c.IsSet(name) {
+			*to = &v
+		}
+	}
+	for name, to := range map[string]**int{
+		"keep-daily": &r.KeepDaily, "keep-weekly": &r.KeepWeekly, "keep-monthly": &r.KeepMonthly, "keep-yearly": &r.KeepYearly,
+	} {
+		if v := c.Int(name); c.IsSet(name) {
+			*to = &v
+		}
+	}
+	if r.WindowSeconds, err = windowFlag(c); err != nil {
+		return r, err
+	}
+	r.RetentionDays, err = retentionFlag(c)
+	return r, err
+}
+
+// windowFlag is --window in seconds, nil if it was not given.
+func windowFlag(c *cli.Context) (*int, error) {
+	if !c.IsSet("window") {
+		return nil, nil
+	}
+	d, err := time.ParseDuration(c.String("window"))
+	if err != nil {
+		return nil, usage("the window %q is no length of time", c.String("window")).WithHint("write 6h, 90m or 1h30m")
+	}
+	seconds := int(d / time.Second)
+	return &seconds, nil
+}
+
+// retentionFlag is --retention in days, nil if it was not given.
+func retentionFlag(c *cli.Context) (*int, error) {
+	if !c.IsSet("retention") {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(c.String("retention"), "d"))
+	if err != nil {
+		return nil, usage("the retention %q is no number of days", c.String("retention")).WithHint("write 30 or 30d")
+	}
+	return &n, nil
+}
+
+func (p *program) setCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "set",
+		Usage: "change settings",
+		Description: "What is not given stays as it is. A new priority counts from the next backup on. A new start time later today holds today, unless today's\n" +
+			"backup ran; one that has passed skips today.\n\n" +
+			"Examples:\n  yester set --start 03:30\n  yester set --priority high --retention 90 --keep-monthly 12\n  yester set --all-paths --no-exclude",
+		Flags: append(
+			settingFlags(),
+			&cli.BoolFlag{Name: "all-partitions", Usage: "every eligible partition again"},
+			&cli.BoolFlag{Name: "all-paths", Usage: "whole partitions again"},
+			&cli.BoolFlag{Name: "no-exclude", Usage: "leave nothing out any more"}, jsonFlag,
+		),
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			r, err := settings(c)
+			if err != nil {
+				return err
+			}
+			for _, e := range []struct {
+				flag, against string
+				list          *[]string
+			}{{"all-partitions", "partition", &r.Partitions}, {"all-paths", "path", &r.Paths}, {"no-exclude", "exclude", &r.Excludes}} {
+				switch {
+				case !c.Bool(e.flag):
+				case *e.list != nil:
+					return usage("--%s and --%s exclude each other", e.flag, e.against)
+				default:
+					*e.list = []string{}
+				}
+			}
+			if given := c.LocalFlagNames(); len(given) == 0 || len(given) == 1 && given[0] == "json" {
+				return usage("say what to set").WithHint("see `yester set --help`")
+			}
+			return runPolicy(c.Context, p, r, c.Bool("json"), (*control.Client).Set)
+		},
+	}
+}
+
+// runPolicy gives settings by one of two calls and shows what they came to.
+func runPolicy(ctx context.Context, p *program, r control.ActivateRequest, json bool,
+	give func(*control.Client, context.Context, control.ActivateRequest) (control.Activation, error),
+) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		a, err := give(c, ctx, r)
+		if err != nil {
+			return err
+		}
+		if json {
+			err = p.printJSON(a)
+		} else {
+			p.showActivation(&a)
+		}
+		if err == nil && !a.Mount.Mounted {
+			p.note("yester: warning: not mounted because %s; backups run all the same\n", a.Mount.Because)
+			return errWarnings
+		}
+		return err
+	})
+}
+
+// retentionText says how long versions stay.
+func retentionText(q *control.Policy) string {
+	s := "each version for " + count(uint64(q.RetentionDays), "day")
+	if q.KeepLatest {
+		s += ", the newest always"
+	}
+	for _, k := range []struct {
+		n    int
+		what string
+	}{{q.KeepDaily, "day"}, {q.KeepWeekly, "week"}, {q.KeepMonthly, "month"}, {q.KeepYearly, "year"}} {
+		if k.n > 0 {
+			s += ", one of each of " + count(uint64(k.n), k.what)
+		}
+	}
+	return s
+}

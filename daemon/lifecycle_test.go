@@ -1,0 +1,463 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"yester/control"
+	"yester/store"
+)
+
+// mustNot fails the test if a call failed.
+func mustNot[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// names are the versions there are.
+func (s *still) names() (names []string) {
+	for _, k := range s.vault.Versions(s.instance.ID) {
+		names = append(names, k.Version[:len("2026-11-24T0317")])
+	}
+	return names
+}
+
+func (s *still) wantVersions(names ...string) {
+	s.t.Helper()
+	if got := s.names(); !slices.Equal(got, names) {
+		s.t.Errorf("versions %v, want %v", got, names)
+	}
+}
+
+// swept sets the clock and deletes what has expired.
+func (s *still) swept(clock string) {
+	s.t.Helper()
+	s.at(clock)
+	if err := s.sweep(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *still) change(r control.ActivateRequest) control.Activation {
+	s.t.Helper()
+	return mustNot[control.Activation](s.t)(s.Daemon.set(s.t.Context(), r))
+}
+
+func (s *still) wantState(state string) {
+	s.t.Helper()
+	if got := s.serviceState(); got != state {
+		s.t.Errorf("state %s, want %s", got, state)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestActivateDefaults(t *testing.T) {
+	s := newStill(t)
+	p := *s.policy
+	want := control.Policy{
+		Start: "03:17", Priority: "max", Paths: p.Paths, ActivatedAt: s.o.Now(), WindowSeconds: 6 * 3600,
+		RetentionDays: 30, KeepLatest: true,
+	}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got %+v", p)
+	}
+	drawn := map[string]bool{}
+	for range 50 {
+		p := mustNot[control.Policy](t)(s.newPolicy(nil, &control.ActivateRequest{}, mounts()))
+		if p.Priority != "low" || p.Start >= "06:00" || p.Partitions != nil {
+			t.Errorf("got %+v", p)
+		}
+		drawn[p.Start] = true
+	}
+	if len(drawn) < 10 {
+		t.Errorf("drawn were only %v", drawn)
+	}
+	if start := mustNot[control.Policy](t)(s.newPolicy(&p, &control.ActivateRequest{}, mounts())).Start; start != p.Start {
+		t.Errorf("a start that was drawn became %s", start)
+	}
+}
+
+func TestKeepLatestOffIsWarnedOf(t *testing.T) {
+	s := newStill(t)
+	a := s.change(control.ActivateRequest{KeepLatest: ptr(false)})
+	if len(a.Warnings) != 1 || !strings.Contains(a.Warnings[0], "pausing for 30 days deletes every version and leaves no recovery point") {
+		t.Errorf("got %q", a.Warnings)
+	}
+	if l := mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{})); len(l.Warnings) != 1 {
+		t.Errorf("got %+v", l)
+	}
+}
+
+func TestSetChangesEveryFieldAndEmptiesLists(t *testing.T) {
+	s := newStill(t)
+	s.change(control.ActivateRequest{
+		Start: "04:00", Priority: "high", Excludes: []string{"*.iso"}, IncludeSystem: ptr(true), WindowSeconds: ptr(3600), CatchUp: ptr(true),
+		RetentionDays: ptr(7), KeepLatest: ptr(false), KeepDaily: ptr(1), KeepWeekly: ptr(2), KeepMonthly: ptr(3), KeepYearly: ptr(4),
+	})
+	s.again()
+	p := *s.policy
+	want := control.Policy{
+		Start: "04:00", Priority: "high", Excludes: []string{"*.iso"}, IncludeSystem: true, WindowSeconds: 3600, CatchUp: true,
+		RetentionDays: 7, KeepDaily: 1, KeepWeekly: 2, KeepMonthly: 3, KeepYearly: 4, Paths: p.Paths, ActivatedAt: p.ActivatedAt,
+	}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got %+v", p)
+	}
+	s.change(control.ActivateRequest{Paths: []string{}, Excludes: []string{}, IncludeSystem: ptr(false)})
+	if p := s.policy; p.Paths != nil || p.Excludes != nil || p.IncludeSystem {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestRefusedSettingChangesNothing(t *testing.T) {
+	s := newStill(t)
+	before, history := *s.policy, s.history
+	for _, tt := range []struct {
+		r    control.ActivateRequest
+		want string
+	}{
+		{control.ActivateRequest{Start: "25:61"}, `"25:61" is no time of day`},
+		{control.ActivateRequest{Priority: "fast"}, `no priority is called "fast"; there are low, high, max`},
+		{control.ActivateRequest{RetentionDays: ptr(-3)}, "versions cannot be kept for -3 days; give 1 to 36500"},
+		{control.ActivateRequest{RetentionDays: ptr(0)}, "versions cannot be kept for 0 days"},
+		{control.ActivateRequest{WindowSeconds: ptr(59)}, "the window 59s is not between a minute and 24 hours"},
+		{control.ActivateRequest{KeepWeekly: ptr(-1)}, "-1 weekly versions cannot be kept"},
+		{control.ActivateRequest{Partitions: []string{"nope"}}, `there is no partition "nope"`},
+		{control.ActivateRequest{Start: "04:00", Excludes: []string{"["}}, "is no pattern"},
+	} {
+		_, err := s.Daemon.set(t.Context(), tt.r)
+		if !errors.Is(err, control.BadRequest) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v", tt.r, err)
+		}
+	}
+	if !reflect.DeepEqual(*s.policy, before) || s.history != history {
+		t.Errorf("got %+v, %+v", s.policy, s.history)
+	}
+}
+
+func TestPausedInstanceGetsNoScheduledBackupsAndOneByHand(t *testing.T) {
+	s := newStill(t)
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	s.again()
+	s.wantState(control.StatePaused)
+	s.to("2026-11-24 03:17")
+	s.to("2026-11-25 12:00")
+	s.want()
+	if _, ok := s.next(); ok {
+		t.Error("there is a next one")
+	}
+	task := mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{}))
+	if end := wait(t, s.tasks, task.ID); end.State != control.Completed {
+		t.Errorf("got %+v", end)
+	}
+	l := mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{}))
+	if l.State != control.StateReady || l.Next == nil || l.Next.Format("02 15:04") != "26 03:17" {
+		t.Errorf("got %+v", l)
+	}
+	s.to("2026-11-25 12:01")
+	s.want() // what was missed while it was paused is not made up for
+	s.to("2026-11-26 03:17")
+	s.want("26 03:17 completed")
+}
+
+func TestPauseLetsWhatRunsGoOn(t *testing.T) {
+	s := newStill(t)
+	id := begin(t, s.tasks, untilCancelled).ID
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	if got := s.tasks.atWork(control.KindBackup); got != id {
+		t.Errorf("%q runs, want %s", got, id)
+	}
+}
+
+func TestResumeIsFromPausedOnlyAndPauseFromReady(t *testing.T) {
+	s := newStill(t)
+	if _, err := s.resume(t.Context(), control.None{}); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "is ready, not paused") {
+		t.Errorf("got %v", err)
+	}
+	s.wantState(control.StateReady)
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	if _, err := s.pause(t.Context(), control.None{}); !errors.Is(err, control.Conflict) {
+		t.Errorf("got %v", err)
+	}
+	s.wantState(control.StatePaused)
+}
+
+func TestNewInstanceCanOnlyBeActivated(t *testing.T) {
+	d, err := newDaemon(options(t).withDefaults(), newState(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	_, pause := d.pause(ctx, control.None{})
+	_, resume := d.resume(ctx, control.None{})
+	_, cancel := d.cancel(ctx, control.None{})
+	_, set := d.set(ctx, control.ActivateRequest{Start: "04:00"})
+	for what, err := range map[string]error{"pause": pause, "resume": resume, "cancel": cancel, "set": set} {
+		if !errors.Is(err, control.NotActive) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// days takes a version on each of some mornings.
+func (s *still) days(days ...string) {
+	s.t.Helper()
+	for _, day := range days {
+		s.to(day + " 03:17")
+	}
+}
+
+func TestExpiredVersionsGoAndTheNewestStays(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	s.swept("2026-12-24 03:16")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+	s.swept("2026-12-24 03:18")
+	s.wantVersions("2026-11-25T0317", "2026-11-26T0317")
+	s.swept("2027-12-24 03:18")
+	s.wantVersions("2026-11-26T0317")
+	if u, err := s.upkeepState(); err != nil || !u.Collect {
+		t.Errorf("no gc follows: %+v, %v", u, err)
+	}
+}
+
+func TestKeepLatestTurnedOnHoldsAtOnceForAVersionThatHasExpired(t *testing.T) {
+	s := newStill(t)
+	s.change(control.ActivateRequest{KeepLatest: ptr(false)})
+	s.days("2026-11-24")
+	s.at("2027-11-24 12:00") // expired, and not yet deleted
+	s.change(control.ActivateRequest{KeepLatest: ptr(true)})
+	s.swept("2027-11-24 12:00")
+	s.wantVersions("2026-11-24T0317")
+}
+
+func TestKeepLatestTurnedOffDeletesAnExpiredNewestVersionAtTheNextSweep(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	s.swept("2027-11-24 12:00")
+	s.wantVersions("2026-11-24T0317")
+	<-s.sweeping // of the backup's end
+	s.change(control.ActivateRequest{KeepLatest: ptr(false)})
+	select {
+	case <-s.sweeping:
+	default:
+		t.Error("no sweep is asked for")
+	}
+	s.swept("2027-11-24 12:00")
+	s.wantVersions()
+}
+
+func TestPinnedVersionSurvivesExpiryForgetAndTheLossOfTheState(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	k := s.vault.Versions(s.instance.ID)[0]
+	pin := control.PinRequest{Partition: k.Partition, Version: k.Version}
+	mustNot[control.None](t)(s.pin(t.Context(), pin))
+	s.change(control.ActivateRequest{KeepWeekly: ptr(5)})
+	s.swept("2027-11-24 12:00")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
+	if _, err := s.forget(t.Context(), control.ForgetRequest{Partition: k.Partition, Version: k.Version}); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "is pinned") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.pin(t.Context(), control.PinRequest{Partition: k.Partition, Version: "nope"}); !errors.Is(err, control.NotFound) {
+		t.Errorf("got %v", err)
+	}
+
+	if err := s.end(); err != nil { // the state is lost
+		t.Fatal(err)
+	}
+	s.begin(s.o, newState(t))
+	s.swept("2027-11-24 12:00") // nobody says what may expire
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
+	a := mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{}))
+	if a.Outcome != control.Activated || a.Policy.KeepWeekly != 5 || a.Policy.Start != "03:17" {
+		t.Errorf("the copy in the vault was not used: %+v", a)
+	}
+	s.swept("2027-11-24 12:00")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
+	s.change(control.ActivateRequest{KeepWeekly: ptr(0)})
+	if _, err := s.unpin(t.Context(), pin); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.unpin(t.Context(), pin); !errors.Is(err, control.NotFound) {
+		t.Errorf("twice: %v", err)
+	}
+	s.swept("2027-11-24 12:00")
+	s.wantVersions("2026-11-25T0317")
+}
+
+// While it cannot be read what is pinned, nothing expires, nothing is overwritten, and somebody is told.
+func TestUnreadablePinsLetNothingExpire(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	s.swept("2026-11-25 04:00")
+	files, err := filepath.Glob(filepath.Join(s.o.Home.Vault, "instances", s.instance.ID, "policy.json*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("got %v, %v", files, err)
+	}
+	for _, f := range files {
+		damageFile(t, f, 10, 20)
+	}
+	s.at("2027-11-24 12:00")
+	if err := s.sweep(t.Context()); err == nil {
+		t.Error("swept all the same")
+	}
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
+	told := func(m control.Message) bool {
+		return m.Kind == control.MessageDamage && strings.Contains(m.Text, "pinned")
+	}
+	if all := mustNot[control.MessageList](t)(s.messages(t.Context(), control.MessagesRequest{})); !slices.ContainsFunc(all.Messages, told) {
+		t.Errorf("got %+v", all)
+	}
+}
+
+func TestVersionsTellWhenTheyExpire(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	k := s.vault.Versions(s.instance.ID)[0]
+	mustNot[control.None](t)(s.pin(t.Context(), control.PinRequest{Partition: k.Partition, Version: k.Version}))
+	vs := mustNot[control.VersionList](t)(s.versions(t.Context(), control.VersionsRequest{})).Versions
+	if len(vs) != 2 || !vs[0].Pinned || vs[0].Kept != "pinned" || vs[1].Kept != "latest" || vs[1].Pinned ||
+		vs[1].Expires.Format("2006-01-02 15:04") != "2026-12-25 03:17" {
+		t.Errorf("got %+v", vs)
+	}
+}
+
+// filesBelow counts the files below a folder.
+func filesBelow(t *testing.T, dir string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			n++
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// other puts a version of another machine into the vault, which shares nothing.
+func (s *still) other() store.VersionKey {
+	s.t.Helper()
+	k := store.VersionKey{Instance: strings.Repeat("0", 32), Partition: "root", Version: "2026-11-01T000000Z"}
+	w := mustNot[*store.Writer](s.t)(s.vault.Writer(k.Instance, store.WriterOptions{}))
+	r := mustNot[[]byte](s.t)(s.vault.Record(s.t.Context(), s.vault.Versions(s.instance.ID)[0]))
+	err := errors.Join(
+		s.vault.PutInstance(s.t.Context(), store.Instance{ID: k.Instance, Name: "other"}),
+		w.Commit(s.t.Context(), k, r), w.Close(),
+	)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return k
+}
+
+func TestCancelDeletesAllOfTheInstanceAndNothingElse(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	k := s.vault.Versions(s.instance.ID)[1]
+	mustNot[control.None](t)(s.pin(t.Context(), control.PinRequest{Partition: k.Partition, Version: k.Version}))
+	other := store.VersionKey{}
+	if len(s.names()) == 2 {
+		other = s.other()
+	}
+	running := begin(t, s.tasks, untilCancelled)
+	task := mustNot[control.Task](t)(s.cancel(t.Context(), control.None{}))
+	if end := wait(t, s.tasks, task.ID); end.State != control.Completed {
+		t.Errorf("got %+v", end)
+	}
+	if end := wait(t, s.tasks, running.ID); end.State != control.Cancelled || end.Error != "the service was cancelled" {
+		t.Errorf("got %+v", end)
+	}
+	s.wantState(control.StateNew)
+	s.wantVersions()
+	if got := s.vault.Versions(other.Instance); len(got) != 1 {
+		t.Errorf("the other machine has %v", got)
+	}
+	s.again()
+	s.wantState(control.StateNew)
+	s.to("2026-11-27 03:17")
+	if _, err := s.backup(t.Context(), control.BackupRequest{}); !errors.Is(err, control.NotActive) {
+		t.Errorf("got %v", err)
+	}
+	a := mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{Paths: []string{s.dir}, Priority: "max"}))
+	if a.Outcome != control.Activated || a.Policy.RetentionDays != 30 {
+		t.Errorf("got %+v", a)
+	}
+}
+
+func TestCancelGivesAllSpaceBack(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	task := mustNot[control.Task](t)(s.cancel(t.Context(), control.None{}))
+	if end := wait(t, s.tasks, task.ID); end.State != control.Completed {
+		t.Errorf("got %+v", end)
+	}
+	if n := filesBelow(t, filepath.Join(s.o.Home.Vault, "instances")); n != 0 {
+		t.Errorf("%d files of it are left", n)
+	}
+}
+
+func TestCancelThatWasCutOffGoesOnAndNothingIsSetMeanwhile(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	if err := s.keepService(control.StateCancelling); err != nil { // and killed
+		t.Fatal(err)
+	}
+	s.again()
+	s.wantState(control.StateCancelling)
+	_, set := s.Daemon.set(t.Context(), control.ActivateRequest{Start: "04:00"})
+	_, activate := s.activate(t.Context(), control.ActivateRequest{})
+	_, resume := s.resume(t.Context(), control.None{})
+	_, backup := s.backup(t.Context(), control.BackupRequest{})
+	for what, err := range map[string]error{"set": set, "activate": activate, "resume": resume, "backup": backup} {
+		if !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "being cancelled") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := s.chores(); err != nil {
+		t.Fatal(err)
+	}
+	if j := s.tasks.jobs[control.KindCancel]; j != nil {
+		<-j.done
+	}
+	s.wantState(control.StateNew)
+	s.wantVersions()
+	if _, err := os.Stat(s.dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// Two who change things at once: each change is whole, and one after the other.
+func TestTwoClientsAtOnce(t *testing.T) {
+	s := newStill(t)
+	done := make(chan error, 2)
+	for _, r := range []control.ActivateRequest{{Start: "04:00", RetentionDays: ptr(4)}, {Start: "05:00", RetentionDays: ptr(5)}} {
+		go func() {
+			_, err := s.Daemon.set(context.Background(), r)
+			done <- err
+		}()
+	}
+	if err := errors.Join(<-done, <-done); err != nil {
+		t.Error(err)
+	}
+	if p := s.policy; p.Start == "04:00" != (p.RetentionDays == 4) || p.Start == "03:17" {
+		t.Errorf("got %+v", p)
+	}
+}

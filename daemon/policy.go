@@ -1,0 +1,182 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"yester/control"
+	"yester/sched"
+	"yester/snapshot/capture"
+	"yester/store"
+)
+
+// What a policy has unless something else is said.
+const (
+	retentionDays = 30
+	windowSeconds = int(sched.DefaultWindow / time.Second)
+)
+
+// The most days that a version may be kept, and the most periods of a kind.
+const maxKeep = 36500
+
+// complete gives a policy of an earlier version of the program what that did not know.
+func complete(p *control.Policy) {
+	if p.WindowSeconds == 0 {
+		p.WindowSeconds = windowSeconds
+	}
+	if p.RetentionDays == 0 {
+		p.RetentionDays, p.KeepLatest = retentionDays, true
+	}
+}
+
+// newPolicy is the old policy, or the default one if there is none, with what is asked for.
+func (d *Daemon) newPolicy(old *control.Policy, r *control.ActivateRequest, mounts []capture.Mount) (control.Policy, error) {
+	p := control.Policy{Start: randomStart(), Priority: sched.Low.Name}
+	if old != nil {
+		p = *old
+	}
+	complete(&p)
+	if r.Start != "" {
+		p.Start = r.Start
+	}
+	if r.Priority != "" {
+		p.Priority = r.Priority
+	}
+	p.Partitions, p.Paths, p.Excludes = given(r.Partitions, p.Partitions), given(r.Paths, p.Paths), given(r.Excludes, p.Excludes)
+	set(&p.IncludeSystem, r.IncludeSystem)
+	set(&p.CatchUp, r.CatchUp)
+	set(&p.KeepLatest, r.KeepLatest)
+	set(&p.WindowSeconds, r.WindowSeconds)
+	set(&p.RetentionDays, r.RetentionDays)
+	set(&p.KeepDaily, r.KeepDaily)
+	set(&p.KeepWeekly, r.KeepWeekly)
+	set(&p.KeepMonthly, r.KeepMonthly)
+	set(&p.KeepYearly, r.KeepYearly)
+	return p, checkPolicy(&p, mounts)
+}
+
+// set sets a field if something was asked for.
+func set[T any](field, asked *T) {
+	if asked != nil {
+		*field = *asked
+	}
+}
+
+// given is what was asked for, or else what there was; a copy, for it will be changed. Nothing is nil.
+func given(asked, old []string) []string {
+	if asked == nil {
+		asked = old
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	return slices.Clone(asked)
+}
+
+// checkPolicy refuses a policy that makes no sense here, and puts it into its one form.
+func checkPolicy(p *control.Policy, mounts []capture.Mount) error {
+	if _, err := sched.ParseDaily(p.Start); err != nil {
+		return control.Errorf(control.BadRequest, "the start time %v", err)
+	}
+	if _, err := sched.ParsePriority(p.Priority); err != nil {
+		return control.Errorf(control.BadRequest, "%v", err)
+	}
+	if err := sched.CheckWindow(time.Duration(p.WindowSeconds) * time.Second); err != nil {
+		return control.Errorf(control.BadRequest, "%v", err)
+	}
+	if err := checkRetention(p); err != nil {
+		return err
+	}
+	for _, e := range p.Excludes {
+		if e == "" || !doublestar.ValidatePattern(e) {
+			return control.Errorf(control.BadRequest, "the exclude %q is no pattern", e).
+				WithHint("write globs like '*.iso', '/home/*/.cache' or '**/node_modules'")
+		}
+	}
+	return choose(p, mounts)
+}
+
+func checkRetention(p *control.Policy) error {
+	if n := p.RetentionDays; n < 1 || n > maxKeep {
+		return control.Errorf(control.BadRequest, "versions cannot be kept for %d days", n).WithHint("give 1 to %d", maxKeep)
+	}
+	for _, k := range []struct {
+		n    int
+		what string
+	}{{p.KeepDaily, "daily"}, {p.KeepWeekly, "weekly"}, {p.KeepMonthly, "monthly"}, {p.KeepYearly, "yearly"}} {
+		if k.n < 0 || k.n > maxKeep {
+			return control.Errorf(control.BadRequest, "%d %s versions cannot be kept", k.n, k.what).WithHint("give 0 to %d", maxKeep)
+		}
+	}
+	return nil
+}
+
+// costs says what a policy may cost that its owner should know.
+func costs(p *control.Policy) (lines []string) {
+	if !p.KeepLatest {
+		lines = append(lines, fmt.Sprintf("with keep-latest off, pausing for %d days deletes every version and leaves no recovery point", p.RetentionDays))
+	}
+	return lines
+}
+
+// basis is the policy that a new one begins with: the daemon's, or, if its state was lost, the one that the vault has a copy of; nil if there is
+// none.
+func (d *Daemon) basis(ctx context.Context) *control.Policy {
+	d.mu.Lock()
+	policy, vault := d.policy, d.vault
+	d.mu.Unlock()
+	if policy != nil || vault == nil {
+		return policy
+	}
+	kept, err := d.keptPolicy(ctx, vault)
+	if err != nil || len(kept.Policy) == 0 {
+		return nil // keptPolicy has said why
+	}
+	var p control.Policy
+	if err := json.Unmarshal(kept.Policy, &p); err != nil {
+		d.log.Warn("the copy of the policy in the vault makes no sense", "err", err)
+		return nil
+	}
+	d.log.Info("the policy is the one of which the vault has a copy", "activated_at", p.ActivatedAt)
+	return &p
+}
+
+// keptPolicy is what the vault has of the instance's policy and pins. While it cannot be read, nobody can tell what is pinned, and nothing
+// expires.
+func (d *Daemon) keptPolicy(ctx context.Context, v *store.Vault) (store.Policy, error) {
+	const cause = "policy"
+	p, err := v.Policy(ctx, d.instance.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Policy{Instance: d.instance.ID}, nil
+	}
+	switch {
+	case err == nil:
+		d.resolve(cause)
+	case ctx.Err() == nil:
+		d.raise(control.MessageDamage, cause, "it cannot be told which versions are pinned, so none expires: "+sentence(err))
+	}
+	return p, err
+}
+
+// copyPolicy brings the copy of the policy in the vault up to date. d.keeping is held.
+func (d *Daemon) copyPolicy(ctx context.Context, v *store.Vault, policy *control.Policy) (store.Policy, error) {
+	kept, err := d.keptPolicy(ctx, v)
+	if err != nil {
+		return kept, err
+	}
+	b, err := json.Marshal(policy)
+	if err != nil || string(kept.Policy) == string(b) {
+		return kept, err
+	}
+	kept.Policy = b
+	if _, err := d.registerInstance(ctx, v); err != nil { // a machine that has a policy is one that is described
+		return kept, err
+	}
+	return kept, v.PutPolicy(ctx, kept)
+}

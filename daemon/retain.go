@@ -1,0 +1,170 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"yester/control"
+	"yester/snapshot"
+	"yester/store"
+)
+
+// sweepEvery is how often versions that have expired are deleted, if nothing else asks for it.
+const sweepEvery = 30 * time.Minute
+
+// wakeSweep has the loop look again at which versions have expired.
+func (d *Daemon) wakeSweep() {
+	select {
+	case d.sweeping <- struct{}{}:
+	default:
+	}
+}
+
+// sweeps goes on until ctx ends.
+func (d *Daemon) sweeps(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := d.sweep(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("delete expired versions", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-d.sweeping:
+		}
+	}
+}
+
+// sweep deletes the versions that have expired, and has their space given back. One that a running backup builds on goes with a later sweep. It
+// brings the copy of the policy in the vault up to date first: what cannot be kept there, or read from there, ends it.
+func (d *Daemon) sweep(ctx context.Context) error {
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
+	d.mu.Lock()
+	policy, vault, service := d.policy, d.vault, d.service
+	d.mu.Unlock()
+	if vault == nil || service != control.StateReady && service != control.StatePaused {
+		return nil
+	}
+	kept, err := d.copyPolicy(ctx, vault, policy)
+	if err != nil {
+		return err
+	}
+	deleted := 0
+	var errs []error
+	for _, of := range byPartition(vault.Versions(d.instance.ID)) {
+		for i, f := range d.fates(ctx, vault, policy, kept, of) {
+			if !f.Gone(d.o.Now()) {
+				continue
+			}
+			switch err := d.delete(ctx, vault, of[i]); {
+			case err == nil:
+				deleted++
+				d.times.Delete(of[i])
+				d.log.Info("deleted an expired version", "partition", of[i].Partition, "version", of[i].Version, "expired", f.Expires)
+			case !errors.Is(err, control.Busy) && !errors.Is(err, control.NotFound):
+				errs = append(errs, err)
+			}
+		}
+	}
+	if deleted > 0 {
+		defer d.wakeUpkeep()
+		errs = append(errs, d.changeUpkeep(func(u *upkeepState) { u.Collect = true }))
+	}
+	return errors.Join(errs...)
+}
+
+// byPartition splits sorted keys into those of each partition.
+func byPartition(keys []store.VersionKey) (parts [][]store.VersionKey) {
+	for len(keys) > 0 {
+		n := slices.IndexFunc(keys, func(k store.VersionKey) bool { return k.Partition != keys[0].Partition })
+		if n < 0 {
+			n = len(keys)
+		}
+		parts, keys = append(parts, keys[:n]), keys[n:]
+	}
+	return parts
+}
+
+// fates says what becomes of all versions of one partition.
+func (d *Daemon) fates(ctx context.Context, v *store.Vault, p *control.Policy, kept store.Policy, keys []store.VersionKey) []snapshot.Fate {
+	all := make([]snapshot.Completed, len(keys))
+	for i, k := range keys {
+		all[i] = d.completed(ctx, v, k)
+		all[i].Pinned = pinned(kept, k)
+	}
+	r := snapshot.Retention{
+		Days: p.RetentionDays, Latest: p.KeepLatest,
+		Daily: p.KeepDaily, Weekly: p.KeepWeekly, Monthly: p.KeepMonthly, Yearly: p.KeepYearly,
+	}
+	return r.Fates(all, d.o.Zone)
+}
+
+// completed tells when a version was begun and completed. Records never change, so each is read once. The times of one that cannot be read are not
+// known.
+func (d *Daemon) completed(ctx context.Context, v *store.Vault, k store.VersionKey) snapshot.Completed {
+	if c, ok := d.times.Load(k); ok {
+		return c.(snapshot.Completed)
+	}
+	r, err := record(ctx, v, k)
+	if err != nil {
+		return snapshot.Completed{Name: k.Version}
+	}
+	c := snapshot.Completed{Name: k.Version, Start: r.Start, End: r.End}
+	d.times.Store(k, c)
+	return c
+}
+
+func pinned(p store.Policy, k store.VersionKey) bool {
+	return slices.Contains(p.Pinned, store.Pin{Partition: k.Partition, Version: k.Version})
+}
+
+// pin keeps a version from expiring.
+func (d *Daemon) pin(ctx context.Context, r control.PinRequest) (control.None, error) {
+	return control.None{}, d.changePins(ctx, r, func(v *store.Vault, p *store.Policy, k store.VersionKey) error {
+		if !slices.Contains(v.Versions(d.instance.ID), k) {
+			return control.Errorf(control.NotFound, "there is no version %s of %s", k.Version, k.Partition).WithHint("`yester versions` lists them")
+		}
+		if !pinned(*p, k) {
+			p.Pinned = append(p.Pinned, store.Pin{Partition: k.Partition, Version: k.Version})
+		}
+		return nil
+	})
+}
+
+// unpin lets a version expire again.
+func (d *Daemon) unpin(ctx context.Context, r control.PinRequest) (control.None, error) {
+	return control.None{}, d.changePins(ctx, r, func(_ *store.Vault, p *store.Policy, k store.VersionKey) error {
+		if !pinned(*p, k) {
+			return control.Errorf(control.NotFound, "version %s of %s is not pinned", k.Version, k.Partition).WithHint("`yester versions` tells which are")
+		}
+		p.Pinned = slices.DeleteFunc(p.Pinned, func(q store.Pin) bool { return q == store.Pin{Partition: k.Partition, Version: k.Version} })
+		return nil
+	})
+}
+
+// changePins changes the pins in the vault.
+func (d *Daemon) changePins(ctx context.Context, r control.PinRequest, change func(*store.Vault, *store.Policy, store.VersionKey) error) error {
+	v, err := d.openedVault()
+	if err != nil {
+		return err
+	}
+	defer d.wakeSweep()
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
+	if d.serviceState() == control.StateCancelling {
+		return errCancelling()
+	}
+	p, err := d.keptPolicy(ctx, v)
+	if err != nil {
+		return err
+	}
+	k := store.VersionKey{Instance: d.instance.ID, Partition: r.Partition, Version: r.Version}
+	if err := change(v, &p, k); err != nil {
+		return err
+	}
+	return v.PutPolicy(ctx, p)
+}
