@@ -24,6 +24,7 @@ type backup struct {
 	priority sched.Priority
 	instance store.Instance
 	job      *job
+	limiter  *sched.Limiter // of all the task reads: one for each partition would let a burst pass for each
 	log      taskLog
 }
 
@@ -44,7 +45,7 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	if err != nil {
 		return control.Task{}, err
 	}
-	b := &backup{d: d, vault: vault, policy: *policy, priority: priority}
+	b := &backup{d: d, vault: vault, policy: *policy, priority: priority, limiter: sched.NewLimiter(priority.BytesPerSecond)}
 	return d.tasks.begin(control.KindBackup, scheduled != nil, d.keepWith(scheduled), b.run)
 }
 
@@ -168,7 +169,7 @@ func (b *backup) options(t target) capture.Options {
 		Excludes:  b.policy.Excludes,
 		System:    b.policy.IncludeSystem,
 		Never:     b.d.never(),
-		Limiter:   sched.NewLimiter(b.priority.BytesPerSecond),
+		Limiter:   b.limiter,
 		Progress:  &b.job.progress,
 		Now:       b.d.o.Now,
 		Tool:      "yester " + b.d.o.Version,
