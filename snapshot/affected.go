@@ -12,11 +12,12 @@ type Search struct {
 	get   Getter
 	bad   func(store.ID) bool
 	clean map[store.ID]struct{} // pages with nothing lost below
+	above map[store.ID]struct{} // pages that are being looked at; one that is below itself was forged
 }
 
 // NewSearch returns a search for the chunks that bad tells. Pages that cannot be read are lost too, whatever bad says.
 func NewSearch(g Getter, bad func(store.ID) bool) *Search {
-	return &Search{get: g, bad: bad, clean: map[store.ID]struct{}{}}
+	return &Search{get: g, bad: bad, clean: map[store.ID]struct{}{}, above: map[store.ID]struct{}{}}
 }
 
 // Affected is NewSearch(g, bad).Affected.
@@ -122,10 +123,12 @@ func (w *searchWalk) page(ctx context.Context, id store.ID, depth int) (clean bo
 	if w.isClean(id) {
 		return true, nil
 	}
-	if w.bad(id) {
+	if _, within := w.above[id]; within || w.bad(id) {
 		w.lost(0, 0)
 		return false, nil
 	}
+	w.above[id] = struct{}{}
+	defer delete(w.above, id)
 	p, err := pageAt(ctx, w.get, id, depth)
 	if err != nil {
 		return false, w.unread(err, 0, 0)

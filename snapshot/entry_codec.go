@@ -26,7 +26,7 @@ import (
 //	symlink     length, target
 //	device      rdev
 //
-// A list of refs is their count, then for each its length twice (plus one for a hole), and for a chunk its id (32 bytes).
+// A list of refs is their count, at most maxRefs, then for each its length twice (plus one for a hole), and for a chunk its id (32 bytes).
 const (
 	isRacy       = 1 << 0
 	hasBtime     = 1 << 1
@@ -36,6 +36,8 @@ const (
 	hasTree      = 1 << 5
 
 	knownMarks = 1<<6 - 1
+
+	maxRefs = 1 << 16
 )
 
 // Type returns the type bits of the mode, to be compared with syscall.S_IFREG and so on.
@@ -260,7 +262,7 @@ func (d *decoder) time() Time {
 
 func (d *decoder) refs(out []Ref) []Ref {
 	n := d.uint()
-	if n > uint64(len(d.b)) { // each takes a byte at least
+	if n > maxRefs || n > uint64(len(d.b)) { // each takes a byte at least, and many times that in memory
 		d.bad = true
 	}
 	for ; n > 0 && !d.bad; n-- {

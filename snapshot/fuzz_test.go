@@ -22,6 +22,10 @@ func FuzzPage(f *testing.F) {
 	for _, page := range m.chunks {
 		f.Add(page)
 	}
+	_, pages := golden(f)
+	for _, page := range pages {
+		f.Add(page)
+	}
 	f.Add([]byte{indexPage, 0, 1, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := ParsePage(b)
@@ -63,6 +67,12 @@ func FuzzList(f *testing.F) {
 	for _, page := range m.chunks {
 		f.Add(page, uint8(1), uint64(300))
 	}
+	_, pages := golden(f)
+	for _, page := range pages {
+		if page[0] == listPage {
+			f.Add(page, uint8(1), uint64(1<<20))
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte, depth uint8, size uint64) {
 		e := Entry{Size: size, Content: []Ref{{chunkID(1), size}}, Depth: depth % maxDepth}
 		n := 0
@@ -78,6 +88,10 @@ func FuzzVersion(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	records, _ := golden(f)
+	for _, record := range records {
+		f.Add(record)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := ParseVersion(b)
 		if err != nil {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -103,9 +104,16 @@ func (v *Version) Encode() ([]byte, error) {
 // ParseVersion decodes a record. ErrFormat for one that is malformed or of another format.
 func ParseVersion(b []byte) (*Version, error) {
 	v := new(Version)
-	if err := json.Unmarshal(b, v); err != nil {
-		return nil, fmt.Errorf("parse version record: %w: %w", ErrFormat, err)
+	all := struct {
+		*Version
+		Start    moment      `json:"start"`
+		End      moment      `json:"end"`
+		Warnings warningList `json:"warnings"`
+	}{Version: v}
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("parse version record: %w: %.200v", ErrFormat, err) // it may quote the whole of a field
 	}
+	v.Start, v.End, v.Warnings = all.Start.Time, all.End.Time, all.Warnings
 	if v.Format != Format {
 		return nil, fmt.Errorf("version record has format %d, this yester knows %d: %w", v.Format, Format, ErrFormat)
 	}
@@ -113,4 +121,34 @@ func ParseVersion(b []byte) (*Version, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// A moment decodes a time that is no longer than times are: the error of another would quote it again and again.
+type moment struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *moment) UnmarshalJSON(b []byte) error {
+	if len(b) > 100 {
+		return fmt.Errorf("a time of %d bytes", len(b))
+	}
+	return m.Time.UnmarshalJSON(b)
+}
+
+// A warningList decodes no more warnings than a record lists, however many there are.
+type warningList []Warning
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *warningList) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t == nil {
+		return err
+	}
+	for d.More() && len(*l) < MaxWarnings {
+		var w Warning
+		if err := d.Decode(&w); err != nil {
+			return err
+		}
+		*l = append(*l, w)
+	}
+	return nil
 }
