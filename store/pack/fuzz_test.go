@@ -13,6 +13,9 @@ func seedBlocks(f *testing.F) (blocks [][]byte) {
 			blocks = append(blocks, p.File(AllShards)[0][:BlockSize], p.File(0)[0][:BlockSize])
 		}
 	}
+	for _, file := range goldenPacks(f) {
+		blocks = append(blocks, file[:BlockSize])
+	}
 	return blocks
 }
 
@@ -47,6 +50,9 @@ func FuzzReadMeta(f *testing.F) {
 			f.Add(file[1:], false)
 			f.Add(file[:len(file)-1], false)
 		}
+	}
+	for _, file := range goldenPacks(f) {
+		f.Add(file, false)
 	}
 	s := testSealer(f)
 	f.Fuzz(func(t *testing.T, file []byte, fix bool) {
@@ -92,6 +98,11 @@ func FuzzTable(f *testing.F) {
 	f.Add([]byte{}, uint32(0))
 	f.Add(line.appendLine(nil), uint32(26))
 	f.Add(line.appendLine(line.appendLine(nil)), uint32(52))
+	key := goldenKey(f)
+	for _, file := range goldenPacks(f) {
+		lines, dataLen := goldenTable(f, &key, file)
+		f.Add(lines, dataLen)
+	}
 	s := testSealer(f)
 	f.Fuzz(func(t *testing.T, lines []byte, dataLen uint32) {
 		lines = lines[:len(lines)/lineSize*lineSize]
@@ -111,6 +122,19 @@ func FuzzTable(f *testing.F) {
 			t.Fatal("the table does not give its lines again")
 		}
 	})
+}
+
+// goldenTable is the table of a golden pack, open.
+func goldenTable(f *testing.F, key *Key, file []byte) (lines []byte, dataLen uint32) {
+	m := readMeta(f, file)
+	s, err := NewSealer(key, m.Header.Pack)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if lines, err = s.openTable(m.payload[:m.Header.TableLen]); err != nil {
+		f.Fatal(err)
+	}
+	return lines, m.Header.DataLen
 }
 
 func FuzzDecode(f *testing.F) {

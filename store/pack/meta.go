@@ -24,6 +24,10 @@ type Meta struct {
 // size.
 const firstRead = 16 * BlockSize
 
+// maxScan is how far from each end ReadMeta looks for a meta block: farther than any pack is long that is not at the same time one of the
+// longest, and unprotected. A file of holes may be longer than there is time to read.
+const maxScan = MaxFile
+
 // ReadMeta reads the meta blocks of a file of size bytes, which may be damaged: it wants one intact copy of each,
 // from either end. Of an undamaged file it reads the head, usually in one read of 64 KiB. It takes memory for the
 // meta blocks and not more than size. Where the ends tell of two packs, it believes the one that this size fits, or
@@ -68,7 +72,7 @@ func (s *metaScan) headers(head []byte) iter.Seq[Header] {
 		}
 		var back Header
 		buf := make([]byte, len(head))
-		for off := int64(0); off < s.file.size/2+firstRead && back.Count == 0; off += firstRead {
+		for off := int64(0); off < min(s.file.size/2+firstRead, maxScan) && back.Count == 0; off += firstRead {
 			s.file.read(buf, s.file.size-off-int64(len(buf)))
 			back = s.find(buf)
 			if front.Count != 0 {
