@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -20,14 +21,14 @@ const Format = 1
 
 // A description is the body of vault.json.
 type description struct {
-	Format   int            `json:"format"`
-	Vault    string         `json:"vault"` // 32 hex digits
-	Created  time.Time      `json:"created"`
-	Cut      cut.Params     `json:"cut"`
-	Shards   pack.Shape     `json:"shards"`    // of new packs
-	Places   []placeInVault `json:"places"`    // all of the vault, by the number of their shard
-	Place    string         `json:"place"`     // which of them this file lies in
-	KeyCheck string         `json:"key_check"` // tells a wrong key: derived from the master key
+	Format   int        `json:"format"`
+	Vault    string     `json:"vault"` // 32 hex digits
+	Created  time.Time  `json:"created"`
+	Cut      cut.Params `json:"cut"`
+	Shards   pack.Shape `json:"shards"`    // of new packs
+	Places   placeList  `json:"places"`    // all of the vault, by the number of their shard
+	Place    string     `json:"place"`     // which of them this file lies in
+	KeyCheck string     `json:"key_check"` // tells a wrong key: derived from the master key
 }
 
 type placeInVault struct {
@@ -35,6 +36,25 @@ type placeInVault struct {
 	Kind     string `json:"kind"`
 	Name     string `json:"name,omitempty"`     // where it was seen last, of a vault in several places
 	Replaces string `json:"replaces,omitempty"` // id of the place it takes over from, until it has everything
+}
+
+// A placeList decodes no more places than show that there are too many.
+type placeList []placeInVault
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *placeList) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t == nil {
+		return err
+	}
+	for d.More() && len(*l) <= maxPlaces {
+		var p placeInVault
+		if err := d.Decode(&p); err != nil {
+			return err
+		}
+		*l = append(*l, p)
+	}
+	return nil
 }
 
 const vaultFile = "vault.json"
