@@ -98,11 +98,17 @@ func openIndex(g *guard, vault string, log *slog.Logger) (*index, error) {
 	if g == nil {
 		return newIndex("", vault, log)
 	}
-	if err := g.inspect(); err != nil {
+	clean, err := g.inspect()
+	if err != nil {
 		return nil, err
 	}
 	if err := g.doubt(); err != nil {
 		return nil, err
+	}
+	if !clean {
+		if err := g.tables(); err != nil {
+			return nil, err
+		}
 	}
 	x, err := newIndex(g.dir, vault, log)
 	if err != nil {

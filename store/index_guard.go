@@ -18,6 +18,8 @@ import (
 //
 //	CLEAN    after a clean close: size and CRC-32C of every file, so that damage at rest is found before badger meets it
 //	DOUBT    while the index is being opened, and after an error in it: who finds it makes the index anew
+//
+// After a kill there is neither: then the tables are checked, see tables.
 type guard struct {
 	dir  string
 	lock *os.File
@@ -48,26 +50,26 @@ func (g *guard) release() { g.lock.Close() }
 
 func (g *guard) path(name string) string { return filepath.Join(g.dir, name) }
 
-// inspect tells what is wrong with the index, if it can be told, and ends its being clean.
-func (g *guard) inspect() error {
+// inspect tells what is wrong with the index, if it can be told, and whether it was clean, which it ends.
+func (g *guard) inspect() (clean bool, err error) {
 	if _, err := os.Lstat(g.path(doubtFile)); err == nil {
-		return errors.New("it could not be opened, or had an error, last time")
+		return false, errors.New("it could not be opened, or had an error, last time")
 	}
 	want, err := os.ReadFile(g.path(cleanFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	got, err := g.sums()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if got != string(want) {
-		return errors.New("its files are not what they were when it was closed")
+		return false, errors.New("its files are not what they were when it was closed")
 	}
-	return os.Remove(g.path(cleanFile))
+	return true, os.Remove(g.path(cleanFile))
 }
 
 // doubt has the index made anew the next time, unless trust is called.

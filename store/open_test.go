@@ -70,6 +70,56 @@ func TestIndexIsMadeAnew(t *testing.T) {
 	}
 }
 
+// After a kill nothing tells what the index's files should be but their own checksums: no byte of a table may be wrong unseen, and no wrong
+// byte may end the process.
+func TestEveryByteOfAnIndexTableCounts(t *testing.T) {
+	tv := newVault(t)
+	tv.store("v1", WriterOptions{}, someChunks(5, 300, 100))
+	if err := tv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range matching(t, tv.indexDir(), "*.sst") {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verifyTable(b, 1); err != nil {
+			t.Fatal(err)
+		}
+		for i := range b {
+			b[i] ^= 0x84
+			if verifyTable(b, 1) == nil {
+				t.Errorf("byte %d of %d is wrong and not missed", i, len(b))
+			}
+			b[i] ^= 0x84
+			if i%16 == 0 && verifyTable(b[:i], 1) == nil {
+				t.Errorf("cut off at %d of %d, and not missed", i, len(b))
+			}
+		}
+	}
+	tv.open()
+}
+
+func TestIndexOfAKilledDaemonIsMadeAnewIfDamaged(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(5, 100, 10_000)
+	ids, _ := tv.store("v1", WriterOptions{Encoding: pack.LZ4}, chunks)
+	if err := tv.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(tv.indexDir(), cleanFile)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range matching(t, tv.indexDir(), "*.sst") {
+		flip(t, f, 100)
+	}
+	tv.open()
+	tv.holds(ids, chunks)
+	if !strings.Contains(tv.log.String(), "made anew") {
+		t.Errorf("it is not told: %s", tv.log)
+	}
+}
+
 func matching(t *testing.T, dir, glob string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, glob))
