@@ -117,39 +117,85 @@ func parseEntry(t *testing.T, b []byte) (e entry) {
 	return e
 }
 
-// folder returns the entries below a page, by section 5.
+// items are those of a page, by section 5.
+func items(t *testing.T, page []byte) (list [][]byte) {
+	t.Helper()
+	n := int(le.Uint16(page[2:]))
+	all := page[4+4*n:]
+	start := 0
+	for i := range n {
+		end := int(le.Uint32(page[4+4*i:]))
+		list = append(list, all[start:end])
+		start = end
+	}
+	if start != len(all) || page[1] != 0 {
+		t.Fatalf("a page of kind %d, %d with %d bytes too many", page[0], page[1], len(all)-start)
+	}
+	return list
+}
+
+// A pageRef is an item of an index page.
+type pageRef struct {
+	first string
+	id    []byte
+	count uint64
+}
+
+func parseRef(t *testing.T, item []byte) (r pageRef) {
+	t.Helper()
+	d := bytesOf{t, item}
+	r = pageRef{string(d.counted()), d.take(32), d.varint()}
+	if len(d.b) != 0 {
+		t.Fatalf("a reference with %d bytes too many", len(d.b))
+	}
+	return r
+}
+
+// folder returns the entries below a page.
 func (v *vault) folder(t *testing.T, id []byte) (list []entry) {
 	t.Helper()
 	if id == nil {
 		return nil
 	}
 	page := v.chunk(t, id, 2)
-	n := int(le.Uint16(page[2:]))
-	items := page[4+4*n:]
-	start := 0
-	for i := range n {
-		end := int(le.Uint32(page[4+4*i:]))
-		item := items[start:end]
-		start = end
+	for _, item := range items(t, page) {
 		switch page[0] {
 		case 1:
 			list = append(list, parseEntry(t, item))
 		case 2:
-			d := bytesOf{t, item}
-			first, below := string(d.counted()), v.folder(t, d.take(32))
-			if count := d.varint(); below[0].name != first || uint64(len(below)) != count || len(d.b) != 0 {
-				t.Fatalf("a reference to %d entries from %q on leads to %d from %q on", count, first, len(below), below[0].name)
+			r := parseRef(t, item)
+			below := v.folder(t, r.id)
+			if below[0].name != r.first || uint64(len(below)) != r.count {
+				t.Fatalf("a reference to %d entries from %q on leads to %d from %q on", r.count, r.first, len(below), below[0].name)
 			}
 			list = append(list, below...)
+		default:
+			t.Fatalf("a page of kind %d", page[0])
 		}
-	}
-	if start != len(items) || page[1] != 0 {
-		t.Fatalf("a page of kind %d, %d with %d bytes too many", page[0], page[1], len(items)-start)
 	}
 	return list
 }
 
-// pieces returns the chunks and holes of refs of a depth, by section 7.
+// listed are the pieces that a list page of a depth lists, by section 7.
+func listed(t *testing.T, page []byte, depth byte) (list []ref) {
+	t.Helper()
+	n := int(le.Uint16(page[2:]))
+	if page[0] != 3 || page[1] != depth || len(page) != 4+40*n {
+		t.Fatalf("a list page of %d items, % x", n, page[:4])
+	}
+	last := uint64(0)
+	for item := page[4:]; len(item) > 0; item = item[40:] {
+		r := ref{n: le.Uint64(item[32:]) - last}
+		if string(item[:32]) != string(make([]byte, 32)) {
+			r.id = item[:32]
+		}
+		last += r.n
+		list = append(list, r)
+	}
+	return list
+}
+
+// pieces returns the chunks and holes of refs of a depth.
 func (v *vault) pieces(t *testing.T, refs []ref, depth byte) (list []ref) {
 	t.Helper()
 	for _, r := range refs {
@@ -157,21 +203,10 @@ func (v *vault) pieces(t *testing.T, refs []ref, depth byte) (list []ref) {
 			list = append(list, r)
 			continue
 		}
-		page := v.chunk(t, r.id, 3)
-		n := int(le.Uint16(page[2:]))
-		if page[0] != 3 || page[1] != depth-1 || len(page) != 4+40*n {
-			t.Fatalf("a list page of %d items, % x", n, page[:4])
-		}
-		var below []ref
+		below := listed(t, v.chunk(t, r.id, 3), depth-1)
 		last := uint64(0)
-		for ; n > 0; n-- {
-			item := page[len(page)-40*n:][:40]
-			b := ref{n: le.Uint64(item[32:]) - last}
-			if string(item[:32]) != string(make([]byte, 32)) {
-				b.id = item[:32]
-			}
+		for _, b := range below {
 			last += b.n
-			below = append(below, b)
 		}
 		if last != r.n {
 			t.Fatalf("a list page of %d bytes, want %d", last, r.n)
