@@ -50,7 +50,12 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 	if err := o.choose(ctx, &p, d.o.Now().In(d.o.Zone)); err != nil {
 		return control.Task{}, err
 	}
-	if err := d.aim(o); err != nil {
+	d.mu.Lock()
+	if d.policy != nil {
+		o.keep = slices.Clone(d.policy.Excludes) // versions are not to be blamed for what they have not
+	}
+	d.mu.Unlock()
+	if err := o.aim(aim{d.never(), d.mountDirs(), d.o.Discover}); err != nil {
 		return control.Task{}, err
 	}
 	d.hold(o.version.Key(), 1)
@@ -145,12 +150,18 @@ func (o *restoration) choose(ctx context.Context, p *held, now time.Time) error 
 	return nil
 }
 
+// An aim says where nothing may be restored, and what is mounted.
+type aim struct {
+	own      []string // folders
+	shown    []string // folders that show versions
+	discover func() ([]capture.Mount, error)
+}
+
 // aim opens the folder that the restore goes to.
-func (d *Daemon) aim(o *restoration) error {
-	own := d.never()
+func (o *restoration) aim(a aim) error {
 	if o.request.To == "" {
 		o.to = o.version.Partition.MountPoint
-		mounts, err := d.o.Discover()
+		mounts, err := a.discover()
 		if err != nil {
 			return err
 		}
@@ -167,17 +178,17 @@ func (d *Daemon) aim(o *restoration) error {
 		}
 		o.to = filepath.Clean(o.request.To)
 	}
-	for _, dir := range d.mountDirs() {
+	for _, dir := range a.shown {
 		if isBelow(o.to, dir) {
 			return control.Errorf(control.BadRequest, "%s shows the versions, nothing can be restored there", dir)
 		}
 	}
-	for _, dir := range own {
+	for _, dir := range a.own {
 		if isBelow(o.to, dir) {
 			return control.Errorf(control.BadRequest, "%s is yester's own, nothing is restored there", dir)
 		}
+		o.keep = append(o.keep, literal(dir), literal(dir)+"/**")
 	}
-	d.protect(o, own)
 	return o.open()
 }
 
@@ -190,19 +201,6 @@ func isMounted(p *snapshot.Partition, mounts []capture.Mount) error {
 	}
 	return control.Errorf(control.NotFound, "partition %s is not mounted at %s", p.Name, p.MountPoint).
 		WithHint("mount it, or restore to another folder with --to")
-}
-
-// protect says what is never deleted: our own, and what the policy leaves out of versions.
-func (d *Daemon) protect(o *restoration, own []string) {
-	for _, dir := range own {
-		o.keep = append(o.keep, literal(dir), literal(dir)+"/**")
-	}
-	d.mu.Lock()
-	policy := d.policy
-	d.mu.Unlock()
-	if policy != nil {
-		o.keep = append(o.keep, policy.Excludes...)
-	}
 }
 
 // literal is a pattern that matches a path and nothing else.

@@ -19,8 +19,13 @@ type held struct {
 }
 
 // held lists the instance's partitions that have versions.
-func (d *Daemon) held(ctx context.Context, v *store.Vault) (all []held) {
-	for _, k := range v.Versions(d.instance.ID) {
+func (d *Daemon) held(ctx context.Context, v *store.Vault) []held {
+	return heldBy(ctx, v, d.instance.ID)
+}
+
+// heldBy lists the partitions of any instance that have versions.
+func heldBy(ctx context.Context, v *store.Vault, instance string) (all []held) {
+	for _, k := range v.Versions(instance) {
 		if len(all) == 0 || all[len(all)-1].name != k.Partition {
 			all = append(all, held{name: k.Partition})
 		}

@@ -29,6 +29,7 @@ type index struct {
 	db    *badger.DB
 	mu    sync.Mutex // held while entries are made or removed, so that nobody removes what another has just made
 	guard *guard     // nil in memory
+	brief bool       // it goes with the process, and need not be synced
 	log   *slog.Logger
 }
 
@@ -231,7 +232,7 @@ func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep
 }
 
 func (x *index) sync() error {
-	if x.db.Opts().InMemory {
+	if x.brief || x.db.Opts().InMemory {
 		return nil
 	}
 	return x.db.Sync()

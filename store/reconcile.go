@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"runtime"
 	"syscall"
+
+	"golang.org/x/sync/errgroup"
 
 	"yester/store/pack"
 )
@@ -47,6 +50,7 @@ func (v *Vault) tryIndex(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}
+	x.brief = v.o.ReadOnly
 	v.index, v.nextPack = x, 0
 	if v.packs, v.uses, err = x.known(); err != nil {
 		err = fmt.Errorf("%w: %w", errIndex, err)
@@ -133,13 +137,16 @@ func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
 // enter reads the tables of packs into the index. One that cannot be read is left out, and told: its chunks count as missing, so that the next
 // backup stores them again. So is one of which too few shards are there, since it may never have been finished.
 func (v *Vault) enter(ctx context.Context, there map[pack.ID]packSeen, keep keeper) error {
+	group, all := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0)) // tables are read beside each other, and entered one by one
 	for id, seen := range there {
-		if err := ctx.Err(); err != nil {
-			return err
+		if all.Err() != nil {
+			break
 		}
-		if err := v.enterSeen(ctx, id, seen, keep); err != nil {
-			return err
-		}
+		group.Go(func() error { return v.enterSeen(all, id, seen, keep) })
+	}
+	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
+		return err
 	}
 	if len(there) > 0 {
 		v.log.Info("packs entered in the index", "packs", len(there))

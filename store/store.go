@@ -50,6 +50,10 @@ type Options struct {
 	Cache    int64            // bytes of decoded chunks to keep; default 64 MiB
 	Reserve  uint64           // bytes of free space to leave in each place; default 1 %, at least 256 MB
 
+	// ReadOnly has nothing written in the places, not even what was found damaged; others may write there meanwhile. The index is
+	// a temporary one then: it is not synced, and IndexDir must be a new folder.
+	ReadOnly bool
+
 	// OnTrouble, if not nil, is told of failing places and of damage, from any goroutine. It must not block.
 	OnTrouble func(Trouble)
 

@@ -53,7 +53,7 @@ type Vault struct {
 // ErrCorrupt; a vault in a read-only place opens and can be read. Of a vault in several places as many may lack as it survives, and come in any order;
 // ErrMissing if more do. What a place missed is made up in the background. Its key is found before anything else is opened or written.
 func Open(ctx context.Context, o Options) (*Vault, error) {
-	o = o.withDefaults()
+	o = o.withDefaults().withReadOnly()
 	v, err := openPlaces(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
@@ -64,7 +64,9 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 	if err := v.loadVersions(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open vault in %s: %w", v.place, err), v.Close())
 	}
-	v.mend.start()
+	if !o.ReadOnly {
+		v.mend.start()
+	}
 	return v, nil
 }
 

@@ -10,12 +10,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yester/control"
+	"yester/daemon"
 )
 
 type restoreOptions struct {
 	request   control.RestoreRequest
 	yes, wait bool
 	json      bool
+	offline   offline
 }
 
 func (p *program) restoreCommand() *cli.Command {
@@ -26,8 +28,8 @@ func (p *program) restoreCommand() *cli.Command {
 			"A file that is in the way stays, unless --on-conflict overwrite is given; folders are merged. With --to, what was at the\n" +
 			"partition's /a/b comes to DIR/a/b. Ctrl-C ends the waiting, not the restore.\n\n" +
 			"Examples:\n  cd /home/me; yester restore yesterday notes.txt\n  yester restore \"3 days ago\" /srv/www --on-conflict overwrite --wait\n" +
-			"  yester restore latest --partition root --to /mnt/new --wait\n  yester restore latest /etc --verify-only --wait",
-		Flags: []cli.Flag{
+			"  yester restore latest --vault /mnt/disk/vault --to /mnt/new\n  yester restore latest --partition root --to /mnt/new --wait\n  yester restore latest /etc --verify-only --wait",
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "include", Usage: "only what matches `GLOB`, with all below it (may be repeated)"},
 			&cli.StringSliceFlag{Name: "exclude", Usage: "not what matches `GLOB` (may be repeated)"},
 			&cli.StringFlag{Name: "to", Usage: "into the folder `DIR`, which must be there"},
@@ -39,8 +41,8 @@ func (p *program) restoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "delete", Usage: "delete from restored folders what the version has not"},
 			&cli.StringFlag{Name: "limit-rate", Usage: "read at most `RATE` bytes a second: 500k, 10M, 1G"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
-			&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag,
-		},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag, instanceFlag(),
+		}, vaultFlags()...),
 		Action: func(c *cli.Context) error {
 			o, err := restoreArgs(c)
 			if err != nil {
@@ -61,6 +63,9 @@ func restoreArgs(c *cli.Context) (o restoreOptions, err error) {
 	*r = control.RestoreRequest{
 		Version: c.Args().First(), Partition: c.String("partition"), Includes: c.StringSlice("include"), Excludes: c.StringSlice("exclude"),
 		OnConflict: c.String("on-conflict"), DryRun: c.Bool("dry-run"), VerifyOnly: c.Bool("verify-only"), NoOwner: c.Bool("no-owner"), Delete: c.Bool("delete"),
+	}
+	if o.offline, err = offlineArgs(c); err != nil {
+		return o, err
 	}
 	if r.Rate, err = parseRate(c.String("limit-rate")); err != nil {
 		return o, err
@@ -102,6 +107,17 @@ func parseRate(text string) (float64, error) {
 func runRestore(ctx context.Context, p *program, o restoreOptions) error {
 	if err := p.confirmRestore(ctx, &o); err != nil {
 		return err
+	}
+	if len(o.offline.places) > 0 {
+		return p.read(ctx, o.offline, func(v *daemon.Offline) error {
+			t, err := p.watching(func(show func(control.Task)) (control.Task, error) {
+				return v.Restore(ctx, o.request, o.offline.instance, show)
+			})
+			if err != nil {
+				return err
+			}
+			return p.offlineEnd(ctx, &t, o.json)
+		})
 	}
 	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
 		t, err := c.Restore(ctx, o.request)

@@ -26,7 +26,11 @@ func (p *program) showResult(t *control.Task) {
 	p.showReport(t, shownFound)
 	p.showWarnings(t, shownWarnings)
 	if t.Error != "" {
-		p.note("yester: %s %s: %s\n", t.ID, t.State, sentence(t))
+		name := t.ID
+		if name == "" { // no daemon keeps it
+			name = "the " + t.Kind
+		}
+		p.note("yester: %s %s: %s\n", name, t.State, sentence(t))
 	}
 }
 
@@ -46,7 +50,7 @@ func (p *program) showWarnings(t *control.Task, most int) {
 		}
 		p.note("warning: %s: %s: %s\n", w.Partition, w.Path, w.What)
 	}
-	if t.WarningCount > uint64(min(most, len(t.Warnings))) {
+	if t.WarningCount > uint64(min(most, len(t.Warnings))) && t.ID != "" {
 		p.note("%s; `%s` lists them\n", count(t.WarningCount, "warning"), p.command("tasks show "+t.ID))
 	}
 }

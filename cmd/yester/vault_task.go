@@ -33,7 +33,7 @@ func (p *program) vaultTask(name, does, text string, flag cli.Flag,
 	flags := []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag}
 	example := "  yester vault " + name + " --wait"
 	if flag != nil {
-		flags = append([]cli.Flag{flag}, flags...)
+		flags = append(append([]cli.Flag{flag}, flags...), vaultFlags()...)
 		example += "\n  yester vault " + name + " --read-data --wait\n  yester vault " + name + " --read-data=10%"
 	}
 	return &cli.Command{
@@ -46,6 +46,13 @@ func (p *program) vaultTask(name, does, text string, flag cli.Flag,
 			o := vaultTaskOptions{wait: c.Bool("wait"), json: c.Bool("json")}
 			if s, ok := c.Generic("read-data").(*share); ok {
 				o.readData = float64(*s)
+			}
+			from, err := offlineArgs(c)
+			switch {
+			case err != nil:
+				return err
+			case len(from.places) > 0:
+				return runCheckOffline(c.Context, p, from, o)
 			}
 			return runVaultTask(c.Context, p, o, begin)
 		},

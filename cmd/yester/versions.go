@@ -16,26 +16,34 @@ import (
 type versionsOptions struct {
 	partition string
 	json      bool
+	offline   offline
 }
 
 func (p *program) versionsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "versions",
 		Usage:       "list the versions there are, and where to browse them",
-		Description: "Examples:\n  yester versions\n  yester versions --partition root --json",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "partition", Usage: "only those of partition `NAME`"}, jsonFlag,
-		},
+		Description: "Examples:\n  yester versions\n  yester versions --partition root --json\n  yester versions --vault /mnt/disk/vault",
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "partition", Usage: "only those of partition `NAME`"}, jsonFlag, instanceFlag(),
+		}, vaultFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			return runVersions(c.Context, p, versionsOptions{c.String("partition"), c.Bool("json")})
+			from, err := offlineArgs(c)
+			if err != nil {
+				return err
+			}
+			return runVersions(c.Context, p, versionsOptions{c.String("partition"), c.Bool("json"), from})
 		},
 	}
 }
 
 func runVersions(ctx context.Context, p *program, o versionsOptions) error {
+	if len(o.offline.places) > 0 {
+		return runVersionsOffline(ctx, p, o)
+	}
 	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
 		vs, err := c.Versions(ctx, control.VersionsRequest{Partition: o.partition})
 		switch {

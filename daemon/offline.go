@@ -1,0 +1,271 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"yester/control"
+	yesterfs "yester/fs"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+	"yester/store"
+	"yester/store/place"
+)
+
+// OfflineOptions say which vault to open without a daemon. Places are needed.
+type OfflineOptions struct {
+	Places []string     // folders of the vault; of several, some may be missing
+	Log    *slog.Logger // default: slog.Default()
+
+	// Secret is asked for a passphrase or recovery key when no open key is there.
+	Secret func(ctx context.Context) (string, error)
+}
+
+// An Offline is a vault that is read without a daemon: on a machine that has nothing else of yester. Nothing in the vault is written; a daemon elsewhere may go
+// on writing to it.
+type Offline struct {
+	vault  *store.Vault
+	places []string
+	index  string // temporary folder, "" if the index is in memory
+	log    *slog.Logger
+}
+
+// memoryPacks is of how many packs the index is kept in memory; it takes some 64 MB then.
+const memoryPacks = 2000
+
+// OpenOffline opens a vault for reading. Errors are *control.Error.
+func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	f := &Offline{log: o.Log, places: o.Places}
+	so := store.Options{Log: o.Log, ReadOnly: true}
+	var missing error
+	for _, dir := range o.Places {
+		p, err := place.NewDir(dir)
+		if err != nil {
+			missing = errors.Join(missing, err)
+			o.Log.Warn("a place is not there", "place", dir, "err", cause(err))
+			continue
+		}
+		so.Places = append(so.Places, p)
+	}
+	if len(so.Places) == 0 {
+		return nil, control.Errorf(control.NoVault, "there is no folder %s", list(o.Places)).WithHint("is its disk mounted?")
+	}
+	if o.Secret != nil {
+		so.Secret = func(ctx context.Context, _ []store.KeyInfo) (store.Secret, error) {
+			text, err := o.Secret(ctx)
+			return store.Secret{Text: text}, err
+		}
+	}
+	n, err := countPacks(ctx, so.Places[0])
+	if err == nil && n > memoryPacks {
+		if f.index, err = os.MkdirTemp("", "yester-index-"); err == nil {
+			so.IndexDir = path.Join(f.index, "index")
+		}
+	}
+	if err == nil {
+		f.vault, err = store.Open(ctx, so)
+	}
+	if err != nil {
+		f.dropIndex()
+		return nil, offlineError(o.Places, err)
+	}
+	return f, nil
+}
+
+// offlineError says what is wrong with a vault that does not open.
+func offlineError(places []string, err error) error {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return control.Errorf(control.NoVault, "there is no vault in %s", list(places)).WithHint("give the folder that has the vault.json")
+	}
+	return (&site{}).openError(places, err)
+}
+
+// countPacks counts the packs in a place.
+func countPacks(ctx context.Context, p place.Place) (n int, err error) {
+	instances, err := p.List(ctx, "instances")
+	for _, in := range instances {
+		packs := path.Join("instances", in.Name, "packs")
+		folders, listErr := p.List(ctx, packs)
+		err = errors.Join(err, listErr)
+		for _, f := range folders {
+			files, listErr := p.List(ctx, path.Join(packs, f.Name))
+			n, err = n+len(files), errors.Join(err, listErr)
+		}
+	}
+	return n, err
+}
+
+// Close closes the vault and removes the temporary index.
+func (f *Offline) Close() error {
+	err := f.vault.Close()
+	f.dropIndex()
+	return err
+}
+
+func (f *Offline) dropIndex() {
+	if f.index != "" {
+		_ = os.RemoveAll(f.index)
+	}
+}
+
+// Versions lists all versions of all instances; of an instance alone if one is named, by its name or id, and of a partition likewise.
+func (f *Offline) Versions(ctx context.Context, instance, partition string) ([]control.Version, error) {
+	all, err := f.instances(ctx, instance)
+	if err != nil {
+		return nil, err
+	}
+	versions := []control.Version{}
+	for _, in := range all {
+		for _, k := range f.vault.Versions(in.ID) {
+			if partition != "" && k.Partition != partition {
+				continue
+			}
+			out := control.Version{Instance: in.Name, Partition: k.Partition, Version: k.Version}
+			if r, err := record(ctx, f.vault, k); err != nil {
+				out.Error = sentence(err)
+			} else {
+				out = fill(out, r)
+			}
+			versions = append(versions, out)
+		}
+	}
+	return versions, ctx.Err()
+}
+
+// instances are those of a name or id, or all.
+func (f *Offline) instances(ctx context.Context, name string) (found []store.Instance, err error) {
+	all, err := f.vault.Instances(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	var names []string
+	for _, in := range all {
+		if in.Name == "" {
+			in.Name = short(in.ID)
+		}
+		names = append(names, in.Name)
+		if name == "" || in.Name == name || in.ID == name {
+			found = append(found, in)
+		}
+	}
+	if len(found) == 0 && name != "" {
+		return nil, control.Errorf(control.NotFound, "the vault has nothing of an instance %q", name).WithHint("it has versions of: %s", list(names))
+	}
+	return found, nil
+}
+
+// Mount shows all versions in a folder until ctx ends or it is unmounted by hand.
+func (f *Offline) Mount(ctx context.Context, dir string, ready func()) error {
+	m, err := yesterfs.Serve(yesterfs.Options{Dir: dir, Vault: f.vault, Log: f.log})
+	if err != nil {
+		return explain(err)
+	}
+	ready()
+	select {
+	case <-ctx.Done():
+	case <-m.Done():
+	}
+	return m.Unmount()
+}
+
+// Restore restores from the vault, and tells show how far it is. The task that comes back has no id, and is kept nowhere.
+func (f *Offline) Restore(ctx context.Context, r control.RestoreRequest, instance string, show func(control.Task)) (control.Task, error) {
+	o, err := f.settle(ctx, r, instance)
+	if err != nil {
+		return control.Task{}, explain(err)
+	}
+	defer o.target.Close()
+	return f.task(ctx, control.KindRestore, show, o.run), nil
+}
+
+// settle finds out what is to be restored.
+func (f *Offline) settle(ctx context.Context, r control.RestoreRequest, instance string) (*restoration, error) {
+	all, err := f.instances(ctx, instance)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(all) == 0:
+		return nil, control.Errorf(control.NotFound, "the vault has no versions")
+	case len(all) > 1:
+		var names []string
+		for _, in := range all {
+			names = append(names, in.Name)
+		}
+		return nil, control.Errorf(control.BadRequest, "the vault has versions of %s", list(names)).WithHint("say which with --instance")
+	}
+	partitions := heldBy(ctx, f.vault, all[0].ID)
+	o := &restoration{vault: f.vault, request: r}
+	p := held{}
+	for _, text := range r.Paths {
+		whole, err := control.ParsePath(text)
+		if err != nil {
+			return nil, control.Errorf(control.BadRequest, "%q is no path", text)
+		}
+		candidates := partitions
+		if r.Partition != "" {
+			if candidates, err = named(partitions, r.Partition); err != nil {
+				return nil, err
+			}
+		}
+		q, at, err := lies(candidates, nil, all[0].Name, path.Clean(whole))
+		if err != nil {
+			return nil, err
+		}
+		if p.name != "" && p.name != q.name {
+			return nil, control.Errorf(control.BadRequest, "the paths lie on two partitions, %s and %s", p.name, q.name).WithHint("restore one after the other")
+		}
+		p, o.paths = q, append(o.paths, strings.Trim(at, "/"))
+	}
+	if len(r.Paths) == 0 {
+		if p, err = only(partitions, r.Partition); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.choose(ctx, &p, time.Now()); err != nil {
+		return nil, err
+	}
+	return o, o.aim(aim{own: f.places, discover: capture.Discover})
+}
+
+// Check looks for damage, and reads a part of the data, 0 to 1. The task has no id.
+func (f *Offline) Check(ctx context.Context, part float64, show func(control.Task)) control.Task {
+	m := &maintenance{d: &Daemon{log: slog.New(slog.DiscardHandler), o: Options{Now: time.Now}}, vault: f.vault}
+	return f.task(ctx, control.KindCheck, show, func(ctx context.Context, j *job) error {
+		c, err := f.vault.Check(ctx, store.CheckOptions{
+			Mark: snapshot.Marker(f.vault), ReadData: part, Limiter: m.limiter(j), Progress: j.progress.at,
+		})
+		r := &control.Report{Versions: c.Versions, Packs: c.Packs, ReadPacks: c.Read, ReadBytes: c.Bytes}
+		return m.report(ctx, j, r, c.Problems, c.Lost, err)
+	})
+}
+
+// task does the work of a task, and shows it meanwhile.
+func (f *Offline) task(ctx context.Context, kind string, show func(control.Task), work func(context.Context, *job) error) control.Task {
+	now := time.Now()
+	j := &job{done: make(chan struct{}), task: control.Task{Kind: kind, State: control.Running, Start: now.UTC()}}
+	j.progress.rate(sample{at: now})
+	go func() {
+		defer close(j.done)
+		err := safely(func() error { return work(ctx, j) })
+		j.finish(ctx, err, time.Now().UTC())
+	}()
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.done:
+			return j.look(time.Now())
+		case <-tick.C:
+			show(j.look(time.Now()))
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package integration
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// bare runs the program as on a machine that has nothing else of yester.
+func bare(t testing.TB, code int, args ...string) answer {
+	t.Helper()
+	a := at(t, filepath.Join(work, "no-such-home"), args...)
+	if a.code != code {
+		t.Fatalf("yester %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), a.code, code, a.stdout, a.stderr)
+	}
+	return a
+}
+
+// With nothing but a copy of the vault's folder, made while a backup was running and mounted read-only, every committed version comes back.
+func TestVaultAloneIsEnough(t *testing.T) {
+	t.Parallel()
+	p, q, disk := newPartition(t, "ext4", 4*gib), newPartition(t, "ext4", 4*gib), newPartition(t, "ext4", 4*gib)
+	hostileTree(t, p, 0.002)
+	d := start(t, newHome(t))
+	d.activate("max", p)
+	v := d.backup(p)
+	want := read(t, p.dir, socket)
+	large(t, p, "0-large", 5)
+	d.activate("high", p)
+	d.run(done, "backup")
+	d.reach(80 * mib)
+	vault := disk.path("vault")
+	command(t, "rsync", "-a", filepath.Join(d.home, "vault")+"/", vault+"/")
+	if s := d.status(); s.Running == nil {
+		t.Fatal("the backup ended before the copy did: this tests nothing")
+	}
+	d.run(done, "tasks", "cancel", d.status().Running.ID)
+	before := fingerprint(t, vault)
+	command(t, "mount", "-o", "remount,ro", disk.dir)
+
+	var all []version
+	if err := json.Unmarshal([]byte(bare(t, done, "versions", "--vault", vault, "--json").stdout), &all); err != nil || len(all) != 1 || all[0].Version != v.Version {
+		t.Fatalf("the copy has %+v, %v", all, err)
+	}
+	bare(t, done, "vault", "check", "--read-data", "--vault", vault)
+	bare(t, done, "restore", "latest", "--vault", vault, "--to", q.dir)
+	same(t, "what was restored from the copy", want, read(t, q.dir))
+	bare(t, done, "restore", "latest", "--vault", vault, "--to", q.dir, "--verify-only")
+	mnt := q.path("mnt")
+	mountAlone(t, mnt, vault, func() {
+		dirs, err := filepath.Glob(filepath.Join(mnt, "*", p.name, v.Version))
+		must(t, err)
+		if len(dirs) != 1 {
+			t.Fatalf("mounted are %q", dirs)
+		}
+		same(t, "the version in the mount", want, read(t, dirs[0]))
+	})
+	command(t, "mount", "-o", "remount,rw", disk.dir)
+	bare(t, done, "restore", "latest", "--vault", vault, "--to", q.dir)
+	bare(t, done, "vault", "check", "--vault", vault)
+	if after := fingerprint(t, vault); after != before {
+		t.Errorf("the vault was changed:\n%s\nbefore:\n%s", after, before)
+	}
+	explained(t, bare(t, failed, "versions", "--vault", q.dir), failed, "no vault", q.dir)
+	explained(t, bare(t, failed, "versions", "--vault", q.path("nowhere")), failed, "nowhere")
+}
+
+// mountAlone mounts a vault without a daemon while f is called.
+func mountAlone(t testing.TB, mnt, vault string, f func()) {
+	t.Helper()
+	cmd := exec.Command(yester, "mount", "--vault", vault, mnt)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	cmd.Stderr = os.Stderr
+	must(t, cmd.Start())
+	b := make([]byte, 100)
+	if n, err := out.Read(b); err != nil || !strings.Contains(string(b[:n]), "Mounted") {
+		_ = cmd.Process.Kill()
+		t.Fatalf("yester mount: %q, %v", b[:n], err)
+	}
+	defer func() {
+		must(t, cmd.Process.Signal(syscall.SIGINT))
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("yester mount ended with %v", err)
+		}
+		if m := mountsBelow(filepath.Dir(mnt)); len(m) > 0 {
+			t.Errorf("it left %q", m)
+		}
+	}()
+	f()
+}
+
+// fingerprint is every name below a folder, with its size and the time of its last change.
+func fingerprint(t testing.TB, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	must(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			st := info.Sys().(*syscall.Stat_t)
+			b.WriteString(path + " " + info.ModTime().String() + " " + time.Unix(st.Ctim.Unix()).String() + "\n")
+		}
+		return err
+	}))
+	return b.String()
+}
+
+// Of a vault in three places one may be gone, and one with a passphrase opens with that and no other.
+func TestVaultAloneWithAPlaceMissingAndAPassphrase(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	p, q := newPartition(t, "ext4", gib), newPartition(t, "ext4", gib)
+	hostileTree(t, p, 0.001)
+	secret, wrong := filepath.Join(home, "secret"), filepath.Join(home, "wrong")
+	must(t, os.WriteFile(secret, []byte("correct horse\n"), 0o600))
+	must(t, os.WriteFile(wrong, []byte("battery staple\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(home, "yester.toml"), []byte("passphrase_file = \"secret\"\n"), 0o600))
+	places := []string{filepath.Join(home, "a"), filepath.Join(home, "b"), filepath.Join(home, "c")}
+	d := start(t, home)
+	d.run(done, "vault", "init", "--key", "passphrase", "--passphrase-file", secret, "--place", places[0], "--place", places[1], "--place", places[2])
+	d.activate("max", p)
+	d.backup(p)
+	want := read(t, p.dir, socket)
+	d.stop()
+	must(t, os.RemoveAll(places[1]))
+	from := []string{"--vault", places[0], "--vault", places[1], "--vault", places[2], "--passphrase-file"}
+	before := fingerprint(t, places[0]) + fingerprint(t, places[2])
+	explained(t, at(t, home+"-none", append([]string{"versions"}, append(from, wrong)...)...), failed, "wrong passphrase")
+	bare(t, done, append([]string{"restore", "latest", "--to", q.dir}, append(from, secret)...)...)
+	same(t, "what was restored with a place missing", want, read(t, q.dir))
+	a := bare(t, warned, append([]string{"vault", "check"}, append(from, secret)...)...)
+	if !strings.Contains(a.stdout, places[1]) {
+		t.Errorf("a check does not name the missing place:\n%s", a.stdout)
+	}
+	if after := fingerprint(t, places[0]) + fingerprint(t, places[2]); after != before {
+		t.Errorf("the vault was changed:\n%s\nbefore:\n%s", after, before)
+	}
+	explained(t, bare(t, failed, "versions", "--vault", places[0], "--passphrase-file", secret), failed, "missing")
+}
