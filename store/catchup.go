@@ -27,8 +27,8 @@ func (v *Vault) noteLacking(s *survey) {
 	for _, p := range v.packs {
 		lacking |= s.lacking(l, p)
 	}
-	for _, m := range l.members {
-		if lacking&(1<<m.shard) != 0 {
+	for i, m := range l.members {
+		if lacking&(1<<m.shard) != 0 || v.desc.Places[i].Replaces != "" { // the latter has yet to be told that it has everything
 			m.miss()
 		}
 	}

@@ -170,6 +170,7 @@ func (c *placesCrash) crash(r *rand.Rand) {
 	if n := c.shape.places; !c.born {
 		left = left[:n]
 	}
+	c.disks = left
 	v := c.check(left)
 	if v != nil && !c.made {
 		v.Close()
@@ -232,4 +233,51 @@ func operations(disks []*place.Mem) (n int) {
 		n += d.Ops()
 	}
 	return n
+}
+
+// A place that takes over and has everything, but was not told so before the power went, is told when the vault is open again.
+func TestPowerLossAtTheEndOfReplacingIsMadeUp(t *testing.T) {
+	seed := newSeed(t)
+	const window = 40 // operations, in which all the packs are written and vault.json is not
+	run := func(cut int) (disks []*place.Mem) {
+		c := &placesCrash{t: t, shape: shape{3, 1}, chunks: someChunks(1, 8, 20_000), must: map[string][]int{}, may: map[string][]int{}}
+		power := place.NewPower(cut)
+		for i := range 4 {
+			c.disks = append(c.disks, place.NewMem(seed+uint64(100*cut+i)))
+			c.disks[i].Plug(power)
+		}
+		if err := Init(t.Context(), c.options(c.disks[:3])); err != nil {
+			t.Fatal(err)
+		}
+		v, err := Open(t.Context(), c.options(c.disks[:3]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		if err := c.backup(v, "v0", 0, 1, 2); err != nil {
+			t.Fatal(err)
+		}
+		_ = v.ReplacePlace(t.Context(), c.disks[0].String(), c.disks[3], PlaceOptions{})
+		return c.disks
+	}
+	end := operations(run(1 << 30))
+	for cut := end - window; cut <= end; cut++ {
+		var left []*place.Mem
+		for _, d := range run(cut) {
+			left = append(left, d.Crash())
+		}
+		v, err := Open(t.Context(), (&placesCrash{shape: shape{3, 1}}).options(left))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Mend(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, p := range v.Places(t.Context()) {
+			if p.Err != nil || p.Behind || p.Replaces {
+				t.Errorf("cut %d operations before the end: %+v", end-cut, p)
+			}
+		}
+		v.Close()
+	}
 }
