@@ -83,6 +83,8 @@ type Daemon struct {
 	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
 	times       sync.Map    // store.VersionKey → times
 
+	registering sync.Mutex // held while this machine's description in the vault is looked at and written
+
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
 
 	deleting  sync.Mutex                    // held while a version is deleted, and while parents are chosen

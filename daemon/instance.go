@@ -65,6 +65,8 @@ func randomID() string {
 
 // registerInstance writes who we are into the vault, keeping when it first saw us.
 func (d *Daemon) registerInstance(ctx context.Context, v *store.Vault) (store.Instance, error) {
+	d.registering.Lock() // a description that is being written looks like one that is missing
+	defer d.registering.Unlock()
 	in := store.Instance{ID: d.instance.ID, Name: d.instance.Name, Platform: d.instance.Platform, FirstSeen: d.o.Now().UTC().Truncate(time.Second)}
 	all, err := v.Instances(ctx)
 	if err != nil {
