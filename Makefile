@@ -75,7 +75,8 @@ unit: ## unit tests, with the race detector
 	echo "$(GO) test $$race (all but integration)"; $(GO) test $$race $(UNIT)
 	@if [ "$$(id -u)" != 0 ] || [ ! -c /dev/fuse ]; then \
 		echo "Skipped without root and /dev/fuse:"; \
-		$(GO) test -v $(UNIT) | sed -n '/^ *--- SKIP/{N;p}'; \
+		$(GO) test -v $(UNIT) | awk '/_test[.]go:[0-9]+: / { why = $$0; sub(/.*_test[.]go:[0-9]+: /, "", why) } \
+			/--- SKIP: / { print "  " $$3 ": " why }'; \
 	fi
 
 # In its own folder, for go test then shows what the tests say, and which are skipped, also when all pass.
