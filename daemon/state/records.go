@@ -25,13 +25,19 @@ type Upkeep struct {
 }
 
 // Upkeep returns what was kept. ErrNotFound.
-func (db *DB) Upkeep() (u Upkeep, err error) { return u, db.get("upkeep", &u) }
+func (db *DB) Upkeep() (u Upkeep, err error) {
+	err = db.get("upkeep", &u)
+	return u, err
+}
 
 // PutUpkeep keeps it.
 func (db *DB) PutUpkeep(u Upkeep) error { return db.put("upkeep", u) }
 
 // Policy returns the instance's policy. ErrNotFound while it is new.
-func (db *DB) Policy() (p control.Policy, err error) { return p, db.get("policy", &p) }
+func (db *DB) Policy() (p control.Policy, err error) {
+	err = db.get("policy", &p)
+	return p, err
+}
 
 // A Schedule is a sched.History, as it is kept.
 type Schedule struct {
@@ -41,13 +47,19 @@ type Schedule struct {
 }
 
 // Schedule returns what was kept of the scheduled backup. ErrNotFound.
-func (db *DB) Schedule() (s Schedule, err error) { return s, db.get("schedule", &s) }
+func (db *DB) Schedule() (s Schedule, err error) {
+	err = db.get("schedule", &s)
+	return s, err
+}
 
 // PutSchedule keeps it.
 func (db *DB) PutSchedule(s Schedule) error { return db.put("schedule", s) }
 
 // Service returns the instance's state. ErrNotFound while it is new.
-func (db *DB) Service() (name string, err error) { return name, db.get("service", &name) }
+func (db *DB) Service() (name string, err error) {
+	err = db.get("service", &name)
+	return name, err
+}
 
 // PutService keeps a state together with a schedule: both or neither.
 func (db *DB) PutService(name string, s Schedule) error {
@@ -72,19 +84,28 @@ func (db *DB) PutTurn(s Schedule, t control.Task) error {
 }
 
 // Instance returns the id that was kept. ErrNotFound.
-func (db *DB) Instance() (id string, err error) { return id, db.get("instance", &id) }
+func (db *DB) Instance() (id string, err error) {
+	err = db.get("instance", &id)
+	return id, err
+}
 
 // PutInstance keeps an id.
 func (db *DB) PutInstance(id string) error { return db.put("instance", id) }
 
 // Vault returns the vault that was last opened. ErrNotFound.
-func (db *DB) Vault() (v Vault, err error) { return v, db.get("vault", &v) }
+func (db *DB) Vault() (v Vault, err error) {
+	err = db.get("vault", &v)
+	return v, err
+}
 
 // PutVault keeps which vault is open.
 func (db *DB) PutVault(v Vault) error { return db.put("vault", v) }
 
 // Task returns a task. ErrNotFound.
-func (db *DB) Task(id string) (t control.Task, err error) { return t, db.get("task/"+id, &t) }
+func (db *DB) Task(id string) (t control.Task, err error) {
+	err = db.get("task/"+id, &t)
+	return t, err
+}
 
 // PutTask keeps a task, replacing what was kept of it.
 func (db *DB) PutTask(t control.Task) error { return db.put("task/"+t.ID, t) }
