@@ -188,7 +188,35 @@ func TestGoldenVaultsAreWrittenTo(t *testing.T) {
 			g.shows("after a collection", nil)
 			sameLines(t, "the new version", lines(t, p.dir), lines(t, second.Path))
 			d.run(done, "vault", "check", "--read-data", "--wait")
+			logged, err := os.ReadFile(d.log)
+			must(t, err)
+			tellsNothing(t, g.files(g.vault))
+			tellsNothing(t, map[string]string{"the daemon's log": string(logged)})
 		})
+	}
+}
+
+// tellsNothing fails the test if files have names or contents of the golden tree in the clear.
+func tellsNothing(t testing.TB, files map[string]string) {
+	t.Helper()
+	for file, b := range files {
+		for _, secret := range []string{
+			"empty folder", "not UTF-8", "caf\u00e9", "dangling", "capable", "no dump", "page-297", "file-42", "renamed", "user.binary", // names
+			"it was the best of times", "one file, two names", "root only", // contents
+			goldenPassphrase,
+		} {
+			if strings.Contains(b, secret) || strings.Contains(file, secret) {
+				t.Errorf("%s tells %q", file, secret)
+			}
+		}
+	}
+}
+
+// Who can read a vault's files and has no key learns from them no name, content or secret.
+func TestGoldenVaultsTellNoNames(t *testing.T) {
+	for _, name := range []string{"v1", "v1-spread"} {
+		dir := filepath.Join(goldenVaults, name)
+		tellsNothing(t, (&goldenCopy{t: t}).files(dir))
 	}
 }
 
