@@ -26,7 +26,7 @@ func (c *check) versions(ctx context.Context) error {
 		}
 		err := r.version(ctx, k, c.o.Mark)
 		switch {
-		case err == nil || !c.v.remains(k):
+		case err == nil || !c.v.Remains(k):
 		case errors.Is(err, ErrLost) || isDamage(err):
 			c.problem(Problem{Version: k, Err: err})
 		default:
@@ -56,7 +56,7 @@ func (c *check) record(ctx context.Context, k VersionKey) error {
 	switch {
 	case err != nil:
 		return err
-	case !c.v.remains(k):
+	case !c.v.Remains(k):
 	case g != nil && len(g.sources) > 0:
 		c.files(Problem{Version: k, Heals: g.heals()}, g)
 	case c.o.Mark == nil: // who marks tells it himself

@@ -72,7 +72,10 @@ func (c *collection) mark(ctx context.Context, k VersionKey, record []byte, err 
 
 // record returns the record of a version, also if it was deleted since the beginning.
 func (c *collection) record(ctx context.Context, k VersionKey) ([]byte, error) {
-	record, err := c.v.record(ctx, k)
+	record, tell, err := c.v.record(ctx, k)
+	if tell != nil && c.v.Remains(k) {
+		tell()
+	}
 	if err == nil {
 		return record, nil
 	}

@@ -13,27 +13,36 @@ import (
 // A record file is a pack of its own with one frame: the version's key, a newline, and the record, so that a file under another version's
 // name is told.
 
-// Record returns the record of a version as it was committed, from the first place that has it intact. ErrNotFound, ErrCorrupt.
+// Record returns the record of a version as it was committed, from the first place that has it intact. ErrNotFound, also for one that is
+// being deleted; ErrCorrupt.
 func (v *Vault) Record(ctx context.Context, k VersionKey) ([]byte, error) {
 	if !v.hasVersion(k) {
 		return nil, fmt.Errorf("version %v: %w", k, ErrNotFound)
 	}
-	return v.record(ctx, k)
+	record, tell, err := v.record(ctx, k)
+	if tell != nil && !v.Remains(k) {
+		return nil, fmt.Errorf("version %v: %w", k, ErrNotFound)
+	}
+	if tell != nil {
+		tell()
+	}
+	return record, err
 }
 
-// record is Record from whatever files have the version's name.
-func (v *Vault) record(ctx context.Context, k VersionKey) ([]byte, error) {
+// record is Record from whatever files have the version's name. Damage that was met is the operator's to know if tell is not nil; but what
+// a deletion takes away meanwhile looks the same.
+func (v *Vault) record(ctx context.Context, k VersionKey) (record []byte, tell func(), err error) {
 	var damage, absence error
 	for _, m := range v.place.layout().sources() {
 		record, healed, err := v.recordIn(ctx, m, k)
 		switch {
 		case err == nil:
 			if healed > 0 || damage != nil {
-				v.readAround(m, k, healed, damage)
+				tell = func() { v.readAround(m, k, healed, damage) }
 			}
-			return record, nil
+			return record, tell, nil
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		case ofPlace(err) || notThere(err) && !m.current():
 			absence = err
 		case damage == nil:
@@ -41,13 +50,12 @@ func (v *Vault) record(ctx context.Context, k VersionKey) ([]byte, error) {
 		}
 	}
 	if damage != nil {
-		v.tooDamaged(damage, k.file())
-		return nil, fmt.Errorf("read record of version %v: %w", k, damage)
+		return nil, func() { v.tooDamaged(damage, k.file()) }, fmt.Errorf("read record of version %v: %w", k, damage)
 	}
 	if absence == nil {
 		absence = v.place.missing(v.place.layout())
 	}
-	return nil, fmt.Errorf("read record of version %v: %w", k, absence)
+	return nil, nil, fmt.Errorf("read record of version %v: %w", k, absence)
 }
 
 func (v *Vault) readAround(m *member, k VersionKey, healed int, damage error) {

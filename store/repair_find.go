@@ -38,7 +38,7 @@ func (r *repair) lost(ctx context.Context) (problems []Problem, err error) {
 		r.progress("versions", i, len(keys))
 		err := reach.version(ctx, k, r.o.Mark)
 		switch {
-		case err == nil || !r.v.remains(k):
+		case err == nil || !r.v.Remains(k):
 		case errors.Is(err, ErrLost):
 			problems = append(problems, Problem{Version: k, Place: r.v.placeName(), Err: err})
 		case !isDamage(err): // of the record's damage was told already

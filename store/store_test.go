@@ -315,6 +315,29 @@ func TestVersionsAreListedAndWatched(t *testing.T) {
 	}
 }
 
+// What a deletion takes away under who reads it is no damage.
+func TestRecordOfAVersionThatIsBeingDeletedIsNotFound(t *testing.T) {
+	log := new(logBuffer)
+	p := &disturbed{Place: place.NewMem(1)}
+	v := openNew(t, Options{
+		Places: []place.Place{p}, Log: slog.New(slog.NewTextHandler(log, nil)), Reserve: 1,
+		OnTrouble: func(tr Trouble) { t.Errorf("told of %+v", tr) },
+	})
+	tv := &testVault{Vault: v, t: t, log: log}
+	tv.version("v1", someChunks(1, 3, 1000))
+	tv.version("v2", someChunks(2, 3, 1000))
+	p.before = func() { tv.delete("v1") }
+	if _, err := v.Record(t.Context(), key("v1")); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	p.before = func() { tv.delete("v2") }
+	tv.collect()
+	if p.before != nil {
+		t.Error("the collection opened nothing")
+	}
+	tv.quiet()
+}
+
 func TestRecordUnderAnotherNameIsTold(t *testing.T) {
 	tv := newVault(t)
 	tv.store("v1", WriterOptions{}, nil)

@@ -113,7 +113,10 @@ func (v *Vault) Delete(ctx context.Context, k VersionKey) error {
 	if !v.hasVersion(k) {
 		return fmt.Errorf("delete version %v: %w", k, ErrNotFound)
 	}
-	record, err := v.record(ctx, k)
+	record, tell, err := v.record(ctx, k)
+	if tell != nil {
+		tell()
+	}
 	defer v.release(v.hold(k, record, err))
 	if err := v.place.Remove(ctx, k.file()); err != nil {
 		return fmt.Errorf("delete version %v: %w", k, placeError(err))
@@ -122,8 +125,9 @@ func (v *Vault) Delete(ctx context.Context, k VersionKey) error {
 	return nil
 }
 
-// remains is hasVersion for who found no record: one that is just being deleted does not remain.
-func (v *Vault) remains(k VersionKey) bool {
+// Remains tells whether a version is there, for who did not find something of it: one that is just being deleted does not remain. It may
+// wait for the deletion.
+func (v *Vault) Remains(k VersionKey) bool {
 	v.records.Lock()
 	defer v.records.Unlock()
 	return v.hasVersion(k)
