@@ -28,7 +28,7 @@ func (v *view) answer(ctx context.Context, id nodeID, ver *version, err error) f
 	if st != fuse.EIO && st != fuse.Status(syscall.ESTALE) || ver == nil {
 		return st
 	}
-	if errors.Is(err, errNoNode) || st == fuse.Status(syscall.ESTALE) && v.folders.gone(ver) {
+	if errors.Is(err, errNoNode) || st == fuse.Status(syscall.ESTALE) && v.gone(ver) {
 		return st
 	}
 	if v.complaints.allow(id, v.now()) {
@@ -36,6 +36,11 @@ func (v *view) answer(ctx context.Context, id nodeID, ver *version, err error) f
 			"version", ver.key.Version, "path", v.path(ctx, id), "err", err)
 	}
 	return fuse.EIO
+}
+
+// gone tells whether a version was deleted, or is being deleted. The folders hear of it a moment after it is so.
+func (v *view) gone(ver *version) bool {
+	return v.folders.gone(ver) || !v.vault.Remains(ver.key)
 }
 
 // complaints remember what was complained about within the last minute.

@@ -111,15 +111,22 @@ func TestListingWhileVersionsComeAndGo(t *testing.T) {
 					return
 				}
 				compareContent(t, filepath.Join(dir, "hello"), smallTree().child("hello"))
+				for _, d := range list {
+					// The top of a version is read from its record, which may just be going.
+					_, err := os.Lstat(filepath.Join(filepath.Dir(dir), d.Name()))
+					if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESTALE) {
+						t.Error(err)
+					}
+				}
 			}
 		})
 	}
-	for range 5 {
-		for d := 2; d < 12; d++ {
-			s.do(order{Do: "commit", Key: day(d), Name: "small"})
+	for first := 2; first < 52; first += 10 {
+		for d := range 10 {
+			s.do(order{Do: "commit", Key: day(first + d), Name: "small"})
 		}
-		for d := 2; d < 12; d++ {
-			s.do(order{Do: "delete", Key: day(d)})
+		for d := range 10 {
+			s.do(order{Do: "delete", Key: day(first + d)})
 		}
 	}
 	stop.Store(true)
@@ -180,8 +187,8 @@ func TestDamageIsAnErrorOfOneFileAndToldOnce(t *testing.T) {
 		{"cat", "junk list", "Input/output error"},
 		{"ls", "junk folder", "Input/output error"},
 		{"stat", "junk folder/x", "Input/output error"},
-		{"cat", "lost file", "Stale file handle"},
-		{"ls", "lost folder", "Stale file handle"},
+		{"cat", "lost file", "Input/output error"},
+		{"ls", "lost folder", "Input/output error"},
 	}
 	for range 2 {
 		for _, tt := range tests {
