@@ -93,6 +93,9 @@ func (s *metaScan) headers(head []byte) iter.Seq[Header] {
 // find returns the header of the first meta block in b, with Index 0, or one with Count 0.
 func (s *metaScan) find(b []byte) Header {
 	for ; len(b) >= BlockSize; b = b[BlockSize:] {
+		if string(b[:len(magic)]) != magic {
+			continue // without the error that this is: there may be many
+		}
 		if h, ok := s.parse(b[:BlockSize]); ok {
 			return h
 		}
