@@ -71,10 +71,16 @@ func (v *Vault) writeDescriptions(ctx context.Context, d description, l, old *la
 // newcomer tells whether p can become a place of the vault: it is empty, or it was about to become one before. Then id is the one that it
 // has. ErrExists.
 func (v *Vault) newcomer(ctx context.Context, p place.Place) (id string, err error) {
+	vacant := func(but ...string) error {
+		if err := vacantFor(ctx, p, but...); err != nil {
+			return err
+		}
+		return p.Sweep(ctx) // of what an earlier try left, for it was cut off before this was a place
+	}
 	s, err := seePlace(ctx, p)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return "", vacantFor(ctx, p, "lost+found")
+		return "", vacant("lost+found")
 	case err != nil:
 		return "", err
 	case s.desc.Vault != v.desc.Vault:
@@ -83,7 +89,7 @@ func (v *Vault) newcomer(ctx context.Context, p place.Place) (id string, err err
 	v.describe.Lock()
 	defer v.describe.Unlock()
 	if n, former := v.desc.number(s.desc.Place); n < 0 || former {
-		return "", vacantFor(ctx, p, "lost+found", vaultFile, vaultFile+copySuffix)
+		return "", vacant("lost+found", vaultFile, vaultFile+copySuffix)
 	}
 	return s.desc.Place, nil
 }

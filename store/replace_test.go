@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -82,6 +85,28 @@ func TestOnlyEmptyPlacesAreTaken(t *testing.T) {
 		t.Errorf("of none: %v", err)
 	}
 	sv.whole()
+}
+
+// A try that was cut off before the new folder was a place leaves no more than a temporary file, which is no reason to refuse it, and goes.
+func TestTemporaryFilesInANewPlaceGo(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1)
+	dir := t.TempDir()
+	left := filepath.Join(dir, ".tmp", "left")
+	if err := errors.Join(os.Mkdir(filepath.Dir(left), 0o700), os.WriteFile(left, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := place.NewDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sv.ReplacePlace(t.Context(), sv.mems[0].String(), d, PlaceOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the temporary file stays: %v", err)
+	}
+	sv.holds()
 }
 
 // interrupted returns a context that ends, and a progress that ends it after some files.
