@@ -114,7 +114,7 @@ func misplaced(name string, e *envelope) error {
 		return nil
 	}
 	if path.Base(name) == path.Base(policyName("")) {
-		var p Policy
+		var p sealedPolicy
 		if err := e.open("policy", &p); err != nil {
 			return err
 		}

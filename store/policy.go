@@ -2,16 +2,21 @@ package store
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
+
+	"github.com/zeebo/blake3"
 )
 
-// A Policy is what an instance keeps in the vault of how its versions are treated, so that it is there when the machine is not: the body of
-// its policy.json.
+// A Policy is what an instance keeps in the vault of how its versions are treated, so that it is there when the machine is not. It lies sealed in
+// its policy.json, see sealedPolicy.
 type Policy struct {
-	Instance string          `json:"instance"`         // id
+	Instance string          `json:"-"`                // id
 	Policy   json.RawMessage `json:"policy,omitempty"` // a copy of what the instance's daemon goes by; nothing if it was cancelled
 	Pinned   []Pin           `json:"pinned,omitempty"` // versions that do not expire; of these this file has the only word
 }
@@ -22,20 +27,62 @@ type Pin struct {
 	Version   string `json:"version"`
 }
 
+// A sealedPolicy is the body of policy.json. Policies name paths, which are nobody's business who has no key. The seal is AES-256-GCM of the Policy as
+// JSON, with a nonce of zeros, for its key is used once: it is derived by BLAKE3 with policyContext from master key (32 bytes) and salt (16 bytes). The
+// associated data are the vault id (16 bytes) and the instance in ASCII.
+type sealedPolicy struct {
+	Instance string `json:"instance"`
+	Salt     []byte `json:"salt"`
+	Sealed   []byte `json:"sealed"`
+}
+
+const policyContext = "yester 2026-11-25 policy key 1"
+
+// policySeal is what seals the policy of an instance under a salt.
+func (v *Vault) policySeal(instance string, salt []byte) (c cipher.AEAD, associated []byte) {
+	key := make([]byte, 32)
+	blake3.DeriveKey(policyContext, append(v.master[:len(v.master):len(v.master)], salt...), key)
+	block, err := aes.NewCipher(key)
+	if err == nil {
+		c, err = cipher.NewGCM(block)
+	}
+	if err != nil {
+		panic("store: " + err.Error()) // a key of another length than 32
+	}
+	return c, append(append(associated, v.id[:]...), instance...)
+}
+
 func policyName(id string) string { return path.Join("instances", id, "policy.json") }
 
 // PutPolicy writes or renews an instance's policy.
 func (v *Vault) PutPolicy(ctx context.Context, p Policy) error {
-	return writeSmall(ctx, v.place, policyName(p.Instance), "policy", p)
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", policyName(p.Instance), err)
+	}
+	s := sealedPolicy{Instance: p.Instance, Salt: make([]byte, saltSize)}
+	rand.Read(s.Salt)
+	c, associated := v.policySeal(s.Instance, s.Salt)
+	s.Sealed = c.Seal(nil, make([]byte, c.NonceSize()), raw, associated)
+	return writeSmall(ctx, v.place, policyName(p.Instance), "policy", s)
 }
 
 // Policy reads an instance's policy. ErrNotFound if it never had one; any other error says nothing about what is in it.
 func (v *Vault) Policy(ctx context.Context, instance string) (p Policy, err error) {
-	err = readSmall(ctx, v.place, policyName(instance), "policy", &p)
-	if err == nil && p.Instance != instance {
-		err = fmt.Errorf("read %s: %w: it is that of machine %.32q", policyName(instance), ErrCorrupt, p.Instance)
+	var s sealedPolicy
+	if err := readSmall(ctx, v.place, policyName(instance), "policy", &s); err != nil {
+		return p, err
 	}
-	return p, err
+	c, associated := v.policySeal(instance, s.Salt)
+	raw, err := c.Open(nil, make([]byte, c.NonceSize()), s.Sealed, associated)
+	if err == nil {
+		err = json.Unmarshal(raw, &p)
+	}
+	if err != nil {
+		return Policy{}, fmt.Errorf("read %s: %w: it is not one that this vault sealed for the machine", policyName(instance), ErrCorrupt)
+	}
+	p.Instance = instance
+	return p, nil
 }
 
 // RemoveInstance removes what the vault says of an instance that has no versions any more. A place that is away, and would bring the files back,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"yester/store/place"
@@ -65,6 +66,31 @@ func TestDamagedPolicyIsHealedFromItsCopyOrAnError(t *testing.T) {
 	spoil(policyName(machine) + copySuffix)
 	if _, err := tv.Policy(t.Context(), machine); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("both are damaged: %v", err)
+	}
+}
+
+// Policies name paths, and who may write to the places must not choose what expires.
+func TestPolicyIsSealedForItsMachine(t *testing.T) {
+	tv, m := memVault(t)
+	p := Policy{Instance: machine, Policy: json.RawMessage(`{"paths":["/home/secret"]}`)}
+	if err := tv.PutPolicy(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	e, err := readEither(t.Context(), m, policyName(machine))
+	if err != nil || strings.Contains(string(e.raw), "secret") {
+		t.Errorf("%s, %v", e.raw, err)
+	}
+	var s sealedPolicy
+	if err := e.open("policy", &s); err != nil {
+		t.Fatal(err)
+	}
+	const other = "00112233445566778899aabbccddeeff"
+	s.Instance = other
+	if err := writeSmall(t.Context(), tv.place, policyName(other), "policy", s); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tv.Policy(t.Context(), other); !errors.Is(err, ErrCorrupt) || got.Policy != nil {
+		t.Errorf("that of another machine: %+v, %v", got, err)
 	}
 }
 
