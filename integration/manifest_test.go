@@ -46,6 +46,13 @@ type reader struct {
 // read takes the manifest of the tree at root. Paths at which skip returns true are left out, with what is below.
 func read(t testing.TB, root string, skip ...string) manifest {
 	t.Helper()
+	m, err := readTree(root, skip...)
+	must(t, err)
+	return m
+}
+
+// readTree is read for who may not end the test.
+func readTree(root string, skip ...string) (manifest, error) {
 	m := manifest{}
 	rd := &reader{groups: map[inode]string{}, names: make([]byte, 64*kib), value: make([]byte, 64*kib), buf: make([]byte, mib)}
 	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
@@ -66,8 +73,7 @@ func read(t testing.TB, root string, skip ...string) manifest {
 		m[rel] = r
 		return nil
 	})
-	must(t, err)
-	return m
+	return m, err
 }
 
 func (rd *reader) record(path, rel string) (r record, err error) {

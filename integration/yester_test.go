@@ -90,11 +90,15 @@ func start(t testing.TB, home string) *daemon {
 // startIn starts a daemon by way of another program.
 func startIn(t testing.TB, home string, by ...string) *daemon {
 	t.Helper()
+	return startArgs(t, home, append(by, yester, "--home", home, "daemon"))
+}
+
+func startArgs(t testing.TB, home string, args []string) *daemon {
+	t.Helper()
 	d := &daemon{t: t, home: home, ended: make(chan struct{})}
 	out, err := os.CreateTemp(filepath.Dir(home), "log-")
 	must(t, err)
 	d.log = out.Name()
-	args := append(by, yester, "--home", home, "daemon")
 	d.cmd = exec.Command(args[0], args[1:]...)
 	d.cmd.Dir = "/"
 	d.cmd.Stdout, d.cmd.Stderr = out, out
@@ -267,6 +271,7 @@ type status struct {
 
 type task struct {
 	ID       string `json:"id"`
+	Kind     string `json:"kind"`
 	State    string `json:"state"`
 	Error    string `json:"error"`
 	Progress struct {
