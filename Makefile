@@ -92,13 +92,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-# A round takes a quarter of an hour or so; seeds are printed.
+# Every run of a test prints its seed; what failed, how to have it again.
 .PHONY: torture
-torture: ## cut the power at every moment, random histories, and many readers, again and again for TORTURE seconds
-	@end=$$(( $$(date +%s) + $(TORTURE) )); while [ $$(date +%s) -lt $$end ]; do \
-		YESTER_TORTURE=1 $(GO) test -count=1 -v -timeout 0 -run 'PowerLoss|History|Damage|Collect|Replace|Add' ./store ./snapshot || exit 1; \
-		YESTER_TORTURE=1 $(GO) test -count=1 -v -timeout 0 -run FiftyReaders ./integration || exit 1; \
-	done
+torture: ## cut the power, kill the daemon and damage vaults, at random, for TORTURE seconds
+	@GO='$(GO)' integration/torture.sh $(TORTURE)
 
 .PHONY: bench
 bench: ## benchmarks of the packages

@@ -16,18 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	manyReaders  = 50
-	tortureReads = time.Minute
-)
+const manyReaders = 50
 
-// Fifty processes read different versions and check every byte, while the daemon backs up, deletes, collects and scrubs. Under YESTER_TORTURE
-// they do so for a minute on each file system; else each reads one version once.
+// Fifty processes read different versions and check every byte, while the daemon backs up, deletes, collects and scrubs. In a
+// torture they do so on each file system, until its time is over; else each reads one version once.
 func TestFiftyReadersBesideAllOtherWork(t *testing.T) {
 	t.Parallel()
 	systems, until := fileSystems[:1], time.Duration(0)
-	if os.Getenv("YESTER_TORTURE") != "" {
-		systems, until = fileSystems, tortureReads
+	if long := tortureTime(t); long > 0 {
+		systems, until = fileSystems, long/time.Duration(len(fileSystems))
 	}
 	for _, fs := range systems {
 		t.Run(fs, func(t *testing.T) {
@@ -79,6 +76,7 @@ func TestFiftyReadersBesideAllOtherWork(t *testing.T) {
 				}
 			}
 			t.Logf("%d readers read %d files, %d MB", manyReaders, files, bytes/1e6)
+			tally(t, int(files), "files read and compared beside backups, collections and scrubs")
 		})
 	}
 }
