@@ -29,12 +29,14 @@ type benchRow struct {
 
 // A bound is what ours, or the ratio of ours to the limit, must be.
 type bound struct {
+	none  bool // there is none, the figures are only shown
 	ratio bool
 	least bool // or most
 	at    float64
 	of    string // names the limit
 }
 
+func beside(of string) bound                  { return bound{none: true, of: of} }
 func atLeast(x float64) bound                 { return bound{least: true, at: x} }
 func atMost(x float64) bound                  { return bound{at: x} }
 func timesAtMost(x float64, of string) bound  { return bound{ratio: true, at: x, of: of} }
@@ -96,6 +98,9 @@ func (r *benchRow) text() string {
 	limit, ratio := "", ""
 	if r.limit != nil {
 		limit, ratio = r.must.of+" "+spread(r.limit, r.unit), fmt.Sprintf("%.2f ×", median(r.ours)/median(r.limit))
+	}
+	if r.must.none {
+		return fmt.Sprintf("%s\t%s\t%s\t\t", spread(r.ours, r.unit), limit, ratio)
 	}
 	sign, unit, verdict := "≤", " "+r.unit, "yes"
 	if r.must.least {
