@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"yester/store"
 )
@@ -90,22 +90,24 @@ func serve(o Options) (*Mount, error) {
 		v.close()
 		return nil, err
 	}
-	server, err := fuse.NewServer(v, fmt.Sprintf("/dev/fd/%d", fd), v.mountOptions(o.trace))
+	c, err := connect(v, fd, o.trace)
 	if err != nil {
 		v.close()
-		return nil, fmt.Errorf("serve %s: %w", o.Dir, joinUnmount(err, at))
+		err = joinUnmount(err, at)
+		unix.Close(fd)
+		return nil, fmt.Errorf("serve %s: %w", o.Dir, err)
 	}
 	m := &Mount{at: at, view: v, done: make(chan struct{})}
-	v.notify(server)
-	go m.run(server)
+	v.notify(c)
+	go m.run(c)
 	if err := at.setReadAhead(readAheadKB); err != nil {
 		o.Log.Debug("large read-ahead not set, reading will be slower", "dir", o.Dir, "err", err)
 	}
 	return m, nil
 }
 
-func (m *Mount) run(server *fuse.Server) {
-	server.Serve()
+func (m *Mount) run(c *conn) {
+	c.serve()
 	m.view.close()
 	close(m.done)
 }

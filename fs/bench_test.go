@@ -53,22 +53,22 @@ func BenchmarkRequests(b *testing.B) {
 		b.ReportAllocs()
 		in, out := &fuse.GetAttrIn{InHeader: fuse.InHeader{NodeId: uint64(file)}}, new(fuse.AttrOut)
 		for b.Loop() {
-			v.GetAttr(nil, in, out)
+			v.GetAttr(inline, in, out)
 		}
 	})
 	b.Run("ReadDirPlus100", func(b *testing.B) {
 		b.ReportAllocs()
 		in, buf := &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: uint64(dir)}}, make([]byte, 32<<10)
 		for b.Loop() {
-			v.ReadDirPlus(nil, in, fuse.NewDirEntryList(buf, 0))
+			v.readDir(inline, in, &dirList{buf: buf[:0], plus: true})
 		}
 	})
 	b.Run("Read", func(b *testing.B) {
 		b.ReportAllocs()
 		in := &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: uint64(file)}, Size: 4096}
 		for b.Loop() {
-			r, _ := v.Read(nil, in, nil)
-			r.Done()
+			_, p, _ := v.readFile(inline, in)
+			p.done()
 		}
 	})
 }

@@ -46,7 +46,7 @@ func (v *view) descend(ctx context.Context, tree store.ID, choose func(p snapsho
 	}
 	l.id = tree
 	for range maxTreeDepth {
-		p, err := v.pages.get(ctx, v.vault, l.id)
+		p, err := v.pages.get(ctx, v.chunks, l.id)
 		if err != nil {
 			return leaf{}, err
 		}

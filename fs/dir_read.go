@@ -10,18 +10,10 @@ import (
 	"yester/snapshot"
 )
 
-// ReadDir lists a folder. An offset is the position after an entry, counting "." and "..", so it holds for good: telldir and
-// seekdir work, and nothing is kept between calls.
-func (v *view) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return v.readDir(cancel, in, lister{view: v, out: out})
-}
-
-// ReadDirPlus lists a folder with what stat tells of each file.
-func (v *view) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return v.readDir(cancel, in, lister{view: v, out: out, plus: true})
-}
-
-func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, l lister) fuse.Status {
+// readDir lists a folder, with plus with what stat tells of each file. An offset is the position after an entry, counting "." and "..", so
+// it holds for good: telldir and seekdir work, and nothing is kept between calls.
+func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out *dirList) fuse.Status {
+	l := lister{v, out}
 	dir := nodeID(in.NodeId)
 	if !dir.inVersion() {
 		l.folder(dir, in.Offset)
@@ -38,8 +30,7 @@ func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, l lister) fuse.S
 // A lister fills the answer to one request. Its methods return false when the answer is full.
 type lister struct {
 	*view
-	out  *fuse.DirEntryList
-	plus bool
+	out *dirList
 }
 
 // dots lists "." and "..". The kernel knows both, so they come without more.
@@ -49,11 +40,8 @@ func (l *lister) dots(ino, parent, offset uint64) bool {
 
 // bare lists a name without attributes.
 func (l *lister) bare(name string, ino uint64, mode uint32, next uint64) bool {
-	d := fuse.DirEntry{Name: name, Ino: ino, Mode: mode, Off: next}
-	if l.plus {
-		return l.out.AddDirLookupEntry(d) != nil
-	}
-	return l.out.AddDirEntry(d)
+	_, ok := l.out.add(unsafe.Slice(unsafe.StringData(name), len(name)), ino, mode, next)
+	return ok
 }
 
 // folder lists a folder above the versions. Of a version not more than the name is told: more is in its record, and listing ten
@@ -109,17 +97,11 @@ func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.En
 }
 
 func (l *lister) entry(id nodeID, ver *version, e *snapshot.Entry, next uint64) bool {
-	// The name is copied before the page can go.
-	d := fuse.DirEntry{Name: unsafe.String(unsafe.SliceData(e.Name), len(e.Name)), Ino: inodeNumber(ver.ord, e.Ino), Mode: e.Mode, Off: next}
-	if !l.plus {
-		return l.out.AddDirEntry(d)
+	out, ok := l.out.add(e.Name, inodeNumber(ver.ord, e.Ino), e.Mode, next)
+	if out != nil {
+		l.fillEntry(out, id, ver, e)
 	}
-	out := l.out.AddDirLookupEntry(d)
-	if out == nil {
-		return false
-	}
-	l.fillEntry(out, id, ver, e)
-	return true
+	return ok
 }
 
 // parentIno returns the inode number for "..", that of the directory itself if its parent cannot be read. It decodes over e.

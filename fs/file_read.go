@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -11,19 +12,23 @@ import (
 	"yester/snapshot"
 )
 
-// Read answers with pieces of chunks as the vault keeps them; nothing is joined or copied here. An answer is never shorter than asked
+// readFile answers with pieces of chunks as the vault keeps them; nothing is joined or copied here. An answer is never shorter than asked
 // for but at the end of the file, because the kernel would take that for the end.
-func (v *view) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	p := piecesPool.Get().(*pieces)
-	st := v.entry(cancel, nodeID(in.NodeId), func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+// If it is one of a whole small file, its inode number is returned too.
+func (v *view) readFile(cancel <-chan struct{}, in *fuse.ReadIn) (st fuse.Status, p *pieces, whole uint64) {
+	p = piecesPool.Get().(*pieces)
+	st = v.entry(cancel, nodeID(in.NodeId), func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+		if small(e, in.Offset) {
+			whole = e.Ino
+		}
 		return v.read(ctx, e, in.Offset, uint64(in.Size), p)
 	})
 	if st != fuse.OK {
-		p.Done()
-		return nil, st
+		p.done()
+		return st, nil, 0
 	}
-	p.limit(buf)
-	return p, fuse.OK
+	p.limit()
+	return fuse.OK, p, whole
 }
 
 // read collects n bytes of a file from off on, or as many as it has.
@@ -37,7 +42,7 @@ func (v *view) read(ctx context.Context, e *snapshot.Entry, off, n uint64, p *pi
 	n = min(n, e.Size-off)
 	end := off + n
 	var failed error
-	err := snapshot.Spans(ctx, v.vault, e, off, n, func(s snapshot.Span) bool {
+	err := snapshot.Spans(ctx, v.chunks, e, off, n, func(s snapshot.Span) bool {
 		from, to := max(s.Off, off), min(s.Off+s.Len, end)
 		failed = v.span(ctx, s, from, to, p)
 		return failed == nil
@@ -57,7 +62,7 @@ func (v *view) span(ctx context.Context, s snapshot.Span, from, to uint64, p *pi
 		p.zeros(to - from)
 		return nil
 	}
-	b, err := v.vault.Get(ctx, s.ID)
+	b, err := v.chunks.Get(ctx, s.ID)
 	if err != nil {
 		return err
 	}
@@ -70,7 +75,7 @@ func (v *view) span(ctx context.Context, s snapshot.Span, from, to uint64, p *pi
 
 const (
 	zeroLen   = 128 << 10
-	maxPieces = 1000 // a call of writev takes 1024, some of which go-fuse needs
+	maxPieces = 1000 // a call of writev takes 1024
 )
 
 // zeroBytes stand for holes. They are never written, so they take no memory.
@@ -80,9 +85,8 @@ var zeroBytes [zeroLen]byte
 type pieces struct {
 	list [][]byte
 	size int
+	iov  [][]byte // for writev
 }
-
-var _ fuse.ReadResult = (*pieces)(nil)
 
 var piecesPool = sync.Pool{New: func() any { return new(pieces) }}
 
@@ -101,33 +105,18 @@ func (p *pieces) zeros(n uint64) {
 	}
 }
 
-// limit joins the pieces in buf if they are too many.
-func (p *pieces) limit(buf []byte) {
+// limit joins the pieces if they are too many.
+func (p *pieces) limit() {
 	if len(p.list) <= maxPieces {
 		return
 	}
-	joined, _ := p.Bytes(buf)
+	joined := slices.Concat(p.list...)
 	clear(p.list)
 	p.list = append(p.list[:0], joined)
 }
 
-// Slices lets go-fuse send the pieces as they are.
-func (p *pieces) Slices() ([][]byte, fuse.Status) { return p.list, fuse.OK }
-
-// Bytes joins the pieces in buf.
-func (p *pieces) Bytes(buf []byte) ([]byte, fuse.Status) {
-	buf = buf[:0]
-	for _, b := range p.list {
-		buf = append(buf, b...)
-	}
-	return buf, fuse.OK
-}
-
-// Size is the number of bytes.
-func (p *pieces) Size() int { return p.size }
-
-// Done lets go of the chunks.
-func (p *pieces) Done() {
+// done lets go of the chunks.
+func (p *pieces) done() {
 	clear(p.list)
 	p.list, p.size = p.list[:0], 0
 	piecesPool.Put(p)

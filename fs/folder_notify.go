@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
-
 	"yester/store"
 )
 
@@ -59,14 +57,14 @@ func (n *notifier) stop() {
 }
 
 // notify starts the goroutine that follows the vault.
-func (v *view) notify(server *fuse.Server) {
+func (v *view) notify(c *conn) {
 	v.notifier.running.Go(func() {
 		for {
 			select {
 			case <-v.notifier.quit:
 				return
 			case <-v.notifier.wake:
-				v.follow(server)
+				v.follow(c)
 			}
 		}
 	})
@@ -77,7 +75,7 @@ func (v *view) notify(server *fuse.Server) {
 // news any more.
 //
 // A version that went is not marked as deleted to who sits in it: what the kernel has and the vault still has can be read on.
-func (v *view) follow(server *fuse.Server) {
+func (v *view) follow(conn *conn) {
 	changes, err := v.update(v.notifier.take())
 	if err != nil {
 		v.log.Warn("list of versions in the mount is not up to date", "err", err)
@@ -85,13 +83,13 @@ func (v *view) follow(server *fuse.Server) {
 	}
 	lists := make(map[nodeID]bool)
 	for _, c := range changes {
-		server.EntryNotify(uint64(c.folder), c.name)
+		conn.entryNotify(c.folder, c.name)
 		lists[c.folder] = true
 		if c.link != 0 {
 			lists[c.link] = true
 		}
 	}
 	for id := range lists {
-		server.InodeNotify(uint64(id), 0, 0)
+		conn.inodeNotify(id)
 	}
 }

@@ -13,7 +13,8 @@ const patience = time.Second
 
 // An interrupt is the context of a request. It is cancelled when the kernel says that a signal came, and patience is over.
 type interrupt struct {
-	cancel <-chan struct{} // of go-fuse, which uses it again once the request is answered
+	cancel <-chan struct{} // its caller may use it again once the request is answered
+	dead   <-chan struct{} // the mount is gone
 	begin  time.Time
 
 	mu       sync.Mutex
@@ -24,12 +25,24 @@ type interrupt struct {
 
 var _ context.Context = (*interrupt)(nil)
 
-func newInterrupt(cancel <-chan struct{}) *interrupt {
-	return &interrupt{cancel: cancel, begin: time.Now()}
+// inline is the cancel of requests that must not wait, and so are never cancelled; calm is the context of them all.
+var (
+	inline = make(<-chan struct{})
+	calm   = &interrupt{cancel: inline}
+)
+
+func newInterrupt(cancel, dead <-chan struct{}) *interrupt {
+	if cancel == inline {
+		return calm
+	}
+	return &interrupt{cancel: cancel, dead: dead, begin: time.Now()}
 }
 
 // end must be called when the request is answered.
 func (c *interrupt) end() {
+	if c == calm {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
@@ -40,6 +53,9 @@ func (c *interrupt) end() {
 
 // Done makes its channel when first asked: most requests are answered from caches, and nobody waits.
 func (c *interrupt) Done() <-chan struct{} {
+	if c == calm {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
@@ -54,6 +70,9 @@ func (c *interrupt) Done() <-chan struct{} {
 func (c *interrupt) wait(done chan<- struct{}, answered <-chan struct{}) {
 	select {
 	case <-c.cancel:
+	case <-c.dead:
+		close(done)
+		return
 	case <-answered:
 		return
 	}
@@ -68,6 +87,9 @@ func (c *interrupt) wait(done chan<- struct{}, answered <-chan struct{}) {
 
 // Err is context.Canceled from when Done is closed, or would be.
 func (c *interrupt) Err() error {
+	if c == calm {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {

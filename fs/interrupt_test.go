@@ -11,7 +11,7 @@ import (
 func TestSignalEndsRequestAfterPatienceOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cancel := make(chan struct{})
-		c := newInterrupt(cancel)
+		c := newInterrupt(cancel, nil)
 		defer c.end()
 		begin := time.Now()
 		close(cancel)
@@ -31,7 +31,7 @@ func TestSignalEndsRequestAfterPatienceOnly(t *testing.T) {
 func TestSignalIsSeenWithoutDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cancel := make(chan struct{})
-		c := newInterrupt(cancel)
+		c := newInterrupt(cancel, nil)
 		defer c.end()
 		time.Sleep(2 * patience)
 		if err := c.Err(); err != nil {
@@ -47,14 +47,14 @@ func TestSignalIsSeenWithoutDone(t *testing.T) {
 func TestAnsweredRequestLeavesNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cancel := make(chan struct{}) // never closed: a goroutine that stays fails the test
-		c := newInterrupt(cancel)
+		c := newInterrupt(cancel, nil)
 		c.Done()
 		c.end()
 		synctest.Wait()
 		if c.Err() != nil {
 			t.Error("cancelled by its end")
 		}
-		late := newInterrupt(cancel)
+		late := newInterrupt(cancel, nil)
 		late.end()
 		late.Done()
 	})

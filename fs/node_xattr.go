@@ -29,7 +29,7 @@ func (v *view) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, 
 
 // xattr returns the value of one attribute. syscall.ENODATA if there is none of that name.
 func (v *view) xattr(ctx context.Context, e *snapshot.Entry, name string) (value []byte, err error) {
-	set, err := snapshot.GetXattrs(ctx, v.vault, e)
+	set, err := snapshot.GetXattrs(ctx, v.chunks, e)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (v *view) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte)
 		return 0, fuse.OK
 	}
 	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
-		set, err := snapshot.GetXattrs(ctx, v.vault, e)
+		set, err := snapshot.GetXattrs(ctx, v.chunks, e)
 		if err != nil {
 			return err
 		}

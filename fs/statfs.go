@@ -31,7 +31,7 @@ func (v *view) StatFs(cancel <-chan struct{}, in *fuse.InHeader, out *fuse.Statf
 }
 
 func (v *view) statVault(cancel <-chan struct{}, out *fuse.StatfsOut) fuse.Status {
-	ctx := newInterrupt(cancel)
+	ctx := newInterrupt(cancel, v.dead)
 	defer ctx.end()
 	info, err := v.vault.Info(ctx)
 	if err != nil {

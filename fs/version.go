@@ -32,6 +32,9 @@ func (ver *version) open(ctx context.Context, vault *store.Vault) (*openVersion,
 	if o := ver.opened.Load(); o != nil {
 		return o, nil
 	}
+	if ctx == context.Context(calm) {
+		return nil, errMustWait
+	}
 	b, err := vault.Record(ctx, ver.key)
 	if err != nil {
 		return nil, err

@@ -2,10 +2,12 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -22,13 +24,16 @@ const forever = 365 * 24 * time.Hour
 // opened again.
 type view struct {
 	fuse.RawFileSystem
-	vault *store.Vault
-	log   *slog.Logger
-	now   func() time.Time
+	vault  *store.Vault
+	chunks chunkReader
+	dead   chan struct{} // closed when nobody waits for answers any more
+	log    *slog.Logger
+	now    func() time.Time
 
 	folders    folders
 	slots      slots
 	pages      pageCache
+	ahead      ahead
 	entries    sync.Pool // *snapshot.Entry
 	complaints complaints
 	notifier   notifier
@@ -39,7 +44,7 @@ type view struct {
 func newView(o Options) (*view, error) {
 	v := &view{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		vault:         o.Vault, log: o.Log, now: o.Now,
+		vault:         o.Vault, chunks: chunkReader{o.Vault}, dead: make(chan struct{}), log: o.Log, now: o.Now,
 		entries:    sync.Pool{New: func() any { return new(snapshot.Entry) }},
 		generation: uint64(uint32(o.Now().Unix())),
 	}
@@ -70,7 +75,7 @@ func (v *view) panicked(p any) fuse.Status {
 
 // entry runs f with the entry of a node in a version and answers with what its error means. The entry is f's only while it runs.
 func (v *view) entry(cancel <-chan struct{}, id nodeID, f func(context.Context, *version, *snapshot.Entry) error) fuse.Status {
-	ctx := newInterrupt(cancel)
+	ctx := newInterrupt(cancel, v.dead)
 	defer ctx.end()
 	e := v.entries.Get().(*snapshot.Entry)
 	defer v.entries.Put(e)
@@ -78,7 +83,19 @@ func (v *view) entry(cancel <-chan struct{}, id nodeID, f func(context.Context, 
 	if err == nil {
 		err = f(ctx, ver, e)
 	}
+	if ctx == calm && err != nil {
+		return v.answerInline(err)
+	}
 	return v.answer(ctx, id, ver, err)
+}
+
+// answerInline is answer for a request that must not wait: what wants to be told to the operator is left to one that may.
+func (v *view) answerInline(err error) fuse.Status {
+	st := errno(err)
+	if errors.Is(err, errMustWait) || st == fuse.EIO || st == fuse.Status(syscall.ESTALE) {
+		return mustWait
+	}
+	return st
 }
 
 // load decodes the entry of a node in a version into e. syscall.ESTALE for an id that was never given; the version is
@@ -96,7 +113,7 @@ func (v *view) load(ctx context.Context, id nodeID, e *snapshot.Entry) (*version
 		return nil, errNoNode
 	}
 	ver := v.folders.version(uint64(s.version))
-	p, err := v.pages.get(ctx, v.vault, s.page)
+	p, err := v.pages.get(ctx, v.chunks, s.page)
 	if err != nil {
 		return ver, err
 	}

@@ -59,6 +59,18 @@ func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
 	return w.b, w.err
 }
 
+// peek returns the chunk if it is in the cache.
+func (c *cache) peek(id ID) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.items[id]
+	if !ok {
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*cached).b, true
+}
+
 func (c *cache) add(id ID, b []byte) {
 	c.items[id] = c.order.PushFront(&cached{id, b})
 	c.room -= int64(len(b))

@@ -18,6 +18,9 @@ func (v *Vault) Get(ctx context.Context, id ID) ([]byte, error) {
 	return v.cache.get(id, v.load)
 }
 
+// Cached is Get for who must not wait: false if the chunk is not in the cache.
+func (v *Vault) Cached(id ID) ([]byte, bool) { return v.cache.peek(id) }
+
 // load reads a chunk. A pack that is gone may have been written anew, by another name, since the chunk was looked up.
 func (v *Vault) load(id ID) ([]byte, error) { return v.loadInto(id, nil) }
 

@@ -1,0 +1,209 @@
+package fs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store/pack"
+)
+
+// An ahead gives small files to the kernel before it asks for them. Who has read aheadAfter files of a page of a directory is likely to be
+// copying it: then all other small files of that page are put into the kernel's page cache, and reading them takes no request at all.
+// For a file of some kilobytes the request is most of what reading it costs. Versions do not change, so nothing can be put there that
+// is not so.
+//
+// Memory is bounded by aheadPages and by one buffer for each of maxAhead goroutines.
+type ahead struct {
+	mu      sync.Mutex
+	pages   [aheadPages]aheadPage // each slot's at its number, modulo
+	running int
+}
+
+// An aheadPage is what was read lately of a page of a directory.
+type aheadPage struct {
+	slot    uint64
+	reads   int // may be negative: so many more are needed
+	running bool
+	last    uint64                 // inode number of the file read last
+	read    [posMask/64 + 1]uint64 // positions
+}
+
+const (
+	aheadAfter = 3        // files
+	aheadSize  = 64 << 10 // bytes of a file at most
+	aheadPages = 64
+	maxAhead   = 2  // pages at once
+	aheadVain  = 4  // files in a row that the kernel does not know: whoever reads does not list before
+	aheadPause = 64 // reads after that until it is tried again
+)
+
+// small tells whether a read is one of a whole small file.
+func small(e *snapshot.Entry, off uint64) bool { return off == 0 && e.Size > 0 && e.Size <= aheadSize }
+
+// saw notes that a small file was read; true if its page is to be read ahead.
+func (a *ahead) saw(id nodeID, ino uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.page(id.slot())
+	if p.slot != id.slot() {
+		if p.running {
+			return false
+		}
+		*p = aheadPage{slot: id.slot()}
+	}
+	p.reads++
+	p.last = ino
+	p.read[id.pos()/64] |= 1 << (id.pos() % 64)
+	if p.reads < aheadAfter || p.running || a.running == maxAhead {
+		return false
+	}
+	p.running = true
+	a.running++
+	return true
+}
+
+func (a *ahead) page(slot uint64) *aheadPage { return &a.pages[slot%aheadPages] }
+
+// wasRead tells whether the kernel asked for a file by itself.
+func (a *ahead) wasRead(slot uint64, pos int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.page(slot).read[pos/64]>>(pos%64)&1 != 0
+}
+
+func (a *ahead) lastRead(slot uint64) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.page(slot).last
+}
+
+// done says that a page was read ahead, and whether that was in vain.
+func (a *ahead) done(slot uint64, vain bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running--
+	p := a.page(slot)
+	*p = aheadPage{slot: slot}
+	if vain {
+		p.reads = -aheadPause
+	}
+}
+
+// readAhead gives the kernel the small files of a slot that it has not asked for.
+func (c *conn) readAhead(slot uint64) {
+	vain := 0
+	defer func() { c.view.ahead.done(slot, vain >= aheadVain) }()
+	ctx := newInterrupt(nil, c.view.dead)
+	defer ctx.end()
+	files, page, err := c.view.smallFiles(ctx, slot)
+	if err != nil {
+		return // whoever reads them will be told
+	}
+	var e snapshot.Entry
+	buf := make([]byte, storeHead, storeHead+aheadSize+pack.DecodeSlack)
+	for _, f := range files {
+		if c.view.ahead.wasRead(slot, f.pos) {
+			continue
+		}
+		if err := page.Entry(f.pos, &e); err != nil {
+			return
+		}
+		if buf, err = c.view.appendContent(ctx, buf[:storeHead], &e); err != nil {
+			return
+		}
+		switch err := c.store(entryNode(slot, f.pos), buf); {
+		case err == nil:
+			vain = 0
+		case errors.Is(err, unix.ENOENT):
+			if vain++; vain >= aheadVain {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+type smallFile struct {
+	ino uint64
+	pos int
+}
+
+// smallFiles lists those of a slot in the order in which they will probably be read: that of their inode numbers, as cp and tar do, from
+// the one read last.
+func (v *view) smallFiles(ctx context.Context, n uint64) ([]smallFile, snapshot.Page, error) {
+	s, ok := v.slots.get(n)
+	if !ok {
+		return nil, nil, errNoNode
+	}
+	page, err := v.pages.get(ctx, v.chunks, s.page)
+	if err != nil {
+		return nil, nil, err
+	}
+	var files []smallFile
+	var e snapshot.Entry
+	for i := range page.Len() {
+		if err := page.Entry(i, &e); err != nil {
+			return nil, nil, err
+		}
+		if e.IsRegular() && small(&e, 0) {
+			files = append(files, smallFile{e.Ino, i})
+		}
+	}
+	slices.SortFunc(files, func(a, b smallFile) int { return cmp.Compare(a.ino, b.ino) })
+	last := v.ahead.lastRead(n)
+	i, _ := slices.BinarySearchFunc(files, last, func(f smallFile, ino uint64) int { return cmp.Compare(f.ino, ino) })
+	return slices.Concat(files[i:], files[:i]), page, nil
+}
+
+// appendContent appends what is in a file.
+func (v *view) appendContent(ctx context.Context, b []byte, e *snapshot.Entry) ([]byte, error) {
+	begin := len(b)
+	var failed error
+	err := snapshot.Spans(ctx, v.chunks, e, 0, e.Size, func(s snapshot.Span) bool {
+		if s.Hole() {
+			b = append(b, zeroBytes[:s.Len]...)
+			return true
+		}
+		chunk, err := v.vault.Read(ctx, s.ID, b[len(b):])
+		if failed = err; err == nil {
+			b = append(b, chunk...)
+		}
+		return err == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err == nil && uint64(len(b)-begin) != e.Size {
+		err = snapshot.ErrFormat
+	}
+	return b, err
+}
+
+// storeHead is what comes before the bytes of a file for the kernel.
+const storeHead = int(unsafe.Sizeof(storeNews{}))
+
+type storeNews struct {
+	fuse.OutHeader
+	fuse.NotifyStoreOut
+}
+
+// store puts a file from its beginning into the page cache; b is storeHead bytes and then the file's. ENOENT if the kernel does not know
+// the file.
+func (c *conn) store(id nodeID, b []byte) error {
+	n := (*storeNews)(unsafe.Pointer(unsafe.SliceData(b)))
+	*n = storeNews{
+		fuse.OutHeader{Length: uint32(len(b)), Status: notifyStore},
+		fuse.NotifyStoreOut{Nodeid: uint64(id), Size: uint32(len(b) - storeHead)},
+	}
+	_, err := unix.Write(c.fd, b)
+	return err
+}

@@ -1,0 +1,175 @@
+package fs
+
+import (
+	"bytes"
+	"fmt"
+	"unsafe"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// The requests that are answered here (linux/fuse.h, enum fuse_opcode).
+const (
+	opLookup      = 1
+	opForget      = 2
+	opGetAttr     = 3
+	opReadlink    = 5
+	opRead        = 15
+	opGetXattr    = 22
+	opListXattr   = 23
+	opReadDir     = 28
+	opInterrupt   = 36
+	opBatchForget = 42
+	opReadDirPlus = 44
+)
+
+// opNames are for the trace, as go-fuse writes them.
+var opNames = map[uint32]string{
+	opLookup: "LOOKUP", opGetAttr: "GETATTR", opReadlink: "READLINK", opRead: "READ", opGetXattr: "GETXATTR", opListXattr: "LISTXATTR",
+	opReadDir: "READDIR", opReadDirPlus: "READDIRPLUS",
+}
+
+const (
+	inHeader  = int(unsafe.Sizeof(fuse.InHeader{}))
+	outHeader = int(unsafe.Sizeof(fuse.OutHeader{}))
+)
+
+// A reply is an answer while it is made, in memory that is used for one after the other.
+type reply struct {
+	buf []byte // the header, then what is told
+}
+
+// room makes the reply n bytes long besides its header, and returns these.
+func (r *reply) room(n int) []byte {
+	if n += outHeader; cap(r.buf) < n {
+		r.buf = make([]byte, n, max(n, 8<<10))
+	}
+	r.buf = r.buf[:n]
+	return r.buf[outHeader:]
+}
+
+// in returns room for a T, zeroed.
+func in[T any](r *reply) *T {
+	b := r.room(int(unsafe.Sizeof(*new(T))))
+	clear(b)
+	return (*T)(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// cut says that only the first n bytes after the header are told.
+func (r *reply) cut(n int) { r.buf = r.buf[:outHeader+n] }
+
+// answer answers a request; false if go-fuse must do it, or if it would have to wait and cancel is inline.
+func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
+	h := (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(req)))
+	name := opNames[h.Opcode]
+	if name == "" {
+		return false
+	}
+	st, pieces := c.ask(h, req, cancel, r)
+	if st == mustWait {
+		return false
+	}
+	if c.trace != nil {
+		fmt.Fprintf(c.trace, "rx %d: %s n%d\n", h.Unique, name, h.NodeId)
+	}
+	if st != fuse.OK {
+		r.room(0)
+	}
+	out := (*fuse.OutHeader)(unsafe.Pointer(unsafe.SliceData(r.buf)))
+	*out = fuse.OutHeader{Length: uint32(len(r.buf)), Status: -int32(st), Unique: h.Unique}
+	if pieces == nil {
+		c.write(r.buf)
+		return true
+	}
+	out.Length += uint32(pieces.size)
+	c.sendPieces(r.buf, pieces)
+	return true
+}
+
+// sendPieces sends an answer to Read: what is small as one piece, for that is quicker.
+func (c *conn) sendPieces(head []byte, p *pieces) {
+	defer p.done()
+	const small = 16 << 10
+	if p.size <= small {
+		for _, b := range p.list {
+			head = append(head, b...)
+		}
+		c.write(head)
+		return
+	}
+	p.iov = append(append(p.iov[:0], head), p.list...)
+	c.writev(p.iov)
+	clear(p.iov)
+}
+
+// ask asks the view. What it tells is in r, and in the pieces if it is what is in a file.
+func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *reply) (st fuse.Status, p *pieces) {
+	defer func() {
+		if p := recover(); p != nil {
+			st = c.view.panicked(p)
+		}
+	}()
+	switch h.Opcode {
+	case opLookup:
+		return c.view.Lookup(cancel, h, text(req[inHeader:]), in[fuse.EntryOut](r)), nil
+	case opGetAttr:
+		return c.view.GetAttr(cancel, (*fuse.GetAttrIn)(unsafe.Pointer(h)), in[fuse.AttrOut](r)), nil
+	case opReadlink:
+		target, st := c.view.Readlink(cancel, h)
+		copy(r.room(len(target)), target)
+		return st, nil
+	case opGetXattr, opListXattr:
+		return c.xattr(h, req, cancel, r), nil
+	case opReadDir, opReadDirPlus:
+		i := (*fuse.ReadIn)(unsafe.Pointer(h))
+		if cancel == inline && i.Size > maxInline {
+			return mustWait, nil
+		}
+		list := dirList{buf: r.room(int(i.Size))[:0:i.Size], plus: h.Opcode == opReadDirPlus}
+		st := c.view.readDir(cancel, i, &list)
+		r.cut(len(list.buf))
+		return st, nil
+	case opRead:
+		i := (*fuse.ReadIn)(unsafe.Pointer(h))
+		if cancel == inline && i.Size > maxInline {
+			return mustWait, nil
+		}
+		r.room(0)
+		st, p, whole := c.view.readFile(cancel, i)
+		if whole != 0 && c.view.ahead.saw(nodeID(i.NodeId), whole) {
+			c.work.Go(func() { c.readAhead(nodeID(i.NodeId).slot()) })
+		}
+		return st, p
+	}
+	return mustWait, nil
+}
+
+// xattr answers GETXATTR and LISTXATTR, which ask for the size of what they would be told if they give no room for it.
+func (c *conn) xattr(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *reply) (st fuse.Status) {
+	i := (*fuse.GetXAttrIn)(unsafe.Pointer(h))
+	room := int(i.Size)
+	if cancel == inline && room > maxInline {
+		return mustWait
+	}
+	var n uint32
+	dest := r.room(room)
+	if h.Opcode == opGetXattr {
+		n, st = c.view.GetXAttr(cancel, h, text(req[unsafe.Sizeof(*i):]), dest)
+	} else {
+		n, st = c.view.ListXAttr(cancel, h, dest)
+	}
+	if room == 0 {
+		in[fuse.GetXAttrOut](r).Size = n
+	} else {
+		r.cut(int(n))
+	}
+	return st
+}
+
+// text returns what comes before the zero byte, for as long as the request is there.
+func text(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
