@@ -17,14 +17,19 @@ import (
 
 // An ahead gives small files to the kernel before it asks for them. Who has read aheadAfter files of a page of a directory is likely to be
 // copying it: then all other small files of that page are put into the kernel's page cache, and reading them takes no request at all.
-// For a file of some kilobytes the request is most of what reading it costs. Versions do not change, so nothing can be put there that
-// is not so.
+// For a file of some kilobytes the request is most of what reading it costs. When the kernel then lists a folder beside it or in it, the
+// same is done at once. Versions do not change, so nothing can be put there that is not so.
 //
 // Memory is bounded by aheadPages and by one buffer for each of maxAhead goroutines.
 type ahead struct {
 	mu      sync.Mutex
 	pages   [aheadPages]aheadPage // each slot's at its number, modulo
 	running int
+	copied  nodeID // the directory whose files were last put there and not in vain
+	beside  nodeID // its parent
+
+	listing   nodeID // the directory being listed
+	listingAt uint64 // slot of its page listed last
 }
 
 // An aheadPage is what was read lately of a page of a directory.
@@ -70,6 +75,27 @@ func (a *ahead) saw(id nodeID, ino uint64) bool {
 	return true
 }
 
+// listed is told which page of a directory was listed last, and then, with 0, that its end came: only now does the kernel know all files. It
+// returns the page that is to be read ahead then; 0 if none is.
+func (a *ahead) listed(dir, parent nodeID, slot uint64) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if slot != 0 {
+		a.listing, a.listingAt = dir, slot
+		return 0
+	}
+	if slot = a.listingAt; a.listing != dir || a.running == maxAhead || a.copied == 0 || parent != a.copied && parent != a.beside {
+		return 0
+	}
+	p := a.page(slot)
+	if p.slot == slot || p.running {
+		return 0
+	}
+	*p = aheadPage{slot: slot, running: true}
+	a.running++
+	return slot
+}
+
 func (a *ahead) page(slot uint64) *aheadPage { return &a.pages[slot%aheadPages] }
 
 // wasRead tells whether the kernel asked for a file by itself.
@@ -85,8 +111,8 @@ func (a *ahead) lastRead(slot uint64) uint64 {
 	return a.page(slot).last
 }
 
-// done says that a page was read ahead, and whether that was in vain.
-func (a *ahead) done(slot uint64, vain bool) {
+// done says that a page of a directory was read ahead, and whether that was in vain.
+func (a *ahead) done(slot uint64, dir, parent nodeID, vain bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.running--
@@ -94,13 +120,16 @@ func (a *ahead) done(slot uint64, vain bool) {
 	*p = aheadPage{slot: slot}
 	if vain {
 		p.reads = -aheadPause
+		return
 	}
+	a.copied, a.beside = dir, parent
 }
 
 // readAhead gives the kernel the small files of a slot that it has not asked for.
 func (c *conn) readAhead(slot uint64) {
 	vain := 0
-	defer func() { c.view.ahead.done(slot, vain >= aheadVain) }()
+	dir := c.view.slots.dir(slot)
+	defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), vain >= aheadVain) }()
 	ctx := newInterrupt(nil, c.view.dead)
 	defer ctx.end()
 	files, page, err := c.view.smallFiles(ctx, slot)
@@ -173,7 +202,7 @@ func (v *view) appendContent(ctx context.Context, b []byte, e *snapshot.Entry) (
 			b = append(b, zeroBytes[:s.Len]...)
 			return true
 		}
-		chunk, err := v.vault.Read(ctx, s.ID, b[len(b):])
+		chunk, err := v.vault.GetInto(ctx, s.ID, b[len(b):])
 		if failed = err; err == nil {
 			b = append(b, chunk...)
 		}

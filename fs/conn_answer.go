@@ -128,6 +128,12 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		list := dirList{buf: r.room(int(i.Size))[:0:i.Size], plus: h.Opcode == opReadDirPlus}
 		st := c.view.readDir(cancel, i, &list)
 		r.cut(len(list.buf))
+		if list.plus && st == fuse.OK {
+			dir := nodeID(h.NodeId)
+			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 {
+				c.work.Go(func() { c.readAhead(slot) })
+			}
+		}
 		return st, nil
 	case opRead:
 		i := (*fuse.ReadIn)(unsafe.Pointer(h))

@@ -14,6 +14,7 @@ import (
 type dirList struct {
 	buf  []byte
 	plus bool
+	slot uint64 // of the page listed last, 0 if none
 }
 
 const (

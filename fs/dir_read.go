@@ -85,6 +85,7 @@ func (l *lister) directory(ctx context.Context, dir nodeID, ver *version, e *sna
 // page lists the entries of a leaf page from position i on.
 func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.Entry) (full bool, err error) {
 	slot := l.slot(dir, ver, page)
+	l.out.slot = slot
 	for ; i < page.page.Len(); i++ {
 		if err := page.page.Entry(i, e); err != nil {
 			return false, err

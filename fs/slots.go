@@ -60,6 +60,12 @@ func (t *slots) add(k slotKey, s slot) uint64 {
 	return t.n
 }
 
+// dir returns the directory of a slot that was given.
+func (t *slots) dir(n uint64) nodeID {
+	s, _ := t.get(n)
+	return s.dir
+}
+
 // get returns slot n; false if no such number was given.
 func (t *slots) get(n uint64) (slot, bool) {
 	t.mu.RLock()

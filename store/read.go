@@ -18,6 +18,15 @@ func (v *Vault) Get(ctx context.Context, id ID) ([]byte, error) {
 	return v.cache.get(id, v.load)
 }
 
+// GetInto is Get for who needs the chunk once: it decodes into buf if that is large enough (pack.DecodeSlack more than the chunk; the length of
+// buf does not matter), and leaves the cache alone. The bytes are the caller's.
+func (v *Vault) GetInto(ctx context.Context, id ID, buf []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return v.loadInto(id, buf)
+}
+
 // Cached is Get for who must not wait: false if the chunk is not in the cache.
 func (v *Vault) Cached(id ID) ([]byte, bool) { return v.cache.peek(id) }
 

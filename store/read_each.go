@@ -10,10 +10,7 @@ import (
 // Read is Get for who reads much and each chunk once, as a restore does: it decodes into buf if that is large enough (pack.MaxRaw and a few bytes always
 // is; the length of buf does not matter), leaves the cache alone, and checks the chunk against its id. The bytes are the caller's. ErrNotFound, ErrCorrupt.
 func (v *Vault) Read(ctx context.Context, id ID, buf []byte) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	raw, err := v.loadInto(id, buf)
+	raw, err := v.GetInto(ctx, id, buf)
 	if err == nil && v.hash.id(raw) != id {
 		l, p, whereErr := v.locate(id)
 		if whereErr != nil {
