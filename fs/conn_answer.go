@@ -142,8 +142,8 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		}
 		r.room(0)
 		st, p, whole := c.view.readFile(cancel, i)
-		if whole != 0 && c.view.ahead.saw(nodeID(i.NodeId), whole) {
-			c.work.Go(func() { c.readAhead(nodeID(i.NodeId).slot()) })
+		if id := nodeID(i.NodeId); whole != 0 && c.view.ahead.saw(id, whole) {
+			c.work.Go(func() { c.readAhead(id.slot()) }) // the request's memory is another's by then
 		}
 		return st, p
 	}
