@@ -22,8 +22,8 @@ TORTURE ?= 3600
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 
-# What the integration tests call, besides what every Debian has.
-DEBIAN_PACKAGES := rsync attr acl libcap2-bin e2fsprogs xfsprogs btrfs-progs
+# What the tests call, besides what every Debian has.
+DEBIAN_PACKAGES := rsync attr acl libcap2-bin e2fsprogs xfsprogs btrfs-progs python3-aiosmtpd
 
 UNIT = $(shell $(GO) list ./... | grep -v '^yester/integration')
 

@@ -52,6 +52,11 @@ var (
 	KeyAddRoute       = Route[KeyAddRequest, AddedKey]{"POST", "/v1/key-add"}
 	KeyRemoveRoute    = Route[KeyRemoveRequest, None]{"POST", "/v1/key-remove"}
 	KeyChangeRoute    = Route[KeyChangeRequest, Key]{"POST", "/v1/key-change"}
+
+	AlertsRoute       = Route[None, ChannelList]{"GET", "/v1/alerts"}
+	AlertsAddRoute    = Route[ChannelAddRequest, AddedChannel]{"POST", "/v1/alerts-add"}
+	AlertsRemoveRoute = Route[ChannelRequest, None]{"POST", "/v1/alerts-remove"}
+	AlertsTestRoute   = Route[ChannelRequest, ChannelTestList]{"POST", "/v1/alerts-test"}
 )
 
 const (

@@ -12,6 +12,8 @@ type Message struct {
 	Count    int        `json:"count"`              // how often within a day
 	Last     time.Time  `json:"last"`               // of the last time
 	Resolved *time.Time `json:"resolved,omitempty"` // when it was over
+
+	Recovered bool `json:"recovered,omitempty"` // the channels were told that it was over, which is said once
 }
 
 // The kinds of messages.
@@ -20,7 +22,12 @@ const (
 	MessagePlace  = "place"  // a place of the vault is not used
 	MessageSpace  = "space"  // a place is nearly full
 	MessageBackup = "backup" // a backup did not run, or not well
+	MessageTask   = "task"   // another task did not end well
+	MessageLate   = "late"   // a partition has no version of the last day
 )
+
+// MessageKinds lists them.
+var MessageKinds = []string{MessageBackup, MessageDamage, MessageLate, MessagePlace, MessageSpace, MessageTask}
 
 // A MessagesRequest narrows a listing.
 type MessagesRequest struct {

@@ -37,6 +37,7 @@ type Options struct {
 	MachineID string                          // file with the machine's id; default /etc/machine-id
 	Discover  func() ([]capture.Mount, error) // default capture.Discover
 	Ready     func()                          // called when the socket answers; default: tell the service manager
+	Retry     time.Duration                   // of an alert after the first failure; default: that of daemon/alert
 }
 
 func (o Options) withDefaults() Options {
@@ -69,6 +70,7 @@ type Daemon struct {
 	site     *site
 	tasks    *tasks
 	alerts   *alert.Book
+	outbox   *alert.Outbox      // of what is entered there
 	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
 	changed  chan struct{} // has a value when the policy changed
@@ -111,10 +113,10 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	}
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
 	var err error
-	if d.alerts, err = alert.Open(db, o.Now); err != nil {
+	if d.instance, err = identify(db, o.MachineID); err != nil {
 		return nil, err
 	}
-	if d.instance, err = identify(db, o.MachineID); err != nil {
+	if err := d.openAlerts(); err != nil {
 		return nil, err
 	}
 	if err := d.tasks.recover(); err != nil {

@@ -18,6 +18,7 @@ type Home struct {
 	Vault    string // default place of the vault
 	Index    string
 	State    string
+	Alerts   string // secrets of the channels of alerts
 	Run      string // for what ends with the process: socket and lock
 	Socket   string
 	Mount    string
@@ -29,7 +30,7 @@ func NewHome(dir string) (Home, error) {
 		const lib, run = "/var/lib/yester/", "/run/yester"
 		return Home{
 			Settings: "/etc/yester/yester.toml",
-			Vault:    lib + "vault", Index: lib + "index", State: lib + "state",
+			Vault:    lib + "vault", Index: lib + "index", State: lib + "state", Alerts: lib + "alerts",
 			Run: run, Socket: run + "/yester.sock", Mount: "/yester",
 		}, nil
 	}
@@ -41,7 +42,7 @@ func NewHome(dir string) (Home, error) {
 	return Home{
 		Dir:      dir,
 		Settings: below("yester.toml"),
-		Vault:    below("vault"), Index: below("index"), State: below("state"),
+		Vault:    below("vault"), Index: below("index"), State: below("state"), Alerts: below("alerts"),
 		Run: below("run"), Socket: below("run/yester.sock"), Mount: below("mnt"),
 	}, nil
 }
@@ -56,7 +57,7 @@ func (h Home) Name() string {
 
 // own lists the folders that are never backed up.
 func (h Home) own(places []string) []string {
-	return append([]string{h.Vault, h.Index, h.State, h.Run, h.Mount}, places...)
+	return append([]string{h.Vault, h.Index, h.State, h.Alerts, h.Run, h.Mount}, places...)
 }
 
 // check refuses a home that cannot be one.

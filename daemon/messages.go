@@ -81,6 +81,22 @@ func (d *Daemon) taskEnded(t *control.Task) {
 			d.resolve("damage/")
 		}
 	}
+	if t.Kind != control.KindBackup {
+		d.otherEnded(t)
+	}
+}
+
+// otherEnded is for tasks that are no backups: how the last one of a kind ended counts. What a check or repair finds damaged is told as such.
+func (d *Daemon) otherEnded(t *control.Task) {
+	cause := "task/" + t.Kind
+	switch {
+	case t.State == control.Failed:
+		d.raise(control.MessageTask, cause, fmt.Sprintf("the %s %s failed: %s", t.Kind, t.ID, t.Error))
+	case t.State == control.Partial && t.Report.Clean():
+		d.raise(control.MessageTask, cause, fmt.Sprintf("the %s %s ended with warnings, see `yester tasks show %s`", t.Kind, t.ID, t.ID))
+	case t.State == control.Completed || t.State == control.Partial:
+		d.resolve(cause)
+	}
 }
 
 func (d *Daemon) backupEnded(t *control.Task) {

@@ -131,6 +131,7 @@ func (d *Daemon) addMessages(s *control.Status) {
 			s.Attention = append(s.Attention, m.Text)
 		}
 	}
+	s.Attention = append(s.Attention, d.failingChannels()...)
 	var places []string
 	for _, p := range s.Places {
 		places = append(places, p.Name)

@@ -75,6 +75,7 @@ func (d *Daemon) chores() error {
 		return nil
 	}
 	d.lookAtPlaces(context.Background(), v)
+	d.lookAtVersions(context.Background(), v)
 	if d.serviceState() == control.StateCancelling {
 		return ifFree(d.goOnCancelling())
 	}

@@ -60,6 +60,17 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"vault place add", "give one folder"},
 		{"vault place replace /a", "give a place OLD and a folder NEW"},
 		{"messages extra", `"extra" is too much`},
+		{"alerts nope", `there is no command "nope"`},
+		{"alerts add nope", `there is no command "nope"`},
+		{"alerts list extra", `"extra" is too much`},
+		{"alerts remove", "give the NAME of one channel"},
+		{"alerts test a b", `"b" is too much`},
+		{"alerts add smtp --username x", "there is no terminal to ask for the password on"},
+		{"alerts add smtp --password-file /nope/x", "the password cannot be read"},
+		{"alerts add smtp --ca-file /nope/x", "the certificates cannot be read"},
+		{"alerts add webhook --key-file /nope/x", "the key cannot be read"},
+		{"alerts add command", "give the absolute path of a PROGRAM"},
+		{"alerts add command -- true", "give the absolute path of a PROGRAM"},
 		{"forget", "give one VERSION"},
 		{"forget a b", "give one VERSION"},
 		{"completion tcsh", `"tcsh" is none of bash, zsh, fish`},
@@ -81,7 +92,7 @@ func TestNoDaemonIsFour(t *testing.T) {
 		"status", "status --json", "activate", "backup", "backup --wait", "versions", "tasks", "tasks list", "tasks show b-1",
 		"tasks watch b-1", "tasks cancel b-1", "vault info", "vault key list", "vault check", "vault repair --wait", "vault gc", "vault rebuild", "vault key remove x --yes",
 		"set --retention -3d", "set --start 25:61", "pause", "resume --json", "cancel --yes", "pin x", "unpin x",
-		"vault key add --kind recovery", "vault place list", "vault place add /x", "vault place replace /x /y --wait", "messages", "forget 2026-11-23T031705Z --yes",
+		"vault key add --kind recovery", "vault place list", "vault place add /x", "vault place replace /x /y --wait", "messages", "alerts list", "alerts test x", "alerts remove x", "alerts add webhook --url http://x", "alerts add command -- /bin/true --x", "forget 2026-11-23T031705Z --yes",
 	} {
 		code, out, err := yester(t, strings.Fields(line)...)
 		if code != exitNoDaemon || out != "" || !strings.HasPrefix(err, "yester: no daemon is running at ") || strings.Count(err, "\n") != 1 {
@@ -94,7 +105,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	for _, line := range []string{
 		"daemon", "activate", "status", "backup", "versions", "tasks", "tasks show", "tasks watch", "tasks cancel", "vault", "vault init",
 		"vault check", "vault repair", "vault gc", "vault rebuild", "vault key", "vault key list", "vault key add", "vault key remove",
-		"vault key change", "vault place", "vault place list", "vault place add", "vault place replace", "messages", "forget", "set", "pause", "resume", "cancel", "pin", "unpin",
+		"vault key change", "vault place", "vault place list", "vault place add", "vault place replace", "messages", "alerts", "alerts list", "alerts add", "alerts add smtp", "alerts add webhook", "alerts add command", "alerts remove", "alerts test", "forget", "set", "pause", "resume", "cancel", "pin", "unpin",
 		"version", "completion",
 	} {
 		code, out, err := yester(t, append(strings.Fields(line), "--help")...)

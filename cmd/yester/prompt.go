@@ -25,14 +25,28 @@ func (p *program) terminal() (fd int, ok bool) {
 	return int(f.Fd()), true
 }
 
+// A secretText is what a secret is called, and the flag that names a file with it.
+type secretText struct{ what, flag string }
+
+var (
+	passphraseText = secretText{"passphrase", "--passphrase-file"}
+	passwordText   = secretText{"password", "--password-file"}
+	keyText        = secretText{"key", "--key-file"}
+)
+
 // secret reads a passphrase from a file, or asks for it without showing it.
 func (p *program) secret(ctx context.Context, file, prompt string) (string, error) {
+	return p.secretOf(ctx, file, prompt, passphraseText)
+}
+
+// secretOf is secret for any kind of secret.
+func (p *program) secretOf(ctx context.Context, file, prompt string, s secretText) (string, error) {
 	if file != "" {
-		return p.secretFile(file)
+		return p.secretFile(file, s)
 	}
 	fd, ok := p.terminal()
 	if !ok {
-		return "", usage("there is no terminal to ask for the passphrase on").WithHint("give it with --passphrase-file")
+		return "", usage("there is no terminal to ask for the %s on", s.what).WithHint("give it with %s", s.flag)
 	}
 	before, err := term.GetState(fd)
 	if err != nil {
@@ -47,8 +61,8 @@ func (p *program) secret(ctx context.Context, file, prompt string) (string, erro
 	return text, err
 }
 
-// secretFile reads a passphrase: all of a file but its last newline.
-func (p *program) secretFile(file string) (text string, err error) {
+// secretFile reads a secret: all of a file but its last newline.
+func (p *program) secretFile(file string, s secretText) (text string, err error) {
 	var b []byte
 	if file == "-" {
 		b, err = io.ReadAll(io.LimitReader(p.in, 1<<16))
@@ -56,10 +70,10 @@ func (p *program) secretFile(file string) (text string, err error) {
 		b, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return "", control.Errorf(control.BadRequest, "the passphrase cannot be read: %v", err)
+		return "", control.Errorf(control.BadRequest, "the %s cannot be read: %v", s.what, err)
 	}
 	if text = strings.TrimRight(string(b), "\r\n"); text == "" {
-		return "", usage("the passphrase in %s is empty", file)
+		return "", usage("the %s in %s is empty", s.what, file)
 	}
 	return text, nil
 }

@@ -1,5 +1,9 @@
 // Package alert keeps messages: what a person should know without having asked. There is one message for a cause and day, however often
 // it comes up, and it says when it was over. It knows nothing of where messages are kept or shown.
+//
+// What is entered in the Book is also told to those who are not looking, through the channels of an Outbox: a mail server, a webhook, a command.
+// That a message came up and that it must be told are kept as one, so that neither a crash nor a channel that is down loses an alert. Each message
+// is told once when it came up and once when it was over.
 package alert
 
 import (
@@ -19,27 +23,28 @@ const (
 
 // A Keeper keeps messages over restarts.
 type Keeper interface {
-	Messages() ([]control.Message, error) // by id
-	PutMessage(control.Message) error     // also in the place of one with the same id
+	Messages() ([]control.Message, error)                  // by id
+	PutMessage(control.Message, ...control.Delivery) error // also in the place of one with the same id; all or nothing
 	ForgetMessage(id string) error
 }
 
 // A Book is where messages are entered. Its methods may be called from many goroutines.
 type Book struct {
 	keep Keeper
+	out  *Outbox
 	now  func() time.Time
 
 	mu  sync.Mutex
 	all []control.Message // oldest first
 }
 
-// Open returns the book of what k has kept.
-func Open(k Keeper, now func() time.Time) (*Book, error) {
+// Open returns the book of what k has kept. What is entered goes to out; nil: to nobody.
+func Open(k Keeper, out *Outbox, now func() time.Time) (*Book, error) {
 	all, err := k.Messages()
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	return &Book{keep: k, now: now, all: all}, nil
+	return &Book{keep: k, out: out, now: now, all: all}, nil
 }
 
 // Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else there is a new one, and
@@ -81,10 +86,11 @@ func (b *Book) enter(kind, cause, text string, over bool) error {
 			if over {
 				m.Resolved = &now
 			}
-			return b.put(*m)
+			return b.put(*m, "")
 		}
 		if m.Resolved == nil {
-			if err := b.end(m, now); err != nil {
+			m.Resolved = &now // it goes on in the new one
+			if err := b.put(*m, ""); err != nil {
 				return err
 			}
 		}
@@ -98,7 +104,7 @@ func (b *Book) enter(kind, cause, text string, over bool) error {
 		return err
 	}
 	b.all = append(b.all, m)
-	return b.put(m)
+	return b.put(m, control.EventRaised)
 }
 
 // Resolve enters that what has this cause is over; or, if it ends in a slash, what has one that begins so.
@@ -128,14 +134,27 @@ func (b *Book) List(open bool) []control.Message {
 	return list
 }
 
+// end ends a message. What comes and goes within a day is told once.
 func (b *Book) end(m *control.Message, now time.Time) error {
-	m.Resolved = &now
-	return b.put(*m)
+	event := control.EventRecovered
+	if m.Recovered {
+		event = ""
+	}
+	m.Resolved, m.Recovered = &now, true
+	return b.put(*m, event)
 }
 
-func (b *Book) put(m control.Message) error {
-	if err := b.keep.PutMessage(m); err != nil {
+// put keeps a message, and what is to be told of it if there is an event.
+func (b *Book) put(m control.Message, event string) error {
+	var to []control.Delivery
+	if b.out != nil && event != "" {
+		to = b.out.address(event, &m)
+	}
+	if err := b.keep.PutMessage(m, to...); err != nil {
 		return fmt.Errorf("keep message %s: %w", m.ID, err)
+	}
+	if len(to) > 0 {
+		b.out.take(to)
 	}
 	return nil
 }

@@ -20,15 +20,18 @@ func (k kept) Messages() ([]control.Message, error) {
 	}
 	return all, nil
 }
-func (k kept) PutMessage(m control.Message) error { k[m.ID] = m; return nil }
-func (k kept) ForgetMessage(id string) error      { delete(k, id); return nil }
+func (k kept) PutMessage(m control.Message, _ ...control.Delivery) error {
+	k[m.ID] = m
+	return nil
+}
+func (k kept) ForgetMessage(id string) error { delete(k, id); return nil }
 
 type clock struct{ t time.Time }
 
 func newBook(t *testing.T, k kept) (*Book, *clock) {
 	t.Helper()
 	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
-	b, err := Open(k, func() time.Time { return c.t })
+	b, err := Open(k, nil, func() time.Time { return c.t })
 	if err != nil {
 		t.Fatal(err)
 	}

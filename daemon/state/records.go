@@ -124,25 +124,6 @@ func (db *DB) Tasks() (tasks []control.Task, err error) {
 	return tasks, err
 }
 
-// Messages lists all messages by their ids.
-func (db *DB) Messages() (all []control.Message, err error) {
-	err = db.each("message/", func(_ string, b []byte) error {
-		var m control.Message
-		if err := json.Unmarshal(b, &m); err != nil {
-			return err
-		}
-		all = append(all, m)
-		return nil
-	})
-	return all, err
-}
-
-// PutMessage keeps a message, replacing what was kept of it.
-func (db *DB) PutMessage(m control.Message) error { return db.put("message/"+m.ID, m) }
-
-// ForgetMessage deletes a message.
-func (db *DB) ForgetMessage(id string) error { return db.delete("message/" + id) }
-
 // LastID returns the largest id of a task that begins with prefix, "" if there is none.
 func (db *DB) LastID(prefix string) (id string, err error) {
 	err = db.each("task/"+prefix, func(key string, _ []byte) error {

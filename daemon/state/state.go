@@ -10,6 +10,8 @@
 //	upkeep         how far the reading of all packs is, and what is to be done
 //	task/<id>      one task
 //	message/<id>   one message
+//	channel/<name>            one way by which alerts leave, without its secret
+//	delivery/<channel>/<id>   one alert that waits for it
 package state
 
 import (

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+func (p *program) alertsCommand() *cli.Command {
+	return &cli.Command{
+		Name: "alerts", Usage: "list, add, remove and test ways by which messages leave this machine", Action: group("yester alerts"),
+		Description: "What `yester messages` lists is also told by mail, to a webhook and by a command, as far as these are added here: once when it comes up, and\n" +
+			"once when it is over. A channel that is down is tried again for a week.\n\n" +
+			"Examples:\n  yester alerts add smtp --server mail.example.org --username yester --from yester@example.org --to ops@example.org\n" +
+			"  yester alerts test\n  yester alerts list",
+		Subcommands: []*cli.Command{
+			{
+				Name: "list", Usage: "list the channels and how they do", Description: "Example:\n  yester alerts list", Flags: []cli.Flag{jsonFlag},
+				Action: func(c *cli.Context) error {
+					if err := noArgs(c); err != nil {
+						return err
+					}
+					return runAlerts(c.Context, p, c.Bool("json"))
+				},
+			},
+			p.alertsAddCommand(),
+			{
+				Name: "remove", Usage: "remove a channel, with its secret and what waits for it", ArgsUsage: "NAME",
+				Description: "Example:\n  yester alerts remove smtp",
+				Action: func(c *cli.Context) error {
+					if c.NArg() != 1 || c.Args().First() == "" {
+						return usage("give the NAME of one channel").WithHint("`yester alerts list` lists them")
+					}
+					return runAlertsRemove(c.Context, p, c.Args().First())
+				},
+			},
+			{
+				Name: "test", Usage: "send a test alert", ArgsUsage: "[NAME]",
+				Description: "By one channel, or by all of them. It says what became of it, and fails if one does not take it. A channel that is well again gets at once\n" +
+					"what waits for it.\n\nExamples:\n  yester alerts test\n  yester alerts test smtp",
+				Flags: []cli.Flag{jsonFlag},
+				Action: func(c *cli.Context) error {
+					if c.NArg() > 1 {
+						return usage("%q is too much", c.Args().Get(1)).WithHint("see `yester alerts test --help`")
+					}
+					return runAlertsTest(c.Context, p, c.Args().First(), c.Bool("json"))
+				},
+			},
+		},
+	}
+}
+
+func runAlerts(ctx context.Context, p *program, json bool) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		list, err := c.Alerts(ctx)
+		switch {
+		case err != nil:
+			return err
+		case json:
+			return p.printJSON(list)
+		case len(list) == 0:
+			p.printf("Messages do not leave this machine yet; `%s` says how they can.\n", p.command("alerts add --help"))
+			return nil
+		}
+		t, now := p.table(), time.Now()
+		fmt.Fprintln(t, "CHANNEL\tKINDS\tSENT\tWAITING\tGOES TO")
+		for i := range list {
+			q, sent, kinds := &list[i], "never", "all"
+			if !q.Sent.IsZero() {
+				sent = clock(q.Sent, now)
+			}
+			if len(q.Kinds) > 0 {
+				kinds = strings.Join(q.Kinds, ",")
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", q.Name, kinds, sent, q.Waiting, channelText(q))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		for _, q := range list {
+			if q.Failures > 0 {
+				p.printf("%s fails since %s, %s, next %s: %s\n", q.Name, clock(q.Failing, now), count(uint64(q.Failures), "try"), clock(q.Next, now), q.Error)
+			}
+		}
+		return nil
+	})
+}
+
+// channelText says where a channel leads.
+func channelText(q *control.Channel) string {
+	switch {
+	case q.SMTP != nil:
+		return fmt.Sprintf("%s by %s (%s)", strings.Join(q.SMTP.To, ", "), q.SMTP.Server, q.SMTP.Security)
+	case q.Webhook != nil:
+		return q.Webhook.URL
+	}
+	words := make([]string, len(q.Command))
+	for i, w := range q.Command {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, " ")
+}
+
+func runAlertsRemove(ctx context.Context, p *program, name string) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		if err := c.AlertsRemove(ctx, name); err != nil {
+			return err
+		}
+		p.printf("Removed the channel %s.\n", name)
+		return nil
+	})
+}
+
+func runAlertsTest(ctx context.Context, p *program, name string, json bool) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		tests, err := c.AlertsTest(ctx, name)
+		if err != nil {
+			return err
+		}
+		if json {
+			err = p.printJSON(tests)
+		}
+		var failed []string
+		for _, t := range tests {
+			switch {
+			case t.Error != "":
+				failed = append(failed, t.Channel)
+				p.note("yester: %s does not take alerts: %s\n", t.Channel, t.Error)
+			case !json:
+				p.printf("A test alert went by %s.\n", t.Channel)
+			}
+		}
+		if err == nil && len(failed) > 0 {
+			return errSaid
+		}
+		return err
+	})
+}

@@ -1,0 +1,144 @@
+package alert
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"yester/control"
+)
+
+// Run delivers what waits until ctx ends. Each channel has its own pace: one that hangs does not keep others waiting.
+func (b *Outbox) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for ctx.Err() == nil {
+		due, wait := b.due()
+		for _, q := range due {
+			wg.Go(func() { b.empty(ctx, q) })
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-b.wake:
+		}
+		timer.Stop()
+	}
+}
+
+// due takes the queues whose time has come, for the caller to empty, and says when to look again.
+func (b *Outbox) due() (due []*queue, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.o.Now()
+	wait = nap
+	for _, q := range b.queues {
+		if q.sending || len(q.waiting) == 0 {
+			continue
+		}
+		left := q.c.Next.Sub(now)
+		if left <= 0 || left > lastRetry { // the clock was set back
+			q.sending = true
+			due = append(due, q)
+			continue
+		}
+		wait = min(wait, left)
+	}
+	return due, wait
+}
+
+// empty delivers what waits in a queue, as far as it goes.
+func (b *Outbox) empty(ctx context.Context, q *queue) {
+	defer b.woken()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		q.sending = false
+	}()
+	for {
+		c, batch := b.next(q)
+		if len(batch) == 0 {
+			return
+		}
+		alerts := make([]control.Alert, len(batch))
+		for i, d := range batch {
+			alerts[i] = d.Alert
+		}
+		err := b.send(ctx, &c, alerts)
+		switch {
+		case err == nil:
+			b.delivered(q, batch)
+		case ctx.Err() != nil:
+			return // it was cut off, which says nothing of the channel
+		default:
+			b.failed(q, err)
+			return
+		}
+	}
+}
+
+// next are the deliveries that go together as the next ones: several to a mail, or one.
+func (b *Outbox) next(q *queue) (control.Channel, []control.Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 1
+	if q.c.SMTP != nil {
+		n = mailful
+	}
+	if b.queues[q.c.Name] != q { // it was removed
+		n = 0
+	}
+	return q.c, q.waiting[:min(n, len(q.waiting)):min(n, len(q.waiting))]
+}
+
+// delivered forgets what was delivered: the first ones of the queue. The channel is well.
+func (b *Outbox) delivered(q *queue, batch []control.Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q.waiting = q.waiting[len(batch):]
+	if q.c.Failures > 0 {
+		b.o.Log.Info("a channel of alerts is well again", "channel", q.c.Name, "failures", q.c.Failures)
+	}
+	q.c.Sent, q.c.Failures, q.c.Failing, q.c.Error, q.c.Next = b.o.Now().UTC(), 0, time.Time{}, "", time.Time{}
+	b.put(q, batch)
+}
+
+// failed has a channel wait, twice as long each time, and gives up what has waited too long.
+func (b *Outbox) failed(q *queue, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.o.Now().UTC()
+	if q.c.Failures == 0 {
+		q.c.Failing = now
+	}
+	q.c.Next = now.Add(pause(b.o.Retry, q.c.Failures))
+	q.c.Failures++
+	q.c.Error = line(err.Error())
+	n := 0
+	for n < len(q.waiting) && now.Sub(q.waiting[n].Queued) > giveUp {
+		n++
+	}
+	lost := q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	b.o.Log.Warn("an alert was not delivered", "channel", q.c.Name, "waiting", len(q.waiting), "given_up", n, "next", q.c.Next, "err", q.c.Error)
+	b.put(q, lost)
+}
+
+// pause is how long to wait after so many failures and another one.
+func pause(first time.Duration, failures int) time.Duration {
+	for ; failures > 0 && first < lastRetry; failures-- {
+		first *= 2
+	}
+	return min(first, lastRetry)
+}
+
+// put keeps a channel. What cannot be forgotten now is delivered once more after a restart. b.mu is held.
+func (b *Outbox) put(q *queue, done []control.Delivery) {
+	if b.queues[q.c.Name] != q {
+		return
+	}
+	if err := b.keep.PutChannel(q.c, done...); err != nil {
+		b.o.Log.Error("keep what became of an alert", "channel", q.c.Name, "err", err)
+	}
+}

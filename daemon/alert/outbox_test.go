@@ -1,0 +1,266 @@
+package alert
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+// running has an outbox deliver until the test ends or stop is called.
+func running(t *testing.T, b *Outbox) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { b.Run(ctx); close(done) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+// A post is a server that notes the ids it gets, and answers what it is set to.
+type post struct {
+	url string
+
+	mu     sync.Mutex
+	status int
+	ids    []string
+	tries  int
+}
+
+func newPost(t *testing.T, status int) *post {
+	p := &post{status: status}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.tries++; p.status == http.StatusOK {
+			p.ids = append(p.ids, r.Header.Get(IDHeader))
+		}
+		w.WriteHeader(p.status)
+	}))
+	t.Cleanup(s.Close)
+	p.url = s.URL
+	return p
+}
+
+func (p *post) set(status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status = status
+}
+
+func (p *post) got() ([]string, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.ids), p.tries
+}
+
+// wait waits until something is so.
+func wait(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain for " + what)
+		}
+	}
+}
+
+func hook(name, url string, kinds ...string) control.Channel {
+	return control.Channel{Name: name, Webhook: &control.Webhook{URL: url}, Kinds: kinds}
+}
+
+func TestEachCauseIsToldOnceADayAndItsEndOnce(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusOK)
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, func() time.Time { return c.t })
+	must(t, err)
+	for range 4 { // it comes and goes, every hour
+		must(t, book.Raise("place", "place/a", "a is missing"))
+		must(t, book.Raise("place", "place/a", "a is missing"))
+		must(t, book.Resolve("place/a"))
+		c.t = c.t.Add(time.Hour)
+	}
+	must(t, book.Note("damage", "healed/p", "healed"))
+	c.t = c.t.Add(day)
+	must(t, book.Raise("place", "place/a", "a is missing"))
+	c.t = c.t.Add(day)
+	must(t, book.Hold("place", "place/a", "a is missing"))
+	must(t, book.Resolve("place/a"))
+	running(t, b)
+	want := []string{
+		"m-20261125-0001/raised", "m-20261125-0001/recovered", "m-20261125-0002/raised", "m-20261126-0001/raised", "m-20261127-0001/raised", "m-20261127-0001/recovered",
+	}
+	wait(t, "all alerts", func() bool { ids, _ := p.got(); return len(ids) >= len(want) && len(d.deliveries) == 0 })
+	if ids, _ := p.got(); !slices.Equal(ids, want) {
+		t.Errorf("got %q", ids)
+	}
+}
+
+func TestChannelsGetTheKindsTheyWantAndNothingOfBefore(t *testing.T) {
+	d, p, q, r := newDesk(), newPost(t, http.StatusOK), newPost(t, http.StatusOK), newPost(t, http.StatusOK)
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
+	add(t, b, hook("all", p.url), "k")
+	add(t, b, hook("damage", q.url, "damage", "space"), "k")
+	book, err := Open(d, b, func() time.Time { return c.t })
+	must(t, err)
+	must(t, book.Raise("backup", "backup/failed", "failed"))
+	must(t, book.Raise("damage", "damage/x", "damaged"))
+	c.t = c.t.Add(time.Minute)
+	add(t, b, hook("later", r.url), "k")
+	must(t, book.Resolve("backup/failed"))
+	must(t, book.Resolve("damage/"))
+	c.t = c.t.Add(time.Minute)
+	must(t, book.Raise("space", "space/x", "nearly full"))
+	stop := running(t, b)
+	wait(t, "all alerts", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.deliveries) == 0 })
+	stop()
+	all, _ := p.got()
+	some, _ := q.got()
+	late, _ := r.got()
+	if len(all) != 5 || fmt.Sprint(some) != "[m-20261125-0002/raised m-20261125-0002/recovered m-20261125-0003/raised]" || fmt.Sprint(late) != "[m-20261125-0003/raised]" {
+		t.Errorf("got %q, %q, %q", all, some, late)
+	}
+}
+
+func TestChannelThatIsDownIsTriedAgainInOrderAndOverRestarts(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusServiceUnavailable)
+	secrets := t.TempDir()
+	b := openOutbox(t, d, Options{Secrets: secrets, Retry: time.Millisecond})
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, time.Now)
+	must(t, err)
+	must(t, book.Raise("place", "place/a", "a is missing"))
+	must(t, book.Raise("place", "place/b", "b is missing"))
+	stop := running(t, b)
+	wait(t, "three tries", func() bool { _, tries := p.got(); return tries >= 3 })
+	stop()
+	before := d.channels["hook"]
+	if ids, _ := p.got(); len(ids) != 0 || before.Failures < 2 || !strings.Contains(before.Error, "503") || before.Next.IsZero() || len(d.deliveries) != 2 {
+		t.Errorf("%q arrived; kept %+v and %d", ids, before, len(d.deliveries))
+	}
+
+	b = openOutbox(t, d, Options{Secrets: secrets, Retry: time.Millisecond})
+	if c := b.Channels(); c[0].Failures != before.Failures || !c[0].Next.Equal(before.Next) || c[0].Waiting != 2 {
+		t.Errorf("after a restart %+v, before %+v", c, before)
+	}
+	book, err = Open(d, b, time.Now)
+	must(t, err)
+	must(t, book.Resolve("place/a"))
+	p.set(http.StatusOK)
+	running(t, b)
+	wait(t, "what waited", func() bool { ids, _ := p.got(); return len(ids) == 3 })
+	if ids, _ := p.got(); !strings.HasSuffix(ids[0], "0001/raised") || !strings.HasSuffix(ids[1], "0002/raised") || !strings.HasSuffix(ids[2], "0001/recovered") {
+		t.Errorf("got %q", ids)
+	}
+	wait(t, "the channel to be well", func() bool {
+		c := b.Channels()[0]
+		return c.Failures == 0 && c.Error == "" && c.Waiting == 0 && !c.Sent.IsZero()
+	})
+}
+
+func TestPauseDoublesUpToAnHour(t *testing.T) {
+	var got []string
+	for n := range 12 {
+		got = append(got, pause(firstRetry, n).String())
+	}
+	if want := "[10s 20s 40s 1m20s 2m40s 5m20s 10m40s 21m20s 42m40s 1h0m0s 1h0m0s 1h0m0s]"; fmt.Sprint(got) != want || pause(firstRetry, 1<<40) != lastRetry {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestNothingIsTriedBeforeItsTimeButATestFreesWhatWaits(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusServiceUnavailable)
+	b := openOutbox(t, d, Options{Retry: 20 * time.Minute})
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, time.Now)
+	must(t, err)
+	must(t, book.Raise("place", "place/a", "a is missing"))
+	running(t, b)
+	wait(t, "the first try", func() bool { return b.Channels()[0].Failures == 1 })
+	must(t, book.Raise("place", "place/b", "b is missing")) // wakes it
+	due, left := b.due()
+	if _, tries := p.got(); tries != 1 || len(due) != 0 || left > nap {
+		t.Errorf("%d tries, %d due, next look in %v", tries, len(due), left)
+	}
+	p.set(http.StatusOK)
+	if tests, err := b.Test(t.Context(), ""); err != nil || tests[0].Error != "" {
+		t.Errorf("%+v, %v", tests, err)
+	}
+	wait(t, "what waited", func() bool { ids, _ := p.got(); return len(ids) == 3 })
+}
+
+func TestChannelThatHangsKeepsNoOtherWaiting(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusOK)
+	b := openOutbox(t, d, Options{})
+	add(t, b, hook("a-hangs", "http://"+silent(t)), "k")
+	add(t, b, hook("b", p.url), "k")
+	book, err := Open(d, b, time.Now)
+	must(t, err)
+	stop := running(t, b)
+	for i := range 3 {
+		must(t, book.Raise("place", fmt.Sprint("place/", i), "missing"))
+	}
+	wait(t, "the other channel", func() bool { ids, _ := p.got(); return len(ids) == 3 })
+	stop() // at once, and that it was cut off is no failure
+	if c := b.Channels()[0]; c.Failures != 0 || c.Waiting != 3 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestWhatWaitedAWeekIsGivenUp(t *testing.T) {
+	d := newDesk()
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	var mu sync.Mutex
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return c.t }
+	b := openOutbox(t, d, Options{Now: now})
+	add(t, b, hook("hook", "http://"+closed(t)), "k")
+	book, err := Open(d, b, now)
+	must(t, err)
+	must(t, book.Raise("place", "place/a", "a is missing"))
+	mu.Lock()
+	c.t = c.t.Add(giveUp + time.Minute)
+	mu.Unlock()
+	must(t, book.Raise("place", "place/b", "b is missing"))
+	running(t, b)
+	wait(t, "a try", func() bool { return b.Channels()[0].Failures > 0 })
+	if all, err := d.Deliveries(); err != nil || len(all) != 1 || all[0].Alert.Cause != "place/b" {
+		t.Errorf("waiting are %+v, %v", all, err)
+	}
+}
+
+func TestRemovedChannelTakesItsAlertsAlong(t *testing.T) {
+	d := newDesk()
+	b := openOutbox(t, d, Options{})
+	add(t, b, hook("hook", "http://"+net.JoinHostPort("127.0.0.1", "9")), "k")
+	book, err := Open(d, b, time.Now)
+	must(t, err)
+	must(t, book.Raise("place", "place/a", "a is missing"))
+	d.channels = map[string]control.Channel{} // as a crash between the two would leave it
+	if again := openOutbox(t, d, Options{}); len(again.Channels()) != 0 || len(d.deliveries) != 0 {
+		t.Errorf("kept %+v", d.deliveries)
+	}
+	must(t, book.Raise("place", "place/b", "b is missing"))
+	must(t, b.Remove("hook"))
+	if len(d.deliveries) != 0 {
+		t.Errorf("kept %+v", d.deliveries)
+	}
+	if _, _, err := b.Add(hook("hook", "http://127.0.0.1:9"), "k"); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := b.Add(hook("hook", "http://127.0.0.1:9"), "k"); err == nil {
+		t.Error("added twice")
+	}
+}

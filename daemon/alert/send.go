@@ -1,0 +1,65 @@
+package alert
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"yester/control"
+)
+
+// sendTimeout is how long one try may take, of a command longer.
+const (
+	sendTimeout    = 30 * time.Second
+	commandTimeout = time.Minute
+)
+
+// send delivers alerts by a channel, several only by mail. It returns when they were taken, or cannot be now.
+func (b *Outbox) send(ctx context.Context, c *control.Channel, alerts []control.Alert) error {
+	limit := sendTimeout
+	if len(c.Command) > 0 {
+		limit = commandTimeout
+	}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := b.sendBy(timed, c, alerts)
+	if err != nil && ctx.Err() == nil && timed.Err() != nil {
+		return fmt.Errorf("it took longer than %v", limit)
+	}
+	return err
+}
+
+func (b *Outbox) sendBy(ctx context.Context, c *control.Channel, alerts []control.Alert) error {
+	switch {
+	case c.SMTP != nil && c.SMTP.Username != "":
+		password, err := b.secret(c.Name)
+		if err != nil {
+			return err
+		}
+		return b.sendMail(ctx, c.SMTP, password, alerts)
+	case c.SMTP != nil:
+		return b.sendMail(ctx, c.SMTP, "", alerts)
+	case c.Webhook != nil:
+		key, err := b.secret(c.Name)
+		if err != nil {
+			return err
+		}
+		return b.post(ctx, c.Webhook, key, &alerts[0])
+	case len(c.Command) > 0:
+		return runCommand(ctx, c.Command, &alerts[0])
+	}
+	return errors.New("the channel leads nowhere")
+}
+
+// trust says whom a channel trusts to be its server.
+func trust(ca, host string) *tls.Config {
+	t := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		t.RootCAs = x509.NewCertPool()
+		t.RootCAs.AppendCertsFromPEM([]byte(ca)) // was checked when it was added
+	}
+	return t
+}

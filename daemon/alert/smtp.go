@@ -1,0 +1,168 @@
+package alert
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
+
+	"yester/control"
+)
+
+// mailful is how many alerts go in one mail at most: those that waited for the server, or came while the last mail was sent.
+const mailful = 50
+
+// sendMail sends alerts in one mail.
+func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string, alerts []control.Alert) error {
+	m, err := b.letter(s, alerts)
+	if err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(s.Server)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	policy := mail.NoTLS // TLS from the begin is between dial and server
+	if s.Security == control.SecurityStartTLS {
+		policy = mail.TLSMandatory
+	}
+	options := []mail.Option{
+		mail.WithPort(n), mail.WithTimeout(sendTimeout), mail.WithTLSConfig(trust(s.CA, host)), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dialer(ctx, s, host)),
+	}
+	if s.Username != "" {
+		options = append(options, mail.WithSMTPAuthCustom(&login{user: s.Username, password: password, host: host}))
+	}
+	c, err := mail.NewClient(host, options...)
+	if err != nil {
+		return err
+	}
+	if err := c.DialAndSendWithContext(ctx, m); err != nil {
+		if e, ok := errors.AsType[*mail.SendError](err); ok && e.Msg() != nil {
+			return fmt.Errorf("the mail server refuses: %w", err)
+		}
+		return err
+	}
+	return nil
+}
+
+// dialer connects to the mail server. The connection ends with ctx: the library knows it while it connects only.
+func dialer(ctx context.Context, s *control.SMTP, host string) mail.DialContextFunc {
+	return func(dial context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(dial, network, address)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { _ = conn.Close() }) // closed twice is closed
+		if s.Security != control.SecurityTLS {
+			return conn, nil
+		}
+		secure := tls.Client(conn, trust(s.CA, host))
+		if err := secure.HandshakeContext(dial); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return secure, nil
+	}
+}
+
+// letter writes alerts as a mail.
+func (b *Outbox) letter(s *control.SMTP, alerts []control.Alert) (*mail.Msg, error) {
+	m := mail.NewMsg(mail.WithNoDefaultUserAgent())
+	if err := errors.Join(m.FromFormat("yester on "+b.o.Instance.Name, s.From), m.To(s.To...)); err != nil {
+		return nil, err
+	}
+	m.Subject(b.subject(alerts))
+	m.SetDateWithValue(b.o.Now())
+	m.SetMessageIDWithValue(b.messageID(alerts[0].ID))
+	m.SetGenHeader("Auto-Submitted", "auto-generated")
+	m.SetGenHeader("User-Agent", "yester/"+b.o.Version)
+	if first, ok := strings.CutSuffix(alerts[0].ID, "/"+control.EventRecovered); ok { // in one thread with what it ends
+		m.SetGenHeader("References", "<"+b.messageID(first+"/"+control.EventRaised)+">")
+	}
+	var text strings.Builder
+	for i := range alerts {
+		text.WriteString(paragraph(&alerts[i]))
+	}
+	fmt.Fprintf(&text, "\n-- \nyester on %s (%s). `yester status` shows how things are, `yester messages` all of this.\n", b.o.Instance.Name, b.o.Instance.ID)
+	m.SetBodyString(mail.TypeTextPlain, text.String())
+	return m, nil
+}
+
+// subject is the first alert's sentence, and how many more there are.
+func (b *Outbox) subject(alerts []control.Alert) string {
+	a := &alerts[0]
+	s := "yester on " + b.o.Instance.Name + ": "
+	if a.Event == control.EventRecovered {
+		s += "recovered: "
+	}
+	const most = 150
+	if s += line(a.Text); len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + " …"
+	}
+	if len(alerts) > 1 {
+		s += fmt.Sprintf(" (and %d more)", len(alerts)-1)
+	}
+	return s
+}
+
+// paragraph says what an alert is about.
+func paragraph(a *control.Alert) string {
+	s := ""
+	if a.Event == control.EventRecovered {
+		s = "Recovered: "
+	}
+	s += line(a.Text) + "\n  " + strings.TrimSpace(a.Kind+" since "+a.Time.Local().Format(time.RFC1123))
+	if a.Resolved != nil {
+		s += ", over since " + a.Resolved.Local().Format(time.RFC1123)
+	}
+	return s + "\n\n"
+}
+
+// messageID is the same at each try of an alert.
+func (b *Outbox) messageID(id string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return strings.ReplaceAll(id, "/", ".") + "." + b.o.Instance.ID + "@" + host
+}
+
+// login logs in by the best way that the server offers; never without encryption.
+type login struct {
+	user, password, host string
+	way                  smtp.Auth
+}
+
+// Start begins to log in.
+func (l *login) Start(s *smtp.ServerInfo) (proto string, toServer []byte, err error) {
+	switch {
+	case slices.Contains(s.Auth, "SCRAM-SHA-256"):
+		l.way = smtp.ScramSHA256Auth(l.user, l.password)
+	case slices.Contains(s.Auth, "PLAIN"):
+		l.way = smtp.PlainAuth("", l.user, l.password, l.host, false)
+	case slices.Contains(s.Auth, "LOGIN"):
+		l.way = smtp.LoginAuth(l.user, l.password, l.host, false)
+	case slices.Contains(s.Auth, "CRAM-MD5"):
+		l.way = smtp.CRAMMD5Auth(l.user, l.password)
+	default:
+		return "", nil, errors.New("the mail server offers no login that is known here")
+	}
+	return l.way.Start(s)
+}
+
+// Next goes on with what the server said.
+func (l *login) Next(fromServer []byte, more bool) ([]byte, error) {
+	return l.way.Next(fromServer, more)
+}

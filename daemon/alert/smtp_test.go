@@ -1,0 +1,165 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"mime/quotedprintable"
+	"net/mail"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+const password = "s3cret pass"
+
+func channelTo(s *mailServer, security, ca string) control.Channel {
+	c := control.Channel{Name: "smtp", SMTP: &control.SMTP{
+		Server: "127.0.0.1:" + s.port, Security: security, Username: "yester", From: "yester@example.org", To: []string{"ops@example.org", "müller@example.org"}, CA: ca,
+	}}
+	c.SMTP.To = c.SMTP.To[:1]
+	return c
+}
+
+// testOf sends a test alert by the channel and returns what came of it.
+func testOf(ctx context.Context, t *testing.T, b *Outbox) string {
+	t.Helper()
+	tests, err := b.Test(ctx, "smtp")
+	if err != nil && !errors.Is(err, context.Canceled) || len(tests) != 1 {
+		t.Fatalf("%+v, %v", tests, err)
+	}
+	return tests[0].Error
+}
+
+func TestMailGoesWithEncryptionAndLogin(t *testing.T) {
+	for _, mode := range []string{control.SecurityStartTLS, control.SecurityTLS} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			ca, cert := certificate(t)
+			s := serveMail(t, mode, "0", cert...)
+			b := openOutbox(t, newDesk(), Options{})
+			add(t, b, channelTo(s, mode, ca), password)
+			if says := testOf(t.Context(), t, b); says != "" {
+				t.Fatal(says)
+			}
+			l := s.got(t)
+			if !l.TLS || l.User != "yester" || l.From != "yester@example.org" || len(l.To) != 1 || l.To[0] != "ops@example.org" {
+				t.Errorf("got %+v", l)
+			}
+			for _, want := range []string{"Subject: yester on web1: this is a test", "Auto-Submitted: auto-generated", "Date: ", "<test-20", "\"yester on web1\" <yester@example.org>"} {
+				if !strings.Contains(l.Data, want) {
+					t.Errorf("no %q in %s", want, l.Data)
+				}
+			}
+		})
+	}
+}
+
+func TestMailWithoutLoginToAServerOfThisMachine(t *testing.T) {
+	s := serveMail(t, "none", "0")
+	b := openOutbox(t, newDesk(), Options{})
+	c := channelTo(s, control.SecurityNone, "")
+	c.SMTP.Username = ""
+	add(t, b, c, "")
+	if says := testOf(t.Context(), t, b); says != "" {
+		t.Fatal(says)
+	}
+	if l := s.got(t); l.TLS || l.User != "" {
+		t.Errorf("got %+v", l)
+	}
+}
+
+func TestMailServersThatAreNotAsTheyShouldGetNothing(t *testing.T) {
+	ca, cert := certificate(t)
+	other, _ := certificate(t)
+	good := serveMail(t, "starttls", "0", cert...)
+	for name, c := range map[string]struct {
+		server   *mailServer
+		security string
+		ca       string
+		password string
+		says     string
+	}{
+		"wrong password":        {good, "starttls", ca, "wrong pass", "535"},
+		"certificate of others": {good, "starttls", other, password, "certificate"},
+		"no STARTTLS":           {serveMail(t, "none", "0"), "starttls", ca, password, "STARTTLS"},
+		"no TLS":                {good, "tls", ca, password, "tls"},
+		"nobody there":          {&mailServer{port: strings.Split(closed(t), ":")[1]}, "starttls", ca, password, "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openOutbox(t, newDesk(), Options{})
+			add(t, b, channelTo(c.server, c.security, c.ca), c.password)
+			says := testOf(t.Context(), t, b)
+			if !strings.Contains(says, c.says) || strings.Contains(says, c.password) || strings.Contains(says, "\n") {
+				t.Errorf("got %q", says)
+			}
+			t.Log(says)
+			select {
+			case l := <-c.server.mails:
+				t.Errorf("it got %+v", l)
+			default:
+			}
+		})
+	}
+}
+
+func TestMailThatIsRefusedSaysWhy(t *testing.T) {
+	s := serveMail(t, "refuse", "0")
+	b := openOutbox(t, newDesk(), Options{})
+	c := channelTo(s, control.SecurityNone, "")
+	c.SMTP.Username = ""
+	add(t, b, c, "")
+	if says := testOf(t.Context(), t, b); !strings.Contains(says, "refuses") || !strings.Contains(says, "nobody here is called so") {
+		t.Errorf("got %q", says)
+	}
+}
+
+func TestMailServerThatHangsIsLeft(t *testing.T) {
+	address := silent(t)
+	for _, security := range []string{"tls", "starttls"} {
+		b := openOutbox(t, newDesk(), Options{})
+		c := channelTo(&mailServer{port: strings.Split(address, ":")[1]}, security, "")
+		add(t, b, c, password)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if _, err := b.Test(ctx, "smtp"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", security, err)
+		}
+		cancel()
+	}
+}
+
+func TestAlertsThatWaitedGoInOneMail(t *testing.T) {
+	d, s := newDesk(), serveMail(t, "none", "0")
+	b := openOutbox(t, d, Options{})
+	c := channelTo(s, control.SecurityNone, "")
+	c.SMTP.Username = ""
+	add(t, b, c, "")
+	book, err := Open(d, b, time.Now)
+	must(t, err)
+	must(t, book.Raise("damage", "damage/1", "pack 1 of Zoë\nis damaged\r\nBcc: eve@example.org"))
+	must(t, book.Raise("damage", "damage/2", "pack 2 is damaged"))
+	must(t, book.Resolve("damage/1"))
+	running(t, b)
+	l := s.got(t)
+	m, err := mail.ReadMessage(strings.NewReader(l.Data))
+	must(t, err)
+	text, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+	must(t, err)
+	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	must(t, err)
+	if want := "yester on web1: pack 1 of Zoë is damaged Bcc: eve@example.org (and 2 more)"; subject != want || m.Header.Get("Bcc") != "" {
+		t.Errorf("subject %q, headers %v", subject, m.Header)
+	}
+	for _, want := range []string{"pack 1 of Zoë is damaged", "pack 2 is damaged", "Recovered: pack 1"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	wait(t, "the end", func() bool { return b.Channels()[0].Waiting == 0 })
+	if len(s.mails) != 0 {
+		t.Error("there is another mail")
+	}
+}

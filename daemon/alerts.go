@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"yester/control"
+	"yester/daemon/alert"
+)
+
+// openAlerts opens the book of messages, and the outbox by which they leave.
+func (d *Daemon) openAlerts() error {
+	var err error
+	d.outbox, err = alert.OpenOutbox(d.db, alert.Options{
+		Secrets: d.o.Home.Alerts, Instance: d.instance, Version: d.o.Version, Log: d.log, Now: d.o.Now, Retry: d.o.Retry,
+	})
+	if err != nil {
+		return err
+	}
+	d.alerts, err = alert.Open(d.db, d.outbox, d.o.Now)
+	return err
+}
+
+// listChannels lists the channels of alerts, without their secrets.
+func (d *Daemon) listChannels(context.Context, control.None) (control.ChannelList, error) {
+	return control.ChannelList{Channels: d.outbox.Channels()}, nil
+}
+
+// addChannel adds a channel of alerts.
+func (d *Daemon) addChannel(_ context.Context, r control.ChannelAddRequest) (control.AddedChannel, error) {
+	c, key, err := d.outbox.Add(r.Channel, r.Secret)
+	return control.AddedChannel{Channel: c, Key: key}, err
+}
+
+// removeChannel removes a channel of alerts.
+func (d *Daemon) removeChannel(_ context.Context, r control.ChannelRequest) (control.None, error) {
+	return control.None{}, d.outbox.Remove(r.Name)
+}
+
+// testChannels sends a test alert.
+func (d *Daemon) testChannels(ctx context.Context, r control.ChannelRequest) (control.ChannelTestList, error) {
+	tests, err := d.outbox.Test(ctx, r.Name)
+	return control.ChannelTestList{Tests: tests}, err
+}
+
+// failingChannels says which channels do not take alerts.
+func (d *Daemon) failingChannels() (lines []string) {
+	for _, c := range d.outbox.Channels() {
+		if c.Failures > 0 && c.Waiting > 0 {
+			lines = append(lines, fmt.Sprintf("the channel %s takes no alerts since %s: %s; %d wait, and it is tried again",
+				c.Name, c.Failing.In(d.o.Zone).Format(time.DateTime), c.Error, c.Waiting))
+		}
+	}
+	return lines
+}

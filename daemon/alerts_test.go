@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+// A webhook is an HTTP server on an address of its own that notes the alerts it gets.
+type webhook struct {
+	got chan control.Alert
+	s   *http.Server
+}
+
+func serveHook(t *testing.T, address string) *webhook {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &webhook{got: make(chan control.Alert, 100)}
+	h.s = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var a control.Alert
+		b, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = json.Unmarshal(b, &a)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		h.got <- a
+	})}
+	done := make(chan struct{})
+	go func() { _ = h.s.Serve(l); close(done) }()
+	t.Cleanup(func() { h.s.Close(); <-done })
+	return h
+}
+
+// next waits for an alert.
+func (h *webhook) next(t *testing.T) control.Alert {
+	t.Helper()
+	select {
+	case a := <-h.got:
+		return a
+	case <-time.After(time.Minute):
+		t.Fatal("no alert came")
+		return control.Alert{}
+	}
+}
+
+// The server is down when the backup fails, while the daemon is restarted in the middle of its tries, and comes back after that.
+func TestAlertsOutliveTheDaemonAndADeadServer(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	o := options(t)
+	o.Retry = time.Millisecond
+	c, stop := serve(t, o)
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}); err != nil {
+		t.Fatal(err)
+	}
+	hook := control.Channel{Name: "hook", Webhook: &control.Webhook{URL: "http://" + address}}
+	added, err := c.AlertsAdd(t.Context(), control.ChannelAddRequest{Channel: hook})
+	if err != nil || len(added.Key) < 26 {
+		t.Fatalf("got %+v, %v", added, err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if backUp(t, c).State != control.Failed || backUp(t, c).State != control.Failed {
+		t.Fatal("a backup of what is gone did not fail")
+	}
+	channel := func() control.Channel {
+		list, err := c.Alerts(t.Context())
+		if err != nil || len(list) != 1 {
+			t.Fatalf("got %+v, %v", list, err)
+		}
+		return list[0]
+	}
+	for channel().Failures < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	if s, err := c.Status(t.Context()); err != nil || !strings.Contains(strings.Join(s.Attention, "\n"), "the channel hook takes no alerts since") {
+		t.Errorf("status says %q, %v", s.Attention, err)
+	}
+	stop()
+
+	c, stop = serve(t, o)
+	if q := channel(); q.Failures < 3 || q.Waiting != 1 || !strings.Contains(q.Error, "refused") {
+		t.Errorf("after a restart: %+v", q)
+	}
+	h := serveHook(t, address)
+	raised := h.next(t)
+	if raised.Event != control.EventRaised || raised.Kind != control.MessageBackup || raised.Instance.ID == "" || !strings.Contains(raised.Text, dir+" is not there") {
+		t.Errorf("got %+v", raised)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	backUp(t, c)
+	over := h.next(t)
+	if over.Event != control.EventRecovered || over.Resolved == nil || strings.TrimSuffix(over.ID, "/recovered") != strings.TrimSuffix(raised.ID, "/raised") {
+		t.Errorf("got %+v", over)
+	}
+	if tests, err := c.AlertsTest(t.Context(), ""); err != nil || len(tests) != 1 || tests[0].Error != "" || h.next(t).Event != control.EventTest {
+		t.Errorf("got %+v, %v", tests, err)
+	}
+	if err := c.AlertsRemove(t.Context(), "hook"); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if n := len(h.got); n != 0 {
+		t.Errorf("%d alerts too many", n)
+	}
+	if left, err := os.ReadDir(o.Home.Alerts); err != nil || len(left) != 0 {
+		t.Errorf("secrets left: %v, %v", left, err)
+	}
+}
+
+// open lists the causes of the open messages of a kind.
+func (s *still) open(kind string) (texts []string) {
+	for _, m := range s.alerts.List(true) {
+		if m.Kind == kind {
+			texts = append(texts, m.Text)
+		}
+	}
+	return texts
+}
+
+func TestADayWithoutACompletedVersionIsTold(t *testing.T) {
+	s := newStill(t)
+	look := func(clock string) []string {
+		s.at(clock)
+		s.lookAtVersions(t.Context(), s.vault)
+		return s.open(control.MessageLate)
+	}
+	if got := look("2026-11-24 17:59"); len(got) != 0 { // activated the day before at noon, with a window of six hours
+		t.Errorf("too early: %q", got)
+	}
+	if got := look("2026-11-24 18:01"); len(got) != 1 || !strings.Contains(got[0], "has no version yet") {
+		t.Errorf("no version at all: %q", got)
+	}
+	if got := look("2026-11-24 19:00"); len(got) != 1 || s.alerts.List(true)[len(s.alerts.List(true))-1].Count != 1 {
+		t.Errorf("told again: %q", got)
+	}
+	s.to("2026-11-25 03:17")
+	if got := look("2026-11-25 03:18"); len(got) != 0 {
+		t.Errorf("after a version: %q", got)
+	}
+	if got := look("2026-11-26 09:17"); len(got) != 0 {
+		t.Errorf("too early: %q", got)
+	}
+	if got := look("2026-11-26 09:18"); len(got) != 1 || !strings.Contains(got[0], "the newest is 2026-11-25T0317") {
+		t.Errorf("a day after it: %q", got)
+	}
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	if got := look("2026-11-27 00:00"); len(got) != 0 {
+		t.Errorf("while paused: %q", got)
+	}
+	mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{}))
+	if got := look("2026-11-27 12:00"); len(got) != 0 {
+		t.Errorf("just resumed: %q", got)
+	}
+	if got := look("2026-11-28 12:00"); len(got) != 1 {
+		t.Errorf("a day after it was resumed: %q", got)
+	}
+}
+
+func TestTasksThatDoNotEndWellAreToldAndThatTheNextOneDid(t *testing.T) {
+	s := newStill(t)
+	s.taskEnded(&control.Task{ID: "g-1", Kind: control.KindGC, State: control.Failed, Error: "the disk is full"})
+	s.taskEnded(&control.Task{ID: "r-1", Kind: control.KindRestore, State: control.Partial, Restored: &control.Restored{FailedCount: 1}})
+	s.taskEnded(&control.Task{ID: "c-1", Kind: control.KindCheck, State: control.Cancelled})
+	if got := s.open(control.MessageTask); len(got) != 2 || !strings.Contains(got[0], "the gc g-1 failed: the disk is full") {
+		t.Errorf("got %q", got)
+	}
+	s.taskEnded(&control.Task{ID: "g-2", Kind: control.KindGC, State: control.Completed})
+	s.taskEnded(&control.Task{ID: "r-2", Kind: control.KindRestore, State: control.Completed})
+	if got := s.open(control.MessageTask); len(got) != 0 {
+		t.Errorf("got %q", got)
+	}
+}
