@@ -76,6 +76,9 @@ func HandleStream[Req, Item any](m *Mux, route Route[Req, Item], f func(ctx cont
 	})
 }
 
+// Raw answers what matches a pattern, as http.ServeMux has it, with h: calls of others, which are no Route.
+func (m *Mux) Raw(pattern string, h http.Handler) { m.http.Handle(pattern, h) }
+
 // stream writes values, one a line.
 type stream struct {
 	w     http.ResponseWriter

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/http"
 
 	"yester/control"
 )
@@ -45,6 +46,8 @@ func (d *Daemon) mux() *control.Mux {
 	handle(m, control.HistoryRoute, d.pathHistory)
 	control.HandleStream(m, control.DiffRoute, d.diff)
 	control.HandleStream(m, control.FindRoute, d.find)
+	m.Raw("GET /metrics", d.metrics.handler())
+	m.Raw("GET /health", http.HandlerFunc(d.serveHealth))
 	return m
 }
 

@@ -45,7 +45,7 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	if err != nil {
 		return control.Task{}, err
 	}
-	b := &backup{d: d, vault: vault, policy: *policy, priority: priority, limiter: sched.NewLimiter(priority.BytesPerSecond)}
+	b := &backup{d: d, vault: vault, policy: *policy, priority: priority, limiter: d.metrics.limiter(priority.BytesPerSecond)}
 	return d.tasks.begin(control.KindBackup, scheduled != nil, d.keepWith(scheduled), b.run)
 }
 

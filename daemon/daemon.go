@@ -70,6 +70,7 @@ type Daemon struct {
 	site     *site
 	tasks    *tasks
 	alerts   *alert.Book
+	metrics  *metrics
 	outbox   *alert.Outbox      // of what is entered there
 	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
@@ -111,6 +112,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 		troubles: make(chan store.Trouble, maxTroubles),
 		changed:  make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
 	}
+	d.metrics = newMetrics(d)
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
 	var err error
 	if d.instance, err = identify(db, o.MachineID); err != nil {

@@ -61,12 +61,13 @@ func TestHomeThatIsAFileIsRefused(t *testing.T) {
 func TestSettings(t *testing.T) {
 	tests := []struct{ name, text, wrong string }{
 		{name: "none"},
-		{"all", "socket = 's'\nmount = '/m'\nlog_level = 'debug'\npassphrase_file = 'p'\nscrub_days = 0\n[vault]\nplaces = ['v', '/w']", ""},
+		{"all", "socket = 's'\nmount = '/m'\nlog_level = 'debug'\npassphrase_file = 'p'\nscrub_days = 0\nmetrics = '127.0.0.1:9469'\n[vault]\nplaces = ['v', '/w']", ""},
 		{"unknown", "sockets = 's'", `there is no setting "sockets"`},
 		{"unknown in a table", "[vault]\nplace = 's'", `there is no setting "vault.place"`},
 		{"malformed", "socket", "cannot be read"},
 		{"other type", "socket = 3", "cannot be read"},
 		{"scrub", "scrub_days = -1", "scrub_days -1 is less than 0"},
+		{"metrics", "metrics = '9469'", `metrics: "9469" is no HOST:PORT`},
 		{"level", "log_level = 'loud'", `log_level "loud" is none of`},
 	}
 	for _, tt := range tests {

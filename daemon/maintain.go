@@ -76,7 +76,9 @@ func (c counted) WaitN(ctx context.Context, n int) error {
 	return nil
 }
 
-func (m *maintenance) limiter(j *job) counted { return counted{&j.progress, sched.NewLimiter(m.rate)} }
+func (m *maintenance) limiter(j *job) counted {
+	return counted{&j.progress, m.d.metrics.limiter(m.rate)}
+}
 
 // check looks for damage, and keeps where the next check is to go on.
 func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Checked, error) {

@@ -12,6 +12,9 @@ import (
 // foundDamage is the cause of what a check or repair found.
 const foundDamage = "damage/found"
 
+// partialBackup is the cause of a backup that has warnings.
+const partialBackup = "backup/partial"
+
 // maxTroubles is how many troubles of the vault may wait to become messages; more come up again.
 const maxTroubles = 256
 
@@ -22,6 +25,7 @@ func (d *Daemon) messages(_ context.Context, r control.MessagesRequest) (control
 
 // troubled takes in a trouble of the vault. It does not block.
 func (d *Daemon) troubled(t store.Trouble) {
+	d.metrics.troubled(t)
 	select {
 	case d.troubles <- t:
 	default:
@@ -69,6 +73,7 @@ func damageText(t store.Trouble) string {
 
 // taskEnded makes messages of how a task ended, and ends those that it shows to be over.
 func (d *Daemon) taskEnded(t *control.Task) {
+	d.metrics.taskEnded(t)
 	switch t.Kind {
 	case control.KindBackup:
 		d.backupEnded(t)
@@ -100,7 +105,7 @@ func (d *Daemon) otherEnded(t *control.Task) {
 }
 
 func (d *Daemon) backupEnded(t *control.Task) {
-	const failed, skipped, partial = "backup/failed", "backup/skipped", "backup/partial"
+	const failed, skipped = "backup/failed", "backup/skipped"
 	switch t.State {
 	case control.Failed:
 		d.raise(control.MessageBackup, failed, "the backup "+t.ID+" failed: "+t.Error)
@@ -109,7 +114,7 @@ func (d *Daemon) backupEnded(t *control.Task) {
 	case control.Partial:
 		d.resolve(failed)
 		d.resolve(skipped)
-		d.raise(control.MessageBackup, partial, fmt.Sprintf("the backup %s has %d warnings, see `yester tasks show %s`", t.ID, t.WarningCount, t.ID))
+		d.raise(control.MessageBackup, partialBackup, fmt.Sprintf("the backup %s has %d warnings, see `yester tasks show %s`", t.ID, t.WarningCount, t.ID))
 	case control.Completed:
 		d.resolve("backup/")
 	}

@@ -88,6 +88,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	group.Go(func() error { d.upkeep(working); return nil })
 	group.Go(func() error { d.sweeps(working); return nil })
 	group.Go(func() error { d.listen(working); return nil })
+	group.Go(func() error { d.monitor(working); return nil })
 	group.Go(func() error { d.outbox.Run(working); return nil })
 	group.Go(func() error { d.watchdog(working); return nil })
 	d.log.Info("ready", "instance", d.instance.ID, "home", d.o.Home.Name(), "socket", d.o.Home.Socket)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/BurntSushi/toml"
 
@@ -20,6 +22,7 @@ import (
 //	log_level = "info"              # debug, info, warn, error
 //	passphrase_file = "/etc/yester/passphrase"
 //	scrub_days = 30                 # 0: never
+//	metrics = "127.0.0.1:9469"      # serve /metrics and /health there too
 //
 //	[vault]
 //	places = ["/srv/backup/vault"]
@@ -32,6 +35,7 @@ type Settings struct {
 
 	PassphraseFile string `toml:"passphrase_file"`
 	ScrubDays      *int   `toml:"scrub_days"`
+	Metrics        string `toml:"metrics"` // HOST:PORT; "": only on the socket
 
 	Vault struct {
 		Places []string `toml:"places"`
@@ -62,7 +66,22 @@ func (h Home) Load() (Home, Settings, error) {
 	if s.ScrubDays != nil && *s.ScrubDays < 0 {
 		return h, s, h.wrong("scrub_days %d is less than 0", *s.ScrubDays)
 	}
+	if err := CheckMetrics(s.Metrics); err != nil {
+		return h, s, h.wrong("metrics: %v", err)
+	}
 	return h.moved(&s), s, nil
+}
+
+// CheckMetrics refuses an address for metrics that is none. Empty is none asked for.
+func CheckMetrics(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 {
+		return control.Errorf(control.BadRequest, "%q is no HOST:PORT", address)
+	}
+	return nil
 }
 
 // wrong says what is wrong with the settings.

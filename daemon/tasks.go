@@ -190,6 +190,19 @@ func (ts *tasks) idle() bool {
 	return true
 }
 
+// kindsAtWork are the kinds of the running tasks.
+func (ts *tasks) kindsAtWork() map[string]bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	kinds := map[string]bool{}
+	for lane := range ts.jobs {
+		if j := ts.running(lane); j != nil {
+			kinds[j.look(ts.now()).Kind] = true
+		}
+	}
+	return kinds
+}
+
 // atWork is the id of the running task of a kind, "" for none.
 func (ts *tasks) atWork(kind string) string {
 	ts.mu.Lock()

@@ -3,6 +3,7 @@ package sched
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,6 +60,22 @@ func TestLimiterEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		if err := NewLimiter(1e6).WaitN(short, 1e9); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestLimiterCountsWhatItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var waited, none atomic.Int64
+		begin := time.Now()
+		if err := NewLimiter(10e6).Count(&waited).WaitN(t.Context(), 100e6); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Duration(waited.Load()); got != time.Since(begin) || got < 9*time.Second {
+			t.Errorf("counted %v of %v", got, time.Since(begin))
+		}
+		if err := NewLimiter(0).Count(&none).WaitN(t.Context(), 100e6); err != nil || none.Load() != 0 {
+			t.Errorf("without a limit it waited %v, %v", none.Load(), err)
 		}
 	})
 }

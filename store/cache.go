@@ -13,6 +13,9 @@ type cache struct {
 	items map[ID]*list.Element
 	order list.List // of cached, the newest in front
 	calls map[ID]*call
+
+	bytes        int64 // that it may hold
+	hits, misses uint64
 }
 
 type cached struct {
@@ -27,23 +30,26 @@ type call struct {
 }
 
 func newCache(bytes int64) *cache {
-	return &cache{room: bytes, items: map[ID]*list.Element{}, calls: map[ID]*call{}}
+	return &cache{room: bytes, bytes: bytes, items: map[ID]*list.Element{}, calls: map[ID]*call{}}
 }
 
 // get returns the chunk from the cache, or from load.
 func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
 	c.mu.Lock()
 	if e, ok := c.items[id]; ok {
+		c.hits++
 		c.order.MoveToFront(e)
 		b := e.Value.(*cached).b
 		c.mu.Unlock()
 		return b, nil
 	}
 	if w, ok := c.calls[id]; ok {
+		c.hits++
 		c.mu.Unlock()
 		<-w.done
 		return w.b, w.err
 	}
+	c.misses++
 	w := &call{done: make(chan struct{})}
 	c.calls[id] = w
 	c.mu.Unlock()
@@ -79,4 +85,19 @@ func (c *cache) add(id ID, b []byte) {
 		delete(c.items, old.id)
 		c.room += int64(len(old.b))
 	}
+}
+
+// CacheStats tells how the cache of decoded chunks does, since the vault was opened.
+type CacheStats struct {
+	Hits   uint64 // chunks that were there, or on their way for somebody else
+	Misses uint64 // chunks that were read from their packs
+	Bytes  int64  // that are there now
+}
+
+// CacheStats tells how the cache does that Get reads through.
+func (v *Vault) CacheStats() CacheStats {
+	c := v.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return CacheStats{Hits: c.hits, Misses: c.misses, Bytes: c.bytes - c.room}
 }

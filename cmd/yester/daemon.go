@@ -16,17 +16,21 @@ func (p *program) daemonCommand() *cli.Command {
 		Name:  "daemon",
 		Usage: "run the daemon in the foreground",
 		Description: "It makes what it needs, mounts the vault if there is one, and serves until SIGTERM or Ctrl-C.\n\n" +
-			"Examples:\n  yester daemon\n  yester --home /srv/yester daemon",
+			"Examples:\n  yester daemon\n  yester --home /srv/yester daemon\n  yester daemon --metrics 127.0.0.1:9469",
+		Flags: []cli.Flag{&cli.StringFlag{Name: "metrics", Usage: "serve /metrics and /health at `HOST:PORT` too (default: what the settings say, else not)"}},
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
 				return err
 			}
-			return runDaemon(c.Context, p)
+			if err := daemon.CheckMetrics(c.String("metrics")); err != nil {
+				return err
+			}
+			return runDaemon(c.Context, p, c.String("metrics"))
 		},
 	}
 }
 
-func runDaemon(ctx context.Context, p *program) error {
+func runDaemon(ctx context.Context, p *program, metrics string) error {
 	switch {
 	case strconv.IntSize < 64:
 		return control.Errorf(control.Internal, "yester needs a 64-bit machine")
@@ -36,6 +40,9 @@ func runDaemon(ctx context.Context, p *program) error {
 	h, s, err := p.load()
 	if err != nil {
 		return err
+	}
+	if metrics != "" {
+		s.Metrics = metrics
 	}
 	return daemon.Run(ctx, daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()})
 }

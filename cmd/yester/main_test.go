@@ -60,6 +60,7 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"vault place add", "give one folder"},
 		{"vault place replace /a", "give a place OLD and a folder NEW"},
 		{"messages extra", `"extra" is too much`},
+		{"daemon --metrics 9469", `"9469" is no HOST:PORT`},
 		{"alerts nope", `there is no command "nope"`},
 		{"alerts add nope", `there is no command "nope"`},
 		{"alerts list extra", `"extra" is too much`},
