@@ -98,7 +98,7 @@ func TestMetricsTellWhatHappenedAndHowThingsAre(t *testing.T) {
 		`yester_task_duration_seconds_count{kind="backup"}`: 2, `yester_tasks_running{kind="backup"}`: 0,
 		`yester_backup_bytes_total{what="read"}`: float64(r.ReadBytes), `yester_backup_bytes_total{what="new"}`: float64(r.NewBytes),
 		`yester_backup_bytes_total{what="stored"}`: float64(r.Stored),
-		`yester_service_state{state="ready"}`: 1, `yester_service_state{state="new"}`: 0, "yester_vault_open": 1, "yester_mount_up": 0,
+		`yester_service_state{state="ready"}`:      1, `yester_service_state{state="new"}`: 0, "yester_vault_open": 1, "yester_mount_up": 0,
 		"yester_versions" + partition: 1, `yester_messages_open{kind="backup"}`: 1, `yester_place_up{place="` + o.Home.Vault + `"}`: 1,
 		`yester_damage_found_total{by="reading"}`: 0, "yester_healed_blocks_total": 0,
 	} {

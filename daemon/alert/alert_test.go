@@ -20,6 +20,7 @@ func (k kept) Messages() ([]control.Message, error) {
 	}
 	return all, nil
 }
+
 func (k kept) PutMessage(m control.Message, _ ...control.Delivery) error {
 	k[m.ID] = m
 	return nil

@@ -102,7 +102,7 @@ func TestEachCauseIsToldOnceADayAndItsEndOnce(t *testing.T) {
 	want := []string{
 		"m-20261125-0001/raised", "m-20261125-0001/recovered", "m-20261125-0002/raised", "m-20261126-0001/raised", "m-20261127-0001/raised", "m-20261127-0001/recovered",
 	}
-	wait(t, "all alerts", func() bool { ids, _ := p.got(); return len(ids) >= len(want) && len(d.deliveries) == 0 })
+	wait(t, "all alerts", func() bool { ids, _ := p.got(); return len(ids) >= len(want) && d.waiting() == 0 })
 	if ids, _ := p.got(); !slices.Equal(ids, want) {
 		t.Errorf("got %q", ids)
 	}
@@ -125,7 +125,7 @@ func TestChannelsGetTheKindsTheyWantAndNothingOfBefore(t *testing.T) {
 	c.t = c.t.Add(time.Minute)
 	must(t, book.Raise("space", "space/x", "nearly full"))
 	stop := running(t, b)
-	wait(t, "all alerts", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return len(d.deliveries) == 0 })
+	wait(t, "all alerts", func() bool { return d.waiting() == 0 })
 	stop()
 	all, _ := p.got()
 	some, _ := q.got()

@@ -86,6 +86,13 @@ func (d *desk) ForgetChannel(name string, waiting ...control.Delivery) error {
 	return nil
 }
 
+// waiting is how many deliveries are kept.
+func (d *desk) waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.deliveries)
+}
+
 var here = control.Instance{ID: "0123456789abcdef0123456789abcdef", Name: "web1"}
 
 // openOutbox opens what a desk has kept.
@@ -113,6 +120,7 @@ type letter struct {
 	From string   `json:"from"`
 	To   []string `json:"to"`
 	TLS  bool     `json:"tls"`
+	UTF8 bool     `json:"utf8"` // the server was asked for SMTPUTF8
 	User string   `json:"user"`
 	Data string   `json:"data"`
 }

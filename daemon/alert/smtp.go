@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
@@ -42,6 +43,9 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 	options := []mail.Option{
 		mail.WithPort(n), mail.WithTimeout(sendTimeout), mail.WithTLSConfig(trust(s.CA, host)), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dialer(ctx, s, host)),
 	}
+	if isASCII(s.From + strings.Join(s.To, "")) { // else a server on the way that knows no SMTPUTF8 would refuse what has no need of it
+		options = append(options, mail.WithoutSMTPUTF8())
+	}
 	if s.Username != "" {
 		options = append(options, mail.WithSMTPAuthCustom(&login{user: s.Username, password: password, host: host}))
 	}
@@ -56,6 +60,10 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 		return err
 	}
 	return nil
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // dialer connects to the mail server. The connection ends with ctx: the library knows it while it connects only.

@@ -18,9 +18,8 @@ const password = "s3cret pass"
 
 func channelTo(s *mailServer, security, ca string) control.Channel {
 	c := control.Channel{Name: "smtp", SMTP: &control.SMTP{
-		Server: "127.0.0.1:" + s.port, Security: security, Username: "yester", From: "yester@example.org", To: []string{"ops@example.org", "müller@example.org"}, CA: ca,
+		Server: "127.0.0.1:" + s.port, Security: security, Username: "yester", From: "yester@example.org", To: []string{"ops@example.org"}, CA: ca,
 	}}
-	c.SMTP.To = c.SMTP.To[:1]
 	return c
 }
 
@@ -46,7 +45,7 @@ func TestMailGoesWithEncryptionAndLogin(t *testing.T) {
 				t.Fatal(says)
 			}
 			l := s.got(t)
-			if !l.TLS || l.User != "yester" || l.From != "yester@example.org" || len(l.To) != 1 || l.To[0] != "ops@example.org" {
+			if !l.TLS || l.UTF8 || l.User != "yester" || l.From != "yester@example.org" || len(l.To) != 1 || l.To[0] != "ops@example.org" {
 				t.Errorf("got %+v", l)
 			}
 			for _, want := range []string{"Subject: yester on web1: this is a test", "Auto-Submitted: auto-generated", "Date: ", "<test-20", "\"yester on web1\" <yester@example.org>"} {
@@ -62,12 +61,12 @@ func TestMailWithoutLoginToAServerOfThisMachine(t *testing.T) {
 	s := serveMail(t, "none", "0")
 	b := openOutbox(t, newDesk(), Options{})
 	c := channelTo(s, control.SecurityNone, "")
-	c.SMTP.Username = ""
+	c.SMTP.Username, c.SMTP.To = "", []string{"müller@example.org"}
 	add(t, b, c, "")
 	if says := testOf(t.Context(), t, b); says != "" {
 		t.Fatal(says)
 	}
-	if l := s.got(t); l.TLS || l.User != "" {
+	if l := s.got(t); l.TLS || l.User != "" || !l.UTF8 || l.To[0] != "müller@example.org" {
 		t.Errorf("got %+v", l)
 	}
 }

@@ -29,7 +29,7 @@ class Handler:
         tls = session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None
         print(json.dumps({
             "from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": tls,
-            "user": session.auth_data or "", "data": envelope.content.decode("utf-8"),
+            "utf8": envelope.smtp_utf8, "user": session.auth_data or "", "data": envelope.content.decode("utf-8"),
         }), flush=True)
         return "250 OK"
 
@@ -42,10 +42,10 @@ def login(server, session, envelope, mechanism, data):
 
 def session():
     if context is None:
-        return SMTP(Handler(), hostname="localhost")
+        return SMTP(Handler(), hostname="localhost", enable_SMTPUTF8=True)
     starttls = mode == "starttls"
     return SMTP(
-        Handler(), hostname="localhost", tls_context=context if starttls else None, require_starttls=starttls,
+        Handler(), hostname="localhost", enable_SMTPUTF8=True, tls_context=context if starttls else None, require_starttls=starttls,
         authenticator=login, auth_required=True, auth_require_tls=starttls,
     )
 
