@@ -49,6 +49,7 @@ var (
 	PlaceAddRoute     = Route[PlaceAddRequest, Task]{"POST", "/v1/place-add"}
 	PlaceReplaceRoute = Route[PlaceReplaceRequest, Task]{"POST", "/v1/place-replace"}
 	MessagesRoute     = Route[MessagesRequest, MessageList]{"GET", "/v1/messages"}
+	UsageRoute        = Route[UsageRequest, Usage]{"GET", "/v1/usage"}
 	KeyAddRoute       = Route[KeyAddRequest, AddedKey]{"POST", "/v1/key-add"}
 	KeyRemoveRoute    = Route[KeyRemoveRequest, None]{"POST", "/v1/key-remove"}
 	KeyChangeRoute    = Route[KeyChangeRequest, Key]{"POST", "/v1/key-change"}

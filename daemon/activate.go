@@ -112,6 +112,7 @@ func (d *Daemon) usePolicy(old *control.Policy, p control.Policy) error {
 		return err
 	}
 	d.log.Info("policy", "start", p.Start, "priority", p.Priority, "partitions", list(p.Partitions), "paths", list(p.Paths))
+	d.look()
 	d.wake()
 	d.wakeSweep() // which brings the vault's copy up to date too
 	return nil

@@ -38,6 +38,7 @@ func (d *Daemon) mux() *control.Mux {
 	handle(m, control.AlertsAddRoute, d.addChannel)
 	handle(m, control.AlertsRemoveRoute, d.removeChannel)
 	handle(m, control.AlertsTestRoute, d.testChannels)
+	handle(m, control.UsageRoute, d.usage)
 	handle(m, control.RestoreRoute, d.restore)
 	handle(m, control.KeyAddRoute, d.keyAdd)
 	handle(m, control.KeyRemoveRoute, d.keyRemove)

@@ -15,6 +15,7 @@ import (
 
 	"yester/control"
 	"yester/daemon/alert"
+	"yester/daemon/meter"
 	"yester/daemon/state"
 	"yester/fs"
 	"yester/sched"
@@ -36,6 +37,7 @@ type Options struct {
 	Zone      *time.Location                  // the start time is in; default: the machine's
 	MachineID string                          // file with the machine's id; default /etc/machine-id
 	Discover  func() ([]capture.Mount, error) // default capture.Discover
+	Sys       string                          // where sysfs is mounted; default /sys
 	Ready     func()                          // called when the socket answers; default: tell the service manager
 	Retry     time.Duration                   // of an alert after the first failure; default: that of daemon/alert
 }
@@ -56,6 +58,9 @@ func (o Options) withDefaults() Options {
 	if o.Discover == nil {
 		o.Discover = capture.Discover
 	}
+	if o.Sys == "" {
+		o.Sys = "/sys"
+	}
 	if o.Ready == nil {
 		o.Ready = notifyReady
 	}
@@ -71,7 +76,8 @@ type Daemon struct {
 	tasks    *tasks
 	alerts   *alert.Book
 	metrics  *metrics
-	outbox   *alert.Outbox      // of what is entered there
+	outbox   *alert.Outbox // of what is entered there
+	meter    *meter.Meter
 	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
 	changed  chan struct{} // has a value when the policy changed
@@ -114,6 +120,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	}
 	d.metrics = newMetrics(d)
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
+	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
 	var err error
 	if d.instance, err = identify(db, o.MachineID); err != nil {
 		return nil, err

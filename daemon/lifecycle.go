@@ -66,9 +66,11 @@ func (d *Daemon) switchTo(to, from string) (control.Lifecycle, error) {
 	if _, _, err := d.decide(); err != nil { // what is due already is so by the state before
 		return control.Lifecycle{}, err
 	}
+	d.look() // the day counts by the state before
 	if err := d.keepService(to); err != nil {
 		return control.Lifecycle{}, err
 	}
+	d.look()
 	d.log.Info("service", "state", to)
 	d.wake()
 	l := control.Lifecycle{Instance: d.instance, State: to}
@@ -111,9 +113,11 @@ func (d *Daemon) cancel(context.Context, control.None) (control.Task, error) {
 	case err != nil:
 		return control.Task{}, err
 	case now != control.StateCancelling:
+		d.look()
 		if err := d.keepService(control.StateCancelling); err != nil {
 			return control.Task{}, err
 		}
+		d.look()
 		d.log.Info("the service is cancelled, all versions of this instance are deleted")
 	}
 	return d.startCancel()

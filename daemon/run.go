@@ -87,6 +87,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	group.Go(func() error { (&clockwork{now: d.o.Now, turn: d.turn, changed: d.changed}).run(working); return nil })
 	group.Go(func() error { d.upkeep(working); return nil })
 	group.Go(func() error { d.sweeps(working); return nil })
+	group.Go(func() error { d.metering(working); return nil })
 	group.Go(func() error { d.listen(working); return nil })
 	group.Go(func() error { d.monitor(working); return nil })
 	group.Go(func() error { d.outbox.Run(working); return nil })

@@ -99,14 +99,17 @@ type still struct {
 	dir   string // what it backs up
 }
 
-// newStill is an active one, to run at 03:17, on 2026-11-23 at noon.
-func newStill(t *testing.T) *still {
+// newStill is an active one, to run at 03:17, on 2026-11-23 at noon, with options that may be changed first.
+func newStill(t *testing.T, change ...func(*Options)) *still {
 	t.Helper()
 	s := &still{t: t, clock: new(atomic.Pointer[time.Time]), dir: source(t)}
 	needPartition(t, s.dir)
 	s.at("2026-11-23 12:00")
 	o := options(t)
 	o.Now = func() time.Time { return *s.clock.Load() }
+	for _, f := range change {
+		f(&o)
+	}
 	if err := o.Home.make(); err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,16 @@ import (
 //	[vault]
 //	places = ["/srv/backup/vault"]
 //
+//	[metering]
+//	free_gib = 100
+//	price = 0.0045                  # of a GiB and day above that
+//	currency = "EUR"
+//
+//	[[metering.plans]]              # paid for in advance; any number
+//	gib = 500
+//	from = 2026-01-01
+//	to = 2026-12-31
+//
 // Relative paths are taken from the file's folder.
 type Settings struct {
 	Socket   string `toml:"socket"`
@@ -40,6 +50,8 @@ type Settings struct {
 	Vault struct {
 		Places []string `toml:"places"`
 	} `toml:"vault"`
+
+	Metering Metering `toml:"metering"`
 }
 
 // Load reads the settings file and moves h's paths to where it says. A missing file says nothing. BadRequest if it makes no sense, or the
@@ -68,6 +80,9 @@ func (h Home) Load() (Home, Settings, error) {
 	}
 	if err := CheckMetrics(s.Metrics); err != nil {
 		return h, s, h.wrong("metrics: %v", err)
+	}
+	if err := s.Metering.check(); err != nil {
+		return h, s, h.wrong("%v", err)
 	}
 	return h.moved(&s), s, nil
 }

@@ -40,7 +40,7 @@ func newApp(p *program) *cli.App {
 			p.daemonCommand(), p.activateCommand(), p.setCommand(), p.pauseCommand(), p.resumeCommand(), p.cancelCommand(), p.statusCommand(),
 			p.backupCommand(), p.versionsCommand(), p.forgetCommand(), p.pinCommand(), p.unpinCommand(),
 			p.restoreCommand(), p.mountCommand(), p.historyCommand(), p.diffCommand(), p.findCommand(),
-			p.tasksCommand(), p.messagesCommand(), p.alertsCommand(), p.vaultCommand(), p.versionCommand(), p.completionCommand(),
+			p.tasksCommand(), p.messagesCommand(), p.usageCommand(), p.alertsCommand(), p.vaultCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true,
