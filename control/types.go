@@ -37,6 +37,8 @@ type Policy struct {
 	KeepWeekly    int  `json:"keep_weekly,omitempty"`  // weeks,
 	KeepMonthly   int  `json:"keep_monthly,omitempty"` // months,
 	KeepYearly    int  `json:"keep_yearly,omitempty"`  // and years
+
+	Hooks Hooks `json:"hooks,omitzero"`
 }
 
 // A Partition is a mounted file system of the instance.
@@ -97,6 +99,8 @@ type ActivateRequest struct {
 	KeepWeekly    *int     `json:"keep_weekly,omitempty"`
 	KeepMonthly   *int     `json:"keep_monthly,omitempty"`
 	KeepYearly    *int     `json:"keep_yearly,omitempty"`
+
+	Hooks HookRequest `json:"hooks,omitzero"`
 }
 
 // The outcomes of an activation.

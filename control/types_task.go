@@ -36,6 +36,7 @@ type Task struct {
 	Results      []Result   `json:"results,omitempty"`  // one per partition that was done with
 	Report       *Report    `json:"report,omitempty"`   // of what is no backup
 	Restored     *Restored  `json:"restored,omitempty"` // of a restore
+	Hooks        []HookRun  `json:"hooks,omitempty"`    // that a backup ran
 	Error        string     `json:"error,omitempty"`
 	Hint         string     `json:"hint,omitempty"` // what to do about the error
 	Warnings     []Warning  `json:"warnings,omitempty"`
@@ -84,8 +85,8 @@ type Result struct {
 
 // A Warning names a file that was not backed up as it should be.
 type Warning struct {
-	Partition string `json:"partition"`
-	Path      string `json:"path"` // below the mount point
+	Partition string `json:"partition"` // empty if it is about none, as of a hook
+	Path      string `json:"path"`      // below the mount point
 	What      string `json:"what"`
 }
 
@@ -99,7 +100,7 @@ type TasksRequest struct {
 	State string `json:"state,omitempty"`
 }
 
-// A TaskList lists tasks, oldest first, without their lists of warnings.
+// A TaskList lists tasks, oldest first, without their lists of warnings and what hooks said.
 type TaskList struct {
 	Tasks []Task `json:"tasks"`
 }

@@ -49,7 +49,7 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	return d.tasks.begin(control.KindBackup, scheduled != nil, d.keepWith(scheduled), b.run)
 }
 
-// run makes the versions. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.
+// run runs the hooks, and makes the versions between them.
 func (b *backup) run(ctx context.Context, j *job) (err error) {
 	if b.d.serviceState() == control.StateCancelling { // since it was asked for
 		return errCancelling()
@@ -59,6 +59,11 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	if b.instance, err = b.d.registerInstance(ctx, b.vault); err != nil {
 		return err
 	}
+	return b.around(ctx, func() error { return b.versions(ctx) })
+}
+
+// versions makes a version of each target. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.
+func (b *backup) versions(ctx context.Context) error {
 	mounts, err := b.d.o.Discover()
 	if err != nil {
 		return err
@@ -71,7 +76,7 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	b.chooseParents(ctx, targets)
 	counting, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { j.progress.expect(b.expected(counting, targets)) })
+	wg.Go(func() { b.job.progress.expect(b.expected(counting, targets)) })
 	err = b.each(ctx, targets)
 	stop()
 	wg.Wait()

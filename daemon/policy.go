@@ -58,6 +58,7 @@ func (d *Daemon) newPolicy(old *control.Policy, r *control.ActivateRequest, moun
 	set(&p.KeepWeekly, r.KeepWeekly)
 	set(&p.KeepMonthly, r.KeepMonthly)
 	set(&p.KeepYearly, r.KeepYearly)
+	setHooks(&p.Hooks, &r.Hooks)
 	return p, checkPolicy(&p, mounts)
 }
 
@@ -91,6 +92,9 @@ func checkPolicy(p *control.Policy, mounts []capture.Mount) error {
 		return control.Errorf(control.BadRequest, "%v", err)
 	}
 	if err := checkRetention(p); err != nil {
+		return err
+	}
+	if err := checkHooks(&p.Hooks); err != nil {
 		return err
 	}
 	for _, e := range p.Excludes {
@@ -143,6 +147,7 @@ func (d *Daemon) basis(ctx context.Context) *control.Policy {
 		d.log.Warn("the copy of the policy in the vault makes no sense", "err", err)
 		return nil
 	}
+	p.Hooks = control.Hooks{} // whoever can write the vault is not to run commands here
 	d.log.Info("the policy is the one of which the vault has a copy", "activated_at", p.ActivatedAt)
 	return &p
 }
@@ -164,13 +169,15 @@ func (d *Daemon) keptPolicy(ctx context.Context, v *store.Vault) (store.Policy, 
 	return p, err
 }
 
-// copyPolicy brings the copy of the policy in the vault up to date. d.keeping is held.
+// copyPolicy brings the copy of the policy in the vault up to date. Hooks are this machine's own, and not copied. d.keeping is held.
 func (d *Daemon) copyPolicy(ctx context.Context, v *store.Vault, policy *control.Policy) (store.Policy, error) {
 	kept, err := d.keptPolicy(ctx, v)
 	if err != nil {
 		return kept, err
 	}
-	b, err := json.Marshal(policy)
+	without := *policy
+	without.Hooks = control.Hooks{}
+	b, err := json.Marshal(without)
 	if err != nil || string(kept.Policy) == string(b) {
 		return kept, err
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"yester/control"
@@ -53,7 +54,10 @@ func (ts *tasks) list() ([]control.Task, error) {
 
 // brief is a task without its lists.
 func brief(t control.Task) control.Task {
-	t.Warnings = nil
+	t.Warnings, t.Hooks = nil, slices.Clone(t.Hooks)
+	for i := range t.Hooks {
+		t.Hooks[i].Output = ""
+	}
 	if t.Report != nil {
 		r := *t.Report
 		r.Problems, r.Lost = nil, nil

@@ -74,6 +74,9 @@ func (p *program) showActivation(a *control.Activation) {
 	if len(a.Policy.Excludes) > 0 {
 		row("Not", strings.Join(a.Policy.Excludes, ", "))
 	}
+	for _, h := range hookRows(&a.Policy.Hooks) {
+		row(h[0], h[1])
+	}
 	if a.VaultMade != "" {
 		row("New vault in", a.VaultMade)
 	}

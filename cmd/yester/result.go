@@ -48,11 +48,19 @@ func (p *program) showWarnings(t *control.Task, most int) {
 		if i == most {
 			break
 		}
-		p.note("warning: %s: %s: %s\n", w.Partition, w.Path, w.What)
+		p.note("warning: %s\n", warningText(&w))
 	}
 	if t.WarningCount > uint64(min(most, len(t.Warnings))) && t.ID != "" {
 		p.note("%s; `%s` lists them\n", count(t.WarningCount, "warning"), p.command("tasks show "+t.ID))
 	}
+}
+
+// warningText is a warning in a line.
+func warningText(w *control.Warning) string {
+	if w.Partition == "" {
+		return w.What
+	}
+	return w.Partition + ": " + w.Path + ": " + w.What
 }
 
 // taskText says in a few words what became of a task.

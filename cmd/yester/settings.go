@@ -27,6 +27,10 @@ func settingFlags() []cli.Flag {
 		&cli.StringFlag{Name: "priority", Usage: "`PRIORITY` low (10 MB/s), high (30 MB/s) or max"},
 		&cli.StringFlag{Name: "retention", Usage: "keep each version for `DAYS`"},
 		&cli.BoolFlag{Name: "keep-latest", Usage: "never delete the newest version of a partition (on unless =false)"},
+		&cli.StringFlag{Name: "before", Usage: "run `COMMAND` before each backup ('': none)"},
+		&cli.StringFlag{Name: "after", Usage: "run `COMMAND` after each backup, whatever became of it ('': none)"},
+		&cli.StringFlag{Name: "hook-timeout", Usage: "end a hook after `TIME` (10m)"},
+		&cli.StringFlag{Name: "on-hook-failure", Usage: "`WHAT` a hook that fails makes of its backup: abort or warn (abort)"},
 		keep("keep-daily", "days"), keep("keep-weekly", "weeks"), keep("keep-monthly", "months"), keep("keep-yearly", "years"),
 	}
 }
@@ -62,7 +66,10 @@ func settings(c *cli.Context) (r control.ActivateRequest, err error) {
 	if r.WindowSeconds, err = windowFlag(c); err != nil {
 		return r, err
 	}
-	r.RetentionDays, err = retentionFlag(c)
+	if r.RetentionDays, err = retentionFlag(c); err != nil {
+		return r, err
+	}
+	r.Hooks, err = hookFlags(c)
 	return r, err
 }
 

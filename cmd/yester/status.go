@@ -96,6 +96,9 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	if s.Policy != nil && len(s.Policy.Paths) > 0 {
 		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
 	}
+	if s.Policy != nil {
+		rows = append(rows, hookRows(&s.Policy.Hooks)...)
+	}
 	if s.Vault != "" {
 		row("Stored", "%s in the vault", size(s.Stored))
 	}

@@ -106,6 +106,7 @@ func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
 		p.showResult(&control.Task{Results: t.Results, ID: t.ID, State: t.State, Error: t.Error, Hint: t.Hint})
 		p.showRestored(&t, math.MaxInt)
 		p.showReport(&t, math.MaxInt)
+		p.showHooks(&t)
 		p.showAllWarnings(&t)
 		return nil
 	})
@@ -114,7 +115,7 @@ func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
 // showAllWarnings prints the warnings as the thing that was asked for.
 func (p *program) showAllWarnings(t *control.Task) {
 	for _, w := range t.Warnings {
-		p.printf("warning: %s: %s: %s\n", w.Partition, w.Path, w.What)
+		p.printf("warning: %s\n", warningText(&w))
 	}
 	if n := uint64(len(t.Warnings)); t.WarningCount > n {
 		p.printf("and %s more\n", count(t.WarningCount-n, "warning"))

@@ -1,0 +1,231 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/store"
+)
+
+// withHooks is a still daemon with hooks.
+func withHooks(t *testing.T, h control.HookRequest) *still {
+	t.Helper()
+	s := newStill(t)
+	s.change(control.ActivateRequest{Hooks: h})
+	return s
+}
+
+// backedUp takes a version and returns its task.
+func (s *still) backedUp() control.Task {
+	s.t.Helper()
+	return wait(s.t, s.tasks, mustNot[control.Task](s.t)(s.startBackup(nil)).ID)
+}
+
+func TestHooksRunBeforeAndAfterAndKnowWhatTheyAreFor(t *testing.T) {
+	said := filepath.Join(t.TempDir(), "said")
+	t.Setenv("SECRET_OF_THE_DAEMON", "1")
+	s := withHooks(t, control.HookRequest{
+		Before: ptr("pwd; env; ls -A " + filepath.Dir(said) + "; echo to stderr >&2"),
+		After:  ptr("env >" + said),
+	})
+	task := s.backedUp()
+	if task.State != control.Completed || len(task.Hooks) != 2 || len(task.Results) != 1 {
+		t.Fatalf("got %+v", task)
+	}
+	b, a := task.Hooks[0], task.Hooks[1]
+	if b.Hook != "before" || a.Hook != "after" || b.Error != "" || a.Error != "" || a.Output != "" || b.Start.IsZero() {
+		t.Errorf("got %+v", task.Hooks)
+	}
+	version := task.Results[0].Partition + "/" + task.Results[0].Version
+	after := string(mustNot[[]byte](t)(os.ReadFile(said)))
+	for _, want := range []struct{ in, line string }{
+		{b.Output, "/"},
+		{b.Output, "to stderr"},
+		{b.Output, "YESTER_HOOK=before"},
+		{b.Output, "YESTER_TASK=" + task.ID},
+		{b.Output, "YESTER_INSTANCE=" + s.instance.Name},
+		{b.Output, "YESTER_SCHEDULED=false"},
+		{b.Output, "YESTER_HOME=" + s.o.Home.Dir},
+		{b.Output, "PATH=" + hookPath},
+		{after, "YESTER_HOOK=after"},
+		{after, "YESTER_STATE=completed"},
+		{after, "YESTER_VERSIONS=" + version},
+	} {
+		if !strings.Contains("\n"+want.in, "\n"+want.line+"\n") {
+			t.Errorf("no line %q in %q", want.line, want.in)
+		}
+	}
+	if strings.Contains(b.Output, "said") || strings.Contains(b.Output, "SECRET") || strings.Contains(b.Output, "YESTER_STATE") {
+		t.Errorf("the hook before said %q", b.Output)
+	}
+	if all := mustNot[control.TaskList](t)(s.listTasks(t.Context(), control.TasksRequest{})); all.Tasks[0].Hooks[0].Output != "" {
+		t.Error("a list of tasks has what hooks said")
+	}
+}
+
+func TestHookThatFailsAbortsOrWarns(t *testing.T) {
+	for _, tt := range []struct {
+		before, after, onFailure string
+		state                    string
+		versions, warnings       int
+		says                     string
+	}{
+		{"exit 3", "", "abort", control.Failed, 0, 0, "the hook before the backup failed: exit status 3"},
+		{"exit 3", "", "warn", control.Partial, 1, 1, ""},
+		{"", "nonesuch", "abort", control.Failed, 1, 0, "the hook after the backup failed: exit status 127"},
+		{"", "kill -9 $$", "warn", control.Partial, 1, 1, ""},
+		{"exit 1", "exit 2", "abort", control.Failed, 0, 0, "the hook before the backup failed: exit status 1"},
+		{"exit 1", "exit 2", "warn", control.Partial, 1, 2, ""},
+	} {
+		s := withHooks(t, control.HookRequest{Before: &tt.before, After: &tt.after, OnFailure: &tt.onFailure})
+		task := s.backedUp()
+		if task.State != tt.state || len(task.Results) != tt.versions || int(task.WarningCount) != tt.warnings || task.Error != tt.says {
+			t.Errorf("%+v: got %+v", tt, task)
+		}
+		if n := len(task.Hooks); tt.after != "" && (n == 0 || task.Hooks[n-1].Hook != "after") {
+			t.Errorf("%+v: the hook after did not run: %+v", tt, task.Hooks)
+		}
+	}
+}
+
+// The hook after undoes what the one before did, whatever came of the backup.
+func TestHookAfterIsToldOfAFailure(t *testing.T) {
+	s := withHooks(t, control.HookRequest{After: ptr("echo $YESTER_STATE: $YESTER_ERROR")})
+	if err := os.Rename(s.dir, s.dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if task := s.backedUp(); task.State != control.Failed || len(task.Hooks) != 1 || !strings.HasPrefix(task.Hooks[0].Output, "failed: ") || !strings.Contains(task.Hooks[0].Output, "is not there") {
+		t.Errorf("got %+v", task)
+	}
+}
+
+// family is a command that never ends, nor do its children, which want no end either; their ids are written to a file.
+func family(pids string) string {
+	return "trap '' TERM; (trap '' TERM; echo $$ >>" + pids + "; exec sleep 3600) & echo $! >>" + pids + "; echo begun; wait; wait; sleep 3600"
+}
+
+// wantGone waits until the processes of a file are no more.
+func wantGone(t *testing.T, pids string) {
+	t.Helper()
+	for pid := range strings.FieldsSeq(string(mustNot[[]byte](t)(os.ReadFile(pids)))) {
+		n := mustNot[int](t)(strconv.Atoi(pid))
+		for deadline := time.Now().Add(10 * time.Second); alive(n); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+				t.Errorf("process %d goes on", n)
+				break
+			}
+		}
+	}
+}
+
+// alive tells whether a process is at work; what waits to be reaped by init is not.
+func alive(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, after, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(after, "Z")
+}
+
+func TestHookThatNeverEndsIsEndedWithAllItStarted(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	s := withHooks(t, control.HookRequest{Before: ptr(family(pids)), TimeoutSeconds: ptr(1)})
+	task := s.backedUp()
+	if task.State != control.Failed || !strings.Contains(task.Error, "it took longer than 1s") || len(task.Hooks) != 1 || task.Hooks[0].Output != "begun\n" {
+		t.Errorf("got %+v", task)
+	}
+	wantGone(t, pids)
+}
+
+func TestCancelledTaskEndsItsHookAndStillRunsTheOneAfter(t *testing.T) {
+	pids, after := filepath.Join(t.TempDir(), "pids"), filepath.Join(t.TempDir(), "after")
+	s := withHooks(t, control.HookRequest{Before: ptr(family(pids)), After: ptr("echo $YESTER_STATE >" + after + "; " + family(pids))})
+	id := mustNot[control.Task](t)(s.startBackup(nil)).ID
+	for {
+		if b, _ := os.ReadFile(pids); len(strings.Fields(string(b))) == 2 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	ctx, end := context.WithTimeout(t.Context(), 30*time.Second)
+	defer end()
+	task, err := s.tasks.cancel(ctx, id)
+	if err != nil || task.State != control.Cancelled || task.Error != "stopped on request" || len(task.Hooks) != 2 || task.Hooks[0].Error != "stopped on request" ||
+		!strings.Contains(task.Hooks[1].Error, "the task was cancelled") {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	if got := string(mustNot[[]byte](t)(os.ReadFile(after))); got != "cancelled\n" {
+		t.Errorf("the hook after was told %q", got)
+	}
+	wantGone(t, pids)
+}
+
+func TestHookMayLeaveSomethingBehind(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	s := withHooks(t, control.HookRequest{Before: ptr("sleep 3600 & echo $! >" + pids)})
+	task := s.backedUp()
+	if task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+	pid := mustNot[int](t)(strconv.Atoi(strings.TrimSpace(string(mustNot[[]byte](t)(os.ReadFile(pids))))))
+	if !alive(pid) {
+		t.Error("it was ended")
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+func TestTheLastOfALongOutputIsKept(t *testing.T) {
+	s := withHooks(t, control.HookRequest{Before: ptr(`i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done; printf 'end\377'`)})
+	h := s.backedUp().Hooks[0]
+	if !h.OutputCut || len(h.Output) > maxHookOutput+2 || !strings.HasPrefix(h.Output, "line ") || !strings.HasSuffix(h.Output, "line 19999\nend\uFFFD") {
+		t.Errorf("%d bytes, %.20q … %q", len(h.Output), h.Output, h.Output[max(0, len(h.Output)-20):])
+	}
+}
+
+func TestRefusedHooksChangeNothing(t *testing.T) {
+	s := withHooks(t, control.HookRequest{Before: ptr("true"), TimeoutSeconds: ptr(5), OnFailure: ptr("warn")})
+	want := control.Hooks{Before: "true", TimeoutSeconds: 5, OnFailure: "warn"}
+	for _, bad := range []control.HookRequest{
+		{Before: ptr("a\x00b")}, {After: ptr(strings.Repeat("x", maxHook+1))}, {TimeoutSeconds: ptr(-1)}, {TimeoutSeconds: ptr(86401)}, {OnFailure: ptr("ignore")},
+	} {
+		if _, err := s.Daemon.set(t.Context(), control.ActivateRequest{Hooks: bad}); !errors.Is(err, control.BadRequest) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	if s.policy.Hooks != want {
+		t.Errorf("got %+v", s.policy.Hooks)
+	}
+	s.change(control.ActivateRequest{Hooks: control.HookRequest{Before: ptr("")}})
+	if s.policy.Hooks.Before != "" {
+		t.Errorf("got %+v", s.policy.Hooks)
+	}
+}
+
+// Whoever can write a vault must not come to run commands on the machines that use it.
+func TestHooksAreNeverTakenFromTheVault(t *testing.T) {
+	s := withHooks(t, control.HookRequest{Before: ptr("true")})
+	if err := s.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept := mustNot[store.Policy](t)(s.vault.Policy(t.Context(), s.instance.ID))
+	if len(kept.Policy) == 0 || strings.Contains(string(kept.Policy), "hooks") {
+		t.Errorf("the copy is %s", kept.Policy)
+	}
+	kept.Policy = []byte(strings.Replace(string(kept.Policy), "{", `{"hooks":{"before":"evil"},`, 1))
+	if err := s.vault.PutPolicy(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.policy = nil
+	s.mu.Unlock()
+	if p := s.basis(t.Context()); p == nil || p.Start != "03:17" || p.Hooks != (control.Hooks{}) {
+		t.Errorf("got %+v", p)
+	}
+}
