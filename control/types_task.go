@@ -81,6 +81,9 @@ type Result struct {
 	Warnings  uint64  `json:"warnings"`
 	Seconds   float64 `json:"seconds"`
 	Error     string  `json:"error,omitempty"`
+
+	Consistency string `json:"consistency,omitempty"`  // "snapshot": it is of one moment; "live": it was read as it was, over a time
+	LiveBecause string `json:"live_because,omitempty"` // why not a snapshot, if the file system has any
 }
 
 // A Warning names a file that was not backed up as it should be.

@@ -197,6 +197,22 @@ func writerOptions(p sched.Priority) store.WriterOptions {
 	return o
 }
 
+// tidy removes the snapshots of partitions that a daemon which was killed has left.
+func (d *Daemon) tidy() {
+	mounts, err := d.o.Discover()
+	if err != nil {
+		d.log.Warn("look for snapshots that were left", "err", err)
+		return
+	}
+	removed, err := capture.Tidy(mounts)
+	for _, path := range removed {
+		d.log.Info("removed a snapshot that was left", "path", path)
+	}
+	if err != nil {
+		d.log.Warn("remove snapshots that were left", "err", err)
+	}
+}
+
 // exists tells whether a path is there.
 func exists(path string) bool {
 	_, err := os.Lstat(path)

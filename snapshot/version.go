@@ -47,11 +47,12 @@ type Version struct {
 	End          time.Time `json:"end"`
 	Root         []byte    `json:"root"` // the root directory's Entry, encoded as in a page
 	Totals       Totals    `json:"totals"`
-	Parent       string    `json:"parent,omitempty"`  // version it was compared with
-	Method       string    `json:"method"`            // "walk" or "journal"
-	Because      string    `json:"because,omitempty"` // why not the journal
-	Consistency  string    `json:"consistency"`       // "live" or "snapshot"
-	Tool         string    `json:"tool"`              // "yester 0.1.0"
+	Parent       string    `json:"parent,omitempty"`       // version it was compared with
+	Method       string    `json:"method"`                 // "walk" or "journal"
+	Because      string    `json:"because,omitempty"`      // why not the journal
+	Consistency  string    `json:"consistency"`            // "live" or "snapshot"
+	LiveBecause  string    `json:"live_because,omitempty"` // why not a snapshot, if the file system has any
+	Tool         string    `json:"tool"`                   // "yester 0.1.0"
 
 	Added   uint64 `json:"added"` // entries, against the parent
 	Changed uint64 `json:"changed"`

@@ -34,6 +34,15 @@ func (p *program) showResult(t *control.Task) {
 	}
 }
 
+// showLive says which partitions could not be frozen, though their file systems can.
+func (p *program) showLive(t *control.Task) {
+	for _, r := range t.Results {
+		if r.LiveBecause != "" {
+			p.printf("%s: read as it was, without a snapshot: %s\n", r.Partition, r.LiveBecause)
+		}
+	}
+}
+
 // sentence is a task's error and what to do about it.
 func sentence(t *control.Task) string {
 	if t.Hint == "" {

@@ -11,7 +11,7 @@ import (
 // subdirectory opens a directory and walks it. One that cannot be opened is an empty one.
 func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, old *snapshot.Entry) error {
 	w.takeReady().close() // it is no file any more
-	before := w.clock()
+	before := w.now(d.vol)
 	fd, err := openAt(t.dir, t.name, openDir)
 	if err != nil && (changedType(err) || vanished(err)) {
 		return openError(err)

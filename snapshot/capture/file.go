@@ -63,7 +63,7 @@ func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) err
 
 // readOnce reads the open file with everything it has, and tells whether it stayed the same meanwhile.
 func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.Entry) (stable bool, err error) {
-	moment := w.clock()
+	moment := w.now(t.vol)
 	before, err := statFD(f.fd, statMask)
 	if err != nil {
 		return false, &sourceError{"stat", -1, err}

@@ -18,8 +18,10 @@ func neverFolders(s *source, point string, paths []string) (map[fileID]bool, err
 		if st, err := statPath(p, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC); err == nil {
 			never[fileID{st.dev, st.ino}] = true
 		}
-		if st, ok := s.covered(point, p); ok {
-			never[fileID{st.dev, st.ino}] = true
+		for _, root := range s.roots() {
+			if st, ok := covered(root, point, p); ok {
+				never[fileID{st.dev, st.ino}] = true
+			}
 		}
 	}
 	if never[fileID{s.root.dev, s.root.ino}] {
@@ -28,8 +30,16 @@ func neverFolders(s *source, point string, paths []string) (map[fileID]bool, err
 	return never, nil
 }
 
-// covered looks for the absolute path in the clone, where no other mount is in the way.
-func (s *source) covered(point, path string) (stat, bool) {
+// roots are the root folders that lead to what is captured: of the partition, and of its snapshot.
+func (s *source) roots() []int {
+	if s.live < 0 {
+		return []int{s.fd}
+	}
+	return []int{s.live, s.fd}
+}
+
+// covered looks for the absolute path below the open root folder, where no other mount is in the way.
+func covered(root int, point, path string) (stat, bool) {
 	if !strings.HasPrefix(path, "/") {
 		return stat{}, false
 	}
@@ -41,7 +51,7 @@ func (s *source) covered(point, path string) (stat, bool) {
 	if !ok || rel == "" {
 		return stat{}, false
 	}
-	fd, err := unix.Openat2(s.clone, rel, &unix.OpenHow{
+	fd, err := unix.Openat2(root, rel, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	})

@@ -35,7 +35,7 @@ func Run(ctx context.Context, v *store.Vault, w *store.Writer, o Options) (*snap
 
 func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*snapshot.Version, error) {
 	start, before := o.Now(), w.Stats()
-	src, err := openSource(o.Partition)
+	src, err := openSource(o.Partition, o.clock)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +46,18 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 	}
 	version := &snapshot.Version{
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
-		Start: start, Method: "walk", Consistency: "live", Tool: o.Tool,
+		Start: start, Method: "walk", Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
+	}
+	if src.live >= 0 {
+		version.Consistency = "snapshot"
 	}
 	walk.nameVersion(version, o.Parent)
 	var root snapshot.Entry
 	if err := walk.root(ctx, src, &root); err != nil {
 		return nil, err
+	}
+	if err := src.thaw(); err != nil {
+		walk.warn("%v", err)
 	}
 	version.SetRoot(&root)
 	walk.count(version)
@@ -84,7 +90,7 @@ func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*wal
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{get: v, put: put, o: o, filter: f, never: never, xattrs: newXattrReader(), clock: o.clock, ready: notOpened, dirents: make([]byte, 256<<10)}
+	w := &walker{get: v, put: put, o: o, src: src, filter: f, never: never, xattrs: newXattrReader(), clock: o.clock, ready: notOpened, dirents: make([]byte, 256<<10)}
 	if w.reader, err = newReader(v.Cut(), put, o.Limiter); err != nil {
 		return nil, err
 	}
@@ -107,7 +113,8 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry) error
 	if err != nil {
 		return err
 	}
-	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root, before: w.clock()}
+	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root}
+	d.before = w.now(d.vol)
 	if _, err := unix.Getdents(src.fd, w.dirents); err != nil {
 		return fmt.Errorf("list the partition's root folder: %w", err)
 	}
@@ -120,10 +127,17 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry) error
 	switch {
 	case old == nil:
 		w.added++
-	case !alike(e, old):
+	case !alike(e, old) && !touchedBySnapshot(src, e, old):
 		w.changed++
 	}
 	return nil
+}
+
+// touchedBySnapshot tells whether the root folder differs only in the time that making and removing snapshots in it sets.
+func touchedBySnapshot(src *source, e, old *snapshot.Entry) bool {
+	o := *old
+	o.Ctime = e.Ctime
+	return src.live >= 0 && alike(e, &o)
 }
 
 // sameFileSystem tells whether the parent is of this very file system. One that was made at this place since has inode numbers and times of its

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,13 +14,19 @@ import (
 // A source is an open partition.
 type source struct {
 	clone  int  // detached mount, without the mounts below it
-	fd     int  // its root folder
+	fd     int  // its root folder, or that of a snapshot of it
 	root   stat // of that folder
 	fstype string
+
+	live    int       // with a snapshot, the root folder of the partition itself; else -1
+	moment  time.Time // when the snapshot was made, or earlier
+	name    string    // of the snapshot
+	because string    // why there is none, where there could be one
 }
 
-// openSource opens a clone of the mount at the partition's mount point, after making sure that it is still that partition's. ErrExcluded.
-func openSource(p snapshot.Partition) (*source, error) {
+// openSource opens a clone of the mount at the partition's mount point, after making sure that it is still that partition's, and of a btrfs a snapshot.
+// clock is the one that file times are compared with. ErrExcluded.
+func openSource(p snapshot.Partition, clock func() time.Time) (*source, error) {
 	want, err := checkMount(p)
 	if err != nil {
 		return nil, err
@@ -31,7 +38,7 @@ func openSource(p snapshot.Partition) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
 	}
-	s := &source{clone: clone, fd: -1, fstype: p.FSType}
+	s := &source{clone: clone, fd: -1, live: -1, fstype: p.FSType}
 	if s.fd, err = openAt(clone, dot, openDir); err == nil {
 		s.root, err = statFD(s.fd, statMask|unix.STATX_SUBVOL)
 	}
@@ -41,6 +48,9 @@ func openSource(p snapshot.Partition) (*source, error) {
 	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
+	}
+	if p.FSType == "btrfs" {
+		s.freeze(clock)
 	}
 	return s, nil
 }
@@ -71,7 +81,9 @@ func checkMount(p snapshot.Partition) (stat, error) {
 	return st, fmt.Errorf("open partition %s: nothing is mounted there any more: %w", p.MountPoint, os.ErrNotExist)
 }
 
+// close closes everything, and removes the snapshot if thaw did not.
 func (s *source) close() {
+	_ = s.thaw()
 	if s.fd >= 0 {
 		unix.Close(s.fd)
 	}

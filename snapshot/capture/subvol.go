@@ -30,6 +30,25 @@ type volume struct {
 
 func (v volume) ino(ino uint64) uint64 { return ino | v.id<<subvolShift }
 
+// subvolume has t, which stands for a nested subvolume in a snapshot, be that subvolume in the partition itself; t.dir is the caller's to close then. One that
+// is there no more has vanished.
+func (w *walker) subvolume(t *target) error {
+	dir, err := w.src.liveFolder(w.path[:len(w.path)-len(t.name.bytes())])
+	if err != nil {
+		return &sourceError{"open", -1, err}
+	}
+	err = statx(dir, t.name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &t.stat)
+	if err == nil && (t.stat.ino != btrfsRootIno || t.stat.kind() != unix.S_IFDIR) {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		unix.Close(dir)
+		return &sourceError{"stat", -1, err}
+	}
+	t.dir = dir
+	return nil
+}
+
 // nested returns the volume that begins at the open folder fd. A kernel that does not tell subvolume ids gets numbers counted from the top, lest they
 // meet real ones; files in it are then read again when the order of subvolumes changed.
 func (w *walker) nested(fd int) volume {

@@ -14,6 +14,7 @@ import (
 type walker struct {
 	get    snapshot.Getter
 	put    *store.Writer
+	src    *source
 	o      *Options
 	filter *filter
 	never  map[fileID]bool
@@ -152,6 +153,12 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 	if err := statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &t.stat); err != nil {
 		return false, &sourceError{"stat", -1, err}
 	}
+	if w.src.isPlaceholder(d.vol, &t.stat) {
+		if err := w.subvolume(&t); err != nil {
+			return false, err
+		}
+		defer unix.Close(t.dir)
+	}
 	*e = snapshot.Entry{Name: name.bytes()}
 	setStat(e, &t.stat, d.vol, d.before)
 	switch t.stat.kind() {
@@ -167,6 +174,14 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 		return false, nil
 	}
 	return true, w.other(ctx, &t, e, old)
+}
+
+// now is the moment of what is looked at or read in a volume from now on.
+func (w *walker) now(v volume) time.Time {
+	if w.src.live >= 0 && v.id == 0 {
+		return w.src.moment
+	}
+	return w.clock()
 }
 
 // lost counts what the parent version has below old as deleted.

@@ -1,0 +1,216 @@
+package capture
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// snapshotPrefix begins the names of the snapshots that captures make, in the root folder of a partition. Each is locked (flock) as long as the
+	// process that made it is at work; one that is not was left by a process that was killed.
+	snapshotPrefix = ".yester-snapshot-"
+
+	btrfsSnapCreateV2 = 0x50009417 // BTRFS_IOC_SNAP_CREATE_V2
+	btrfsSnapDestroy  = 0x5000940f // BTRFS_IOC_SNAP_DESTROY
+
+	// btrfsPlaceholderIno is of the empty folder that a snapshot has in the place of a nested subvolume.
+	btrfsPlaceholderIno = 2
+)
+
+// freeze has s read from a read-only snapshot of the partition, so that all of the version is of one moment; where none can be made, s.because says why. Inode
+// numbers, times and all else are those of the partition itself, only the device number is another. Snapshots do not reach into nested subvolumes: these
+// are read as they are.
+func (s *source) freeze(clock func() time.Time) {
+	if s.root.ino != btrfsRootIno {
+		s.because = "what is mounted is a folder within a subvolume"
+		return
+	}
+	_, _ = removeAbandoned(s.fd) // what cannot be removed now is in nobody's way
+	moment := clock()
+	name, fd, err := createSnapshot(s.fd)
+	if err == nil {
+		var root stat
+		if root, err = statFD(fd, statMask|unix.STATX_SUBVOL); err == nil {
+			s.live, s.fd, s.root, s.moment, s.name = s.fd, fd, root, moment, name
+			return
+		}
+		unix.Close(fd)
+		_ = removeSnapshot(s.fd, name)
+	}
+	s.because = snapshotTrouble(err)
+}
+
+// snapshotTrouble says in words why there is no snapshot.
+func snapshotTrouble(err error) string {
+	for _, k := range []struct {
+		is   error
+		what string
+	}{
+		{unix.EROFS, "it is mounted read-only"},
+		{unix.ETXTBSY, "a swap file is in use on it"},
+		{unix.ENOSPC, "it has no space left for one"},
+		{unix.EDQUOT, "its quota is used up"},
+	} {
+		if errors.Is(err, k.is) {
+			return k.what
+		}
+	}
+	return "no snapshot can be made: " + err.Error()
+}
+
+// thaw removes the snapshot; nothing of it may be open any more.
+func (s *source) thaw() error {
+	if s.live < 0 {
+		return nil
+	}
+	unix.Close(s.fd) // lets go of the lock
+	s.fd, s.live = s.live, -1
+	return removeSnapshot(s.fd, s.name)
+}
+
+// isPlaceholder tells whether a name in the snapshot stands for a nested subvolume.
+func (s *source) isPlaceholder(v volume, st *stat) bool {
+	return s.live >= 0 && v.id == 0 && st.ino == btrfsPlaceholderIno && st.kind() == unix.S_IFDIR
+}
+
+// liveFolder opens a folder of the partition itself by its path, step by step, so that the path may have any length.
+func (s *source) liveFolder(path []byte) (fd int, err error) {
+	if fd, err = unix.Dup(s.live); err != nil {
+		return -1, err
+	}
+	for step := range strings.SplitSeq(string(path), "/") {
+		if step == "" {
+			continue
+		}
+		next, err := rawOpenAt(fd, append(zname(step), 0), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+		unix.Close(fd)
+		if err != nil {
+			return -1, err
+		}
+		fd = next
+	}
+	return fd, nil
+}
+
+// createSnapshot makes a read-only snapshot of the subvolume whose root folder is open, in it, and opens and locks it.
+func createSnapshot(root int) (name string, fd int, err error) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	name = snapshotPrefix + hex.EncodeToString(random[:])
+	args := struct {
+		fd, transaction, flags uint64
+		unused                 [4]uint64
+		name                   [4040]byte
+	}{fd: uint64(root), flags: btrfsSubvolReadOnly}
+	copy(args.name[:], name)
+	if err := keepingMtime(root, func() error { return btrfsIoctl(root, btrfsSnapCreateV2, unsafe.Pointer(&args)) }); err != nil {
+		return "", -1, err
+	}
+	fd, err = openAt(root, append(zname(name), 0), openDir)
+	if err == nil {
+		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return name, fd, nil
+		}
+		unix.Close(fd)
+	}
+	_ = removeSnapshot(root, name)
+	return "", -1, err
+}
+
+// removeSnapshot deletes the subvolume of a name in the open folder root.
+func removeSnapshot(root int, name string) error {
+	var args struct {
+		fd   uint64
+		name [4088]byte
+	}
+	copy(args.name[:], name)
+	if err := keepingMtime(root, func() error { return btrfsIoctl(root, btrfsSnapDestroy, unsafe.Pointer(&args)) }); err != nil {
+		return fmt.Errorf("remove the snapshot %s: %w", name, err)
+	}
+	return nil
+}
+
+func btrfsIoctl(fd int, call uintptr, args unsafe.Pointer) error {
+	for {
+		switch _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), call, uintptr(args)); e {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return e
+		}
+	}
+}
+
+// keepingMtime gives the open folder its time of modification back after something was made or removed in it: who looks at the partition is not to see
+// that it is backed up.
+func keepingMtime(dir int, do func() error) error {
+	before, err := statFD(dir, statMask)
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: before.mtime.Sec, Nsec: int64(before.mtime.Nsec)}}
+	_ = unix.UtimesNanoAt(dir, ".", times, 0) // a time that is off costs nothing
+	return nil
+}
+
+// removeAbandoned removes the snapshots in the open root folder of a partition that nobody works with any more.
+func removeAbandoned(root int) (removed []string, err error) {
+	list, err := openAt(root, dot, openDir)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(list)
+	var n names
+	err = n.list(list, make([]byte, 64<<10), func(name []byte) bool { return strings.HasPrefix(string(name), snapshotPrefix) })
+	for i := range n.len() {
+		fd, e := openAt(root, n.at(i), openDir)
+		if e != nil {
+			continue
+		}
+		st, e := statFD(fd, statMask)
+		if e == nil && st.ino == btrfsRootIno && readOnlySubvol(fd) && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+			name := string(n.at(i).bytes())
+			if e := removeSnapshot(root, name); e != nil {
+				err = errors.Join(err, e)
+			} else {
+				removed = append(removed, name)
+			}
+		}
+		unix.Close(fd)
+	}
+	return removed, err
+}
+
+// Tidy removes the snapshots that captures of a process that was killed have left on the partitions, and returns their paths. Those of captures that
+// are at work, of whatever process, stay.
+func Tidy(mounts []Mount) (removed []string, err error) {
+	for _, m := range mounts {
+		if m.Excluded != "" || m.FSType != "btrfs" {
+			continue
+		}
+		root, e := openAt(unix.AT_FDCWD, append(zname(m.MountPoint), 0), openDir)
+		if e != nil {
+			continue // it was unmounted meanwhile
+		}
+		names, e := removeAbandoned(root)
+		unix.Close(root)
+		for _, name := range names {
+			removed = append(removed, strings.TrimSuffix(m.MountPoint, "/")+"/"+name)
+		}
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("tidy %s: %w", m.MountPoint, e))
+		}
+	}
+	return removed, err
+}
