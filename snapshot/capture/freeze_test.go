@@ -257,6 +257,10 @@ func TestAbandonedSnapshotsAreRemovedAndNothingElse(t *testing.T) {
 	if got := left(); !slices.Equal(got, sorted([]string{at, "folder", "writable"})) {
 		t.Errorf("left are %q", got)
 	}
+	r := newRig(t, point)
+	if got := r.paths(r.run(), point); !slices.Equal(got, []string{snapshotPrefix + "folder/", snapshotPrefix + "folder/file", "file"}) {
+		t.Errorf("beside another capture: %q", got)
+	}
 	command(t, "btrfs", "subvolume", "snapshot", "-r", point, point+"/"+snapshotPrefix+"again")
 	removed, err := Tidy([]Mount{m})
 	if err != nil || !slices.Equal(removed, []string{point + "/" + snapshotPrefix + "again"}) {

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,13 @@ func (w *walker) subvolume(t *target) error {
 	}
 	t.dir = dir
 	return nil
+}
+
+// isSnapshot tells whether t is a snapshot that a capture has made: another one that is at work, or one that could not be removed. They are no part of a partition.
+func (w *walker) isSnapshot(t *target) bool {
+	name := t.name.bytes()
+	return w.src.fstype == "btrfs" && len(w.path) == len(name) && t.stat.ino == btrfsRootIno && t.stat.dev != w.src.root.dev &&
+		bytes.HasPrefix(name, []byte(snapshotPrefix))
 }
 
 // nested returns the volume that begins at the open folder fd. A kernel that does not tell subvolume ids gets numbers counted from the top, lest they

@@ -159,6 +159,9 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 		}
 		defer unix.Close(t.dir)
 	}
+	if w.isSnapshot(&t) {
+		return false, nil
+	}
 	*e = snapshot.Entry{Name: name.bytes()}
 	setStat(e, &t.stat, d.vol, d.before)
 	switch t.stat.kind() {
