@@ -88,6 +88,8 @@ type Daemon struct {
 
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
 
+	hooksDone chan struct{} // closed when the hook that a killed daemon owed has run
+
 	spreadEnded atomic.Bool // a task that spreads packs failed or was cancelled; the next daemon goes on
 	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
 	times       sync.Map    // store.VersionKey → times
@@ -113,10 +115,11 @@ type Daemon struct {
 func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d := &Daemon{
 		o: o, log: o.Log, db: db,
-		site:     &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
-		tasks:    &tasks{db: db, log: o.Log, now: o.Now},
-		troubles: make(chan store.Trouble, maxTroubles),
-		changed:  make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
+		site:      &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
+		tasks:     &tasks{db: db, log: o.Log, now: o.Now},
+		troubles:  make(chan store.Trouble, maxTroubles),
+		hooksDone: make(chan struct{}),
+		changed:   make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
 	}
 	d.metrics = newMetrics(d)
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 )
 
 const (
@@ -51,8 +52,16 @@ func checkHooks(h *control.Hooks) error {
 }
 
 // around does the work of the backup between the hooks. The hook after runs whatever became of the one before and of the work: it may have to undo
-// what the first has done.
+// what the first has done. If the daemon is killed meanwhile, the next one runs it.
 func (b *backup) around(ctx context.Context, work func() error) error {
+	select {
+	case <-b.d.hooksDone:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := b.owe(); err != nil {
+		return err
+	}
 	err := b.hook(ctx, "before")
 	if err == nil {
 		err = work()
@@ -68,7 +77,52 @@ func (b *backup) around(ctx context.Context, work func() error) error {
 	if failed := b.hook(of, "after", b.outcome(ctx, err)...); failed != nil && err == nil {
 		err = failed
 	}
+	if b.policy.Hooks.After != "" {
+		b.d.paid()
+	}
 	return err
+}
+
+// owe keeps that the hook after is to run.
+func (b *backup) owe() error {
+	if b.policy.Hooks.After == "" {
+		return nil
+	}
+	return b.d.db.PutOwedHook(state.OwedHook{Task: b.log.task, Instance: b.instance.Name, Hooks: b.policy.Hooks})
+}
+
+func (d *Daemon) paid() {
+	if err := d.db.ForgetOwedHook(); err != nil {
+		d.log.Error("keep that the hook after has run", "err", err)
+	}
+}
+
+// runOwedHook runs the hook after of a backup that was cut off with its daemon, and lets others begin.
+func (d *Daemon) runOwedHook(ctx context.Context) {
+	defer close(d.hooksDone)
+	owed, err := d.db.OwedHook()
+	if errors.Is(err, state.ErrNotFound) {
+		return
+	}
+	var t control.Task
+	if err == nil {
+		t, err = d.db.Task(owed.Task)
+	}
+	if err != nil {
+		d.log.Error("run the hook after of a backup that was cut off", "err", err)
+		return
+	}
+	b := &backup{d: d, policy: control.Policy{Hooks: owed.Hooks}, job: &job{task: t}, log: taskLog{d.log, t.ID}}
+	b.instance.Name = owed.Instance
+	// It has failed whatever becomes of this; the task says so, and what the hook said.
+	_ = b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, "YESTER_VERSIONS=")
+	if ctx.Err() != nil {
+		return // the next daemon runs it
+	}
+	if err := d.db.PutTask(b.job.look(d.o.Now())); err != nil {
+		d.log.Error("keep what a hook said", "task", t.ID, "err", err)
+	}
+	d.paid()
 }
 
 // outcome is what the hook after is told.

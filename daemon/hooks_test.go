@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/store"
 )
 
@@ -205,6 +206,31 @@ func TestRefusedHooksChangeNothing(t *testing.T) {
 	s.change(control.ActivateRequest{Hooks: control.HookRequest{Before: ptr("")}})
 	if s.policy.Hooks.Before != "" {
 		t.Errorf("got %+v", s.policy.Hooks)
+	}
+}
+
+func TestHookAfterOfABackupThatWasCutOffRunsWithTheNextDaemon(t *testing.T) {
+	said := filepath.Join(t.TempDir(), "said")
+	s := withHooks(t, control.HookRequest{After: ptr("echo $YESTER_TASK $YESTER_STATE $YESTER_ERROR | tee -a " + said)})
+	task := control.Task{ID: "b-20261123-0001", Kind: control.KindBackup, State: control.Running, Start: s.o.Now()}
+	err := errors.Join(s.db.PutTask(task), s.db.PutOwedHook(state.OwedHook{Task: task.ID, Instance: "vm", Hooks: s.policy.Hooks}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.again()
+	const want = "b-20261123-0001 failed the daemon was killed\n"
+	task = mustNot[control.Task](t)(s.tasks.get(task.ID))
+	if len(task.Hooks) != 1 || task.Hooks[0].Output != want {
+		t.Errorf("got %+v", task)
+	}
+	s.again() // once is enough
+	if got := string(mustNot[[]byte](t)(os.ReadFile(said))); got != want {
+		t.Errorf("said %q", got)
+	}
+	s.backedUp()
+	s.again() // and one that ended owes nothing
+	if got := string(mustNot[[]byte](t)(os.ReadFile(said))); strings.Count(got, "\n") != 2 || !strings.Contains(got, "completed") {
+		t.Errorf("said %q", got)
 	}
 }
 

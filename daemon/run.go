@@ -88,6 +88,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 	group.Go(func() error { d.upkeep(working); return nil })
 	group.Go(func() error { d.sweeps(working); return nil })
 	group.Go(func() error { d.metering(working); return nil })
+	group.Go(func() error { d.runOwedHook(working); return nil })
 	group.Go(func() error { d.listen(working); return nil })
 	group.Go(func() error { d.monitor(working); return nil })
 	group.Go(func() error { d.outbox.Run(working); return nil })

@@ -136,6 +136,7 @@ func (s *still) begin(o Options, db *state.DB) {
 		s.t.Fatal(err)
 	}
 	s.Daemon = d
+	d.runOwedHook(s.t.Context())
 }
 
 // end ends it, with whatever it does.

@@ -78,7 +78,7 @@ func snapshotsOn(p *partition) []string {
 }
 
 // A version of a btrfs has everything as it was at one moment, though it takes seconds to read and a writer goes on all the time; and what a daemon that was killed
-// leaves of the snapshot is gone when the next one has begun.
+// leaves is gone when the next one has begun: the snapshot, and the hook after that it did not come to.
 func TestBtrfsVersionIsOfOneMomentAndKilledDaemonsLeaveNoSnapshot(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
@@ -119,6 +119,8 @@ func TestBtrfsVersionIsOfOneMomentAndKilledDaemonsLeaveNoSnapshot(t *testing.T) 
 	}
 
 	fill(t, p, 2)
+	after := filepath.Join(filepath.Dir(home), "after")
+	d.run(done, "set", "--after", "echo $YESTER_STATE >>"+after)
 	d.run(done, "backup")
 	d.reach(8e6)
 	if n := len(snapshotsOn(p)); n != 1 {
@@ -135,6 +137,9 @@ func TestBtrfsVersionIsOfOneMomentAndKilledDaemonsLeaveNoSnapshot(t *testing.T) 
 	}
 	rest()
 	v = d.backup(p)
+	if b, _ := os.ReadFile(after); string(b) != "failed\ncompleted\n" {
+		t.Errorf("the hooks after said %q", b)
+	}
 	if now := counted(t, p.dir); fmt.Sprint(counted(t, v.Path)) != fmt.Sprint(now) {
 		t.Errorf("a still partition has %v", now)
 	}

@@ -12,6 +12,7 @@
 //	message/<id>   one message
 //	channel/<name>            one way by which alerts leave, without its secret
 //	delivery/<channel>/<id>   one alert that waits for it
+//	hook           the hook after that a running backup owes
 //	metering       the day that was metered last, unless the service was paused since
 //	usage/<day>/<instance>   what was metered on a day
 package state
