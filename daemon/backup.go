@@ -145,7 +145,8 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	}
 	// Read only now, for an open writer keeps what its parent refers to from being collected.
 	t.parent = b.parent(ctx, t.partition.Name)
-	v, err := capture.Run(ctx, b.vault, w, b.options(t))
+	var v *snapshot.Version
+	b.priority.Run(func() { v, err = capture.Run(ctx, b.vault, w, b.options(t)) })
 	return v, b.inVault(errors.Join(err, w.Close()))
 }
 
@@ -183,7 +184,7 @@ func (b *backup) options(t target) capture.Options {
 
 // writerOptions say how to compress at a priority.
 func writerOptions(p sched.Priority) store.WriterOptions {
-	o := store.WriterOptions{Encoding: pack.Zstd}
+	o := store.WriterOptions{Encoding: pack.Zstd, Run: p.Run}
 	if p.Compression == "lz4" {
 		o.Encoding = pack.LZ4
 	}

@@ -135,7 +135,7 @@ func (d *Daemon) goOnCancelling() error {
 }
 
 func (d *Daemon) startCancel() (control.Task, error) {
-	return d.maintain(control.KindCancel, false, 0, (*maintenance).cancelService)
+	return d.maintain(control.KindCancel, false, sched.Max, (*maintenance).cancelService)
 }
 
 // cancelService stops what is at work, deletes the instance's versions and their space, and forgets the policy. Cut off, it is begun anew by the

@@ -16,50 +16,53 @@ type maintenance struct {
 	rate  float64 // bytes per second read and written at most; 0: no limit
 }
 
-// maintain starts a task of a kind on the vault. NoVault, Busy.
-func (d *Daemon) maintain(kind string, scheduled bool, rate float64, work func(*maintenance, context.Context, *job) error) (control.Task, error) {
+// maintain starts a task of a kind on the vault, with a priority. NoVault, Busy.
+func (d *Daemon) maintain(kind string, scheduled bool, p sched.Priority, work func(*maintenance, context.Context, *job) error) (control.Task, error) {
 	v, err := d.openedVault()
 	if err != nil {
 		return control.Task{}, err
 	}
-	m := &maintenance{d: d, vault: v, rate: rate}
-	return d.tasks.start(kind, scheduled, func(ctx context.Context, j *job) error { return work(m, ctx, j) })
+	m := &maintenance{d: d, vault: v, rate: p.BytesPerSecond}
+	return d.tasks.start(kind, scheduled, func(ctx context.Context, j *job) (err error) {
+		p.Run(func() { err = work(m, ctx, j) })
+		return err
+	})
 }
 
-// rate is how many bytes a second the policy allows a task.
-func (d *Daemon) rate() float64 {
+// priority is that of the policy.
+func (d *Daemon) priority() sched.Priority {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.policy != nil {
 		if p, err := sched.ParsePriority(d.policy.Priority); err == nil {
-			return p.BytesPerSecond
+			return p
 		}
 	}
-	return sched.Low.BytesPerSecond
+	return sched.Low
 }
 
 func (d *Daemon) vaultCheck(_ context.Context, r control.CheckRequest) (control.Task, error) {
 	if r.ReadData < 0 || r.ReadData > 1 {
 		return control.Task{}, control.Errorf(control.BadRequest, "a part of the data is 0 to 1, not %v", r.ReadData)
 	}
-	return d.maintain(control.KindCheck, false, d.rate(), func(m *maintenance, ctx context.Context, j *job) error {
+	return d.maintain(control.KindCheck, false, d.priority(), func(m *maintenance, ctx context.Context, j *job) error {
 		_, err := m.check(ctx, j, r.ReadData)
 		return err
 	})
 }
 
 func (d *Daemon) vaultRepair(context.Context, control.None) (control.Task, error) {
-	return d.maintain(control.KindRepair, false, d.rate(), func(m *maintenance, ctx context.Context, j *job) error {
+	return d.maintain(control.KindRepair, false, d.priority(), func(m *maintenance, ctx context.Context, j *job) error {
 		return m.repair(ctx, j, nil)
 	})
 }
 
 func (d *Daemon) vaultGC(context.Context, control.None) (control.Task, error) {
-	return d.maintain(control.KindGC, false, d.rate(), (*maintenance).collect)
+	return d.maintain(control.KindGC, false, d.priority(), (*maintenance).collect)
 }
 
 func (d *Daemon) vaultRebuild(context.Context, control.None) (control.Task, error) {
-	return d.maintain(control.KindRebuild, false, 0, (*maintenance).rebuild)
+	return d.maintain(control.KindRebuild, false, sched.Max, (*maintenance).rebuild)
 }
 
 // A counted limiter counts what passes into the task's progress.

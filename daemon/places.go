@@ -99,7 +99,7 @@ func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 	if err != nil {
 		return control.Task{}, err
 	}
-	t, err := d.maintain(control.KindPlace, false, d.rate(), func(m *maintenance, ctx context.Context, j *job) error {
+	t, err := d.maintain(control.KindPlace, false, d.priority(), func(m *maintenance, ctx context.Context, j *job) error {
 		if err := d.site.expect(dir); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (m *maintenance) spread(work func() error) error {
 
 // goOnSpreading goes on with what adding a place left to be done.
 func (d *Daemon) goOnSpreading() error {
-	_, err := d.maintain(control.KindPlace, true, d.rate(), func(m *maintenance, ctx context.Context, j *job) error {
+	_, err := d.maintain(control.KindPlace, true, d.priority(), func(m *maintenance, ctx context.Context, j *job) error {
 		err := m.spread(func() error {
 			return m.vault.Rebalance(ctx, store.PlaceOptions{Limiter: m.limiter(j), Progress: j.progress.at})
 		})

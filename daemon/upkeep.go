@@ -112,7 +112,7 @@ func (d *Daemon) repairFound(packs []string) error {
 			ids = append(ids, id)
 		}
 	}
-	_, err := d.maintain(control.KindRepair, true, sched.Low.BytesPerSecond, func(m *maintenance, ctx context.Context, j *job) error {
+	_, err := d.maintain(control.KindRepair, true, sched.Low, func(m *maintenance, ctx context.Context, j *job) error {
 		err := m.repair(ctx, j, ids)
 		if d.tasks.stopping() {
 			return err // the next daemon does it
@@ -128,7 +128,7 @@ func (d *Daemon) collectLater() error {
 	if err := wanted(false); err != nil {
 		return err
 	}
-	if _, err := d.maintain(control.KindGC, true, d.rate(), (*maintenance).collect); err != nil {
+	if _, err := d.maintain(control.KindGC, true, d.priority(), (*maintenance).collect); err != nil {
 		return errors.Join(err, wanted(true))
 	}
 	return nil
@@ -146,7 +146,7 @@ func (d *Daemon) scrub(u *upkeepState) error {
 	case part == 0 || !d.tasks.idle():
 		return nil
 	}
-	_, err := d.maintain(control.KindCheck, true, sched.Low.BytesPerSecond, func(m *maintenance, ctx context.Context, j *job) error {
+	_, err := d.maintain(control.KindCheck, true, sched.Low, func(m *maintenance, ctx context.Context, j *job) error {
 		c, err := m.check(ctx, j, part)
 		if d.tasks.stopping() {
 			return err

@@ -136,7 +136,7 @@ func (r *repacker) write(ctx context.Context) (number uint32, err error) {
 	if err := waitN(ctx, r.limiter, int(h.FileSize())); err != nil {
 		return 0, err
 	}
-	s, err := r.v.savePack(ctx, r.instance, built, r.builder.Frames(), nil)
+	s, err := r.v.savePack(ctx, r.instance, built, r.builder.Frames(), nil, nil)
 	if s.busy {
 		r.builder = nil
 	}

@@ -77,9 +77,11 @@ func (p *packer) writeFilling() error {
 	done := make(chan written, 1)
 	p.flying, p.done = b, done
 	go func() {
-		busy, err := p.w.writePack(b)
-		p.w.err.set(err)
-		done <- written{busy, err}
+		p.w.o.Run(func() {
+			busy, err := p.w.writePack(b)
+			p.w.err.set(err)
+			done <- written{busy, err}
+		})
 	}()
 	return nil
 }
@@ -141,7 +143,7 @@ func (w *Writer) tryPack(b *pack.Builder) (busy bool, err error) {
 	if err := indexRoom(w.v.o.IndexDir); err != nil {
 		return false, err
 	}
-	s, err := w.v.savePack(ctx, w.instance, built, b.Frames(), &w.relies)
+	s, err := w.v.savePack(ctx, w.instance, built, b.Frames(), w.o.Run, &w.relies)
 	if err == nil {
 		w.stored.Add(s.pack.size)
 	}
@@ -155,15 +157,17 @@ type savedPack struct {
 	busy   bool // a slow place still reads its memory
 }
 
-// savePack writes a pack to its places and enters it in the index. It is relied on as a whole by who wrote it, nil for none. What is begun is ended,
-// whatever becomes of the context.
-func (v *Vault) savePack(ctx context.Context, instance string, built *pack.Built, frames []pack.Frame, by *reliance) (s savedPack, err error) {
+// savePack writes a pack to its places and enters it in the index; run, if not nil, calls what writes to several places at once. It is relied on as a
+// whole by who wrote it, nil for none. What is begun is ended, whatever becomes of the context.
+func (v *Vault) savePack(
+	ctx context.Context, instance string, built *pack.Built, frames []pack.Frame, run func(func()), by *reliance,
+) (s savedPack, err error) {
 	h := built.Header()
 	defer v.place.locks.lock(packName(instance, h.Pack))()
 	if err := ctx.Err(); err != nil {
 		return s, err
 	}
-	if h, s.busy, err = v.place.writePack(context.WithoutCancel(ctx), instance, built); err != nil {
+	if h, s.busy, err = v.place.writePack(context.WithoutCancel(ctx), instance, built, run); err != nil {
 		return s, placeError(err)
 	}
 	s.pack = newPackInfo(instance, h)

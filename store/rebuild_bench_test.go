@@ -133,7 +133,7 @@ func savePack(b *testing.B, v *Vault, r *rand.Rand) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, _, err := v.place.writePack(b.Context(), machine, built); err != nil {
+	if _, _, err := v.place.writePack(b.Context(), machine, built, nil); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -136,8 +136,9 @@ func (s *spread) writeAll(ctx context.Context, l *layout, name string, parts ...
 }
 
 // writePack writes a pack: to each place the file of its shard, or the file of all to the only one. The header is that of one of these files. Busy tells that a slow
-// place still reads the pack's memory, which then must not be used again. The caller holds the lock of the name.
-func (s *spread) writePack(ctx context.Context, instance string, b *pack.Built) (h pack.Header, busy bool, err error) {
+// place still reads the pack's memory, which then must not be used again. Writing to several places goes on beside the caller, by way of run if that is not nil.
+// The caller holds the lock of the name.
+func (s *spread) writePack(ctx context.Context, instance string, b *pack.Built, run func(func())) (h pack.Header, busy bool, err error) {
 	h = b.Header()
 	name := packName(instance, h.Pack)
 	s.using.RLock()
@@ -156,8 +157,12 @@ func (s *spread) writePack(ctx context.Context, instance string, b *pack.Built) 
 	for i := range files {
 		files[i] = b.File(i)
 	}
-	e := s.try(l, l.members[:len(files)], func(m *member, p place.Place) error {
-		return p.Write(ctx, name, files[m.shard]...)
+	if run == nil {
+		run = func(f func()) { f() }
+	}
+	e := s.try(l, l.members[:len(files)], func(m *member, p place.Place) (err error) {
+		run(func() { err = p.Write(ctx, name, files[m.shard]...) })
+		return err
 	})
 	if err = e.err(); err != nil {
 		s.try(l, e.done, func(_ *member, p place.Place) error { return p.Remove(ctx, name) })

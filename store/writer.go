@@ -16,6 +16,9 @@ type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
 	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is 2
 	Workers  int      // goroutines that compress beside the callers of Put; 0: Put compresses, and waits for packs to be written
+
+	// Run calls a function that works for long beside the callers of Put, on a thread that suits it; nil: it is just called.
+	Run func(work func())
 }
 
 const (
@@ -49,6 +52,9 @@ func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 	if o.Level == 0 {
 		o.Level = 2
 	}
+	if o.Run == nil {
+		o.Run = func(work func()) { work() }
+	}
 	w := &Writer{v: v, instance: instance, o: o, pending: pendingIDs{ids: map[ID]struct{}{}}}
 	for i, size := range [...]int{filePackSize, treePackSize} {
 		w.packers[i] = &packer{w: w, size: size, beside: o.Workers > 0}
@@ -57,7 +63,7 @@ func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 		w.jobs = make(chan job, o.Workers)
 	}
 	for range o.Workers {
-		w.workers.Go(w.work)
+		w.workers.Go(func() { w.o.Run(w.work) })
 	}
 	v.enlist(w)
 	return w, nil

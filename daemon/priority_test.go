@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/sched"
+	"yester/store/pack"
+)
+
+// niceThreads counts the threads of this process by their nice value.
+func niceThreads(t *testing.T) map[int]int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/self/task/*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[int]int{}
+	for _, name := range stats {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		nice, err := strconv.Atoi(strings.Fields(rest)[16])
+		if err != nil {
+			t.Fatal(err)
+		}
+		count[nice]++
+	}
+	return count
+}
+
+// grow adds a file that takes a backup at priority low some tenths of a second, and one at high a moment.
+func (s *still) grow(name string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), random(6<<20), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// The thread that reads, cuts and compresses is the only one that is nice, so a restore or the mount beside it is not held up; and it ends
+// with the task.
+func TestBackupWorksOnNiceThreadsAndNothingElseDoes(t *testing.T) {
+	s := newStill(t)
+	usual := niceThreads(t)
+	for _, p := range []sched.Priority{sched.Low, sched.High} {
+		s.change(control.ActivateRequest{Priority: p.Name})
+		s.grow(p.Name)
+		task := mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{}))
+		most := 0
+		for s.tasks.atWork(control.KindBackup) != "" {
+			most = max(most, niceThreads(t)[p.Nice])
+			time.Sleep(time.Millisecond)
+		}
+		// One reads, others compress, and with more than one thread a pack of files and one of pages are written beside them.
+		if limit := p.Threads + 2*(p.Threads-1); most == 0 || most > limit {
+			t.Errorf("%s: at most %d threads were nice, want 1 to %d", p.Name, most, limit)
+		}
+		if end := wait(t, s.tasks, task.ID); end.State != control.Completed {
+			t.Errorf("%s: got %+v", p.Name, end)
+		}
+		eventually(t, "nice threads end", func() bool { return niceThreads(t)[p.Nice] == usual[p.Nice] })
+	}
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// The priority of a task is that of its beginning, in everything that it is made of.
+func TestChangedPriorityTakesEffectWithTheNextTask(t *testing.T) {
+	s := newStill(t)
+	s.change(control.ActivateRequest{Priority: "low"})
+	s.grow("a")
+	began := time.Now()
+	first := mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{}))
+	eventually(t, "the first begins to read", func() bool { return niceThreads(t)[sched.Low.Nice] > 0 })
+	s.change(control.ActivateRequest{Priority: "max"})
+	limit := debug.SetMemoryLimit(-1)
+	if niceThreads(t)[sched.Low.Nice] == 0 || limit > sched.Low.Memory {
+		t.Errorf("the running task has a memory limit of %d, nice threads %v", limit, niceThreads(t))
+	}
+	if end := wait(t, s.tasks, first.ID); end.State != control.Completed || time.Since(began) < 500*time.Millisecond {
+		t.Errorf("6 MiB at 10 MB/s took %v: %+v", time.Since(began), end)
+	}
+	eventually(t, "nice threads end", func() bool { return niceThreads(t)[sched.Low.Nice] == 0 })
+	s.grow("b")
+	second := mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{}))
+	if end := wait(t, s.tasks, second.ID); end.State != control.Completed {
+		t.Errorf("got %+v", end)
+	}
+	if limit := debug.SetMemoryLimit(-1); limit < sched.High.Memory {
+		t.Errorf("the next task has a memory limit of %d", limit)
+	}
+}
+
+// What each row of the table of priorities makes of a writer: threads and compression.
+func TestPriorityIsThreadsAndCompressionOfAWriter(t *testing.T) {
+	for _, p := range []sched.Priority{sched.Low, sched.High, sched.Max} {
+		o := writerOptions(p)
+		if threads := o.Workers + 1; p.Threads > 0 && threads != p.Threads {
+			t.Errorf("%s: %d threads, want %d", p.Name, threads, p.Threads)
+		}
+		if want := map[string]pack.Encoding{"lz4": pack.LZ4, "zstd": pack.Zstd}[p.Compression]; o.Encoding != want {
+			t.Errorf("%s: compresses with %v, want %s", p.Name, o.Encoding, p.Compression)
+		}
+	}
+}
