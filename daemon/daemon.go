@@ -99,6 +99,7 @@ type Daemon struct {
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
 
 	deleting  sync.Mutex                    // held while a version is deleted, and while parents are chosen
+	deletions int                           // since the start
 	parents   map[store.VersionKey]struct{} // of the running backup; none of them may go
 	restoring map[store.VersionKey]int      // versions that are being restored; none of them may go
 

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 
 	"yester/control"
 	"yester/store"
@@ -21,9 +20,9 @@ func (d *Daemon) forget(ctx context.Context, r control.ForgetRequest) (control.F
 	}
 	d.log.Info("deleted a version", "partition", k.Partition, "version", k.Version)
 	t, err := d.vaultGC(ctx, control.None{})
-	if err != nil { // a collection that has begun may not give it all back
-		defer d.wakeUpkeep()
-		return out, d.changeUpkeep(func(u *upkeepState) { u.Collect = true })
+	if err != nil { // it is due all the same: one that has begun may not give it all back
+		d.wakeUpkeep()
+		return out, nil
 	}
 	out.Task = &t
 	return out, nil
@@ -42,7 +41,7 @@ func (d *Daemon) forgetUnpinned(ctx context.Context, v *store.Vault, k store.Ver
 	return d.delete(ctx, v, k)
 }
 
-// delete deletes a version unless a running backup builds on it.
+// delete deletes a version unless a running backup builds on it. That a gc is due is kept before, so that it is so whatever happens in between.
 func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey) error {
 	d.deleting.Lock()
 	defer d.deleting.Unlock()
@@ -54,9 +53,30 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey)
 		return control.Errorf(control.Busy, "version %s of %s is being restored", k.Version, k.Partition).
 			WithHint("try again when that has ended")
 	}
-	err := v.Delete(ctx, k)
-	if errors.Is(err, store.ErrNotFound) {
+	if !v.Remains(k) {
 		return control.Errorf(control.NotFound, "there is no version %s of %s", k.Version, k.Partition).WithHint("`yester versions` lists them")
 	}
-	return err
+	d.deletions++
+	if err := d.changeUpkeep(func(u *upkeepState) { u.Collect = true }); err != nil {
+		return err
+	}
+	return v.Delete(ctx, k)
+}
+
+// deleted counts the deletions so far.
+func (d *Daemon) deleted() int {
+	d.deleting.Lock()
+	defer d.deleting.Unlock()
+	return d.deletions
+}
+
+// collected keeps that no gc is due any more, after one that began when so many deletions had been, unless there were more since.
+func (d *Daemon) collected(deletions int) error {
+	d.deleting.Lock()
+	defer d.deleting.Unlock()
+	if d.deletions != deletions {
+		d.wakeUpkeep()
+		return nil
+	}
+	return d.changeUpkeep(func(u *upkeepState) { u.Collect = false })
 }

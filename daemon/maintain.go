@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 
 	"yester/control"
 	"yester/sched"
@@ -113,8 +114,18 @@ func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) error 
 	}, r.Problems, r.Lost, err)
 }
 
-// collect gives back the space of what no version needs.
+// collect gives back the space of what no version needs. It stays due until it has ended, well or not; one that a stop of the daemon or a kill cut off is begun
+// anew by the next.
 func (m *maintenance) collect(ctx context.Context, j *job) error {
+	deletions := m.d.deleted()
+	err := m.collectNow(ctx, j)
+	if m.d.tasks.stopping() {
+		return err
+	}
+	return errors.Join(err, m.d.collected(deletions))
+}
+
+func (m *maintenance) collectNow(ctx context.Context, j *job) error {
 	c, err := m.vault.Collect(ctx, store.CollectOptions{
 		Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
 	})

@@ -195,6 +195,52 @@ func TestForgetGivesSpaceBack(t *testing.T) {
 	}
 }
 
+// A kill between the deletion and its gc, or in the gc, leaves it to the next daemon.
+func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	keys := s.vault.Versions(s.instance.ID)
+	s.wantDue(false)
+	if err := s.forgetUnpinned(t.Context(), s.vault, keys[0]); err != nil { // and killed
+		t.Fatal(err)
+	}
+	s.again()
+	s.wantDue(true)
+	if err := s.chores(); err != nil {
+		t.Fatal(err)
+	}
+	gc := s.tasks.jobs[lane(control.KindGC)]
+	<-gc.done
+	if end := gc.look(s.o.Now()); end.State != control.Completed || !end.Scheduled {
+		t.Errorf("got %+v", end)
+	}
+	s.wantDue(false)
+
+	before := s.deleted()
+	if err := s.forgetUnpinned(t.Context(), s.vault, keys[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.collected(before); err != nil { // one that had begun before
+		t.Fatal(err)
+	}
+	s.wantDue(true)
+	if err := s.collected(s.deleted()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.forgetUnpinned(t.Context(), s.vault, keys[1]); !errors.Is(err, control.NotFound) {
+		t.Errorf("got %v", err)
+	}
+	s.wantDue(false)
+}
+
+// wantDue looks whether a gc is due.
+func (s *still) wantDue(want bool) {
+	s.t.Helper()
+	if u, err := s.upkeepState(); err != nil || u.Collect != want {
+		s.t.Errorf("a gc is due: %v, want %v, %v", u.Collect, want, err)
+	}
+}
+
 func TestRebuildEntersAllPacks(t *testing.T) {
 	_, c, _, _ := startFilled(t)
 	task, err := c.VaultRebuild(t.Context())

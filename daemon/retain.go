@@ -71,8 +71,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 		}
 	}
 	if deleted > 0 {
-		defer d.wakeUpkeep()
-		errs = append(errs, d.changeUpkeep(func(u *upkeepState) { u.Collect = true }))
+		d.wakeUpkeep()
 	}
 	return errors.Join(errs...)
 }

@@ -122,16 +122,10 @@ func (d *Daemon) repairFound(packs []string) error {
 	return err
 }
 
-// collectLater collects what a collection under way could not.
+// collectLater collects what a collection under way, or one that was cut off, could not.
 func (d *Daemon) collectLater() error {
-	wanted := func(is bool) error { return d.changeUpkeep(func(u *upkeepState) { u.Collect = is }) }
-	if err := wanted(false); err != nil {
-		return err
-	}
-	if _, err := d.maintain(control.KindGC, true, d.priority(), (*maintenance).collect); err != nil {
-		return errors.Join(err, wanted(true))
-	}
-	return nil
+	_, err := d.maintain(control.KindGC, true, d.priority(), (*maintenance).collect)
+	return err
 }
 
 // scrub reads the day's slice when its time has come and nothing else is going on.
