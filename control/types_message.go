@@ -24,6 +24,7 @@ const (
 	MessageBackup = "backup" // a backup did not run, or not well
 	MessageTask   = "task"   // another task did not end well
 	MessageLate   = "late"   // a partition has no version of the last day
+	MessageClock  = "clock"  // the machine's clock is not believed
 )
 
 // MessageKinds lists them.

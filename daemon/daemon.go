@@ -35,6 +35,7 @@ type Options struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	Zone      *time.Location                  // the start time is in; default: the machine's
+	Boot      func() (string, time.Duration)  // names the start of the machine, and how long ago it was; default: as the kernel says
 	MachineID string                          // file with the machine's id; default /etc/machine-id
 	Discover  func() ([]capture.Mount, error) // default capture.Discover
 	Sys       string                          // where sysfs is mounted; default /sys
@@ -51,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Zone == nil {
 		o.Zone = time.Local
+	}
+	if o.Boot == nil {
+		o.Boot = bootTime()
 	}
 	if o.MachineID == "" {
 		o.MachineID = "/etc/machine-id"
@@ -148,6 +152,9 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	}
 	if d.history, err = readSchedule(db, o.Now()); err != nil {
 		return nil, err
+	}
+	if _, err := d.lookAtClock(); err != nil {
+		d.log.Error("keep what is known of the time", "err", err) // the next sweep tries again
 	}
 	d.setIdleMemory()
 	return d, nil

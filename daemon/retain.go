@@ -38,7 +38,7 @@ func (d *Daemon) sweeps(ctx context.Context) {
 	}
 }
 
-// sweep deletes the versions that have expired, and has their space given back. One that a running backup builds on goes with a later sweep. It
+// sweep deletes the versions that have expired, by a clock that is believed, and has their space given back. One that a running backup builds on goes with a later sweep. It
 // brings the copy of the policy in the vault up to date first: what cannot be kept there, or read from there, ends it.
 func (d *Daemon) sweep(ctx context.Context) error {
 	d.keeping.Lock()
@@ -53,11 +53,16 @@ func (d *Daemon) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deleted := 0
-	var errs []error
+	clock, err := d.lookAtClock()
+	errs := []error{err}
+	deleted, stay := 0, 0
 	for _, of := range byPartition(vault.Versions(d.instance.ID)) {
 		for i, f := range d.fates(ctx, vault, policy, kept, of) {
-			if !f.Gone(d.o.Now()) {
+			if !f.Gone(clock.Wall) {
+				continue
+			}
+			if !f.Gone(clock.Wall.Add(-clock.Ahead())) {
+				stay++
 				continue
 			}
 			switch err := d.delete(ctx, vault, of[i]); {
@@ -70,6 +75,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 			}
 		}
 	}
+	d.doubtClock(clock, stay)
 	if deleted > 0 {
 		d.wakeUpkeep()
 	}

@@ -96,7 +96,8 @@ type still struct {
 	*Daemon
 	t     *testing.T
 	clock *atomic.Pointer[time.Time]
-	dir   string // what it backs up
+	dir   string        // what it backs up
+	leapt time.Duration // how far the clock was set, and did not go
 }
 
 // newStill is an active one, to run at 03:17, on 2026-11-23 at noon, with options that may be changed first.
@@ -109,6 +110,8 @@ func newStill(t *testing.T, change ...func(*Options)) *still {
 	o.Now = func() time.Time { return *s.clock.Load() }
 	for _, f := range change {
 		f(&o)
+	o.Boot = func() (string, time.Duration) {
+		return "test", s.clock.Load().Sub(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)) - s.leapt
 	}
 	if err := o.Home.make(); err != nil {
 		t.Fatal(err)
@@ -163,6 +166,14 @@ func (s *still) at(clock string) {
 		s.t.Fatal(err)
 	}
 	s.clock.Store(&now)
+}
+
+// leap sets the clock, of which nothing passed meanwhile.
+func (s *still) leap(clock string) {
+	s.t.Helper()
+	before := s.o.Now()
+	s.at(clock)
+	s.leapt += s.o.Now().Sub(before)
 }
 
 // to sets the clock, has what is due begin, and waits for its end.

@@ -127,7 +127,7 @@ func attention(s *control.Status) (lines []string) {
 // addMessages adds what is not over and is said nowhere else, and what the settings should say.
 func (d *Daemon) addMessages(s *control.Status) {
 	for _, m := range d.alerts.List(true) {
-		if m.Kind == control.MessagePlace || m.Kind == control.MessageDamage && m.Cause != foundDamage {
+		if m.Kind == control.MessagePlace || m.Kind == control.MessageClock || m.Kind == control.MessageDamage && m.Cause != foundDamage {
 			s.Attention = append(s.Attention, m.Text)
 		}
 	}

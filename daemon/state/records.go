@@ -55,6 +55,25 @@ func (db *DB) Schedule() (s Schedule, err error) {
 // PutSchedule keeps it.
 func (db *DB) PutSchedule(s Schedule) error { return db.put("schedule", s) }
 
+// A Watch is a sched.Watch, as it is kept.
+type Watch struct {
+	Known time.Time     `json:"known"`
+	Wall  time.Time     `json:"wall"`
+	Boot  string        `json:"boot"`
+	Up    time.Duration `json:"up_ns"`
+	Doubt bool          `json:"doubt,omitempty"`
+	Trial time.Duration `json:"trial_ns,omitempty"`
+}
+
+// Watch returns what was known of the time. ErrNotFound.
+func (db *DB) Watch() (w Watch, err error) {
+	err = db.get("watch", &w)
+	return w, err
+}
+
+// PutWatch keeps it.
+func (db *DB) PutWatch(w Watch) error { return db.put("watch", w) }
+
 // Service returns the instance's state. ErrNotFound while it is new.
 func (db *DB) Service() (name string, err error) {
 	err = db.get("service", &name)

@@ -7,6 +7,7 @@
 //	service        whether it is ready, paused or being cancelled
 //	instance       its id, only if the machine has none of its own
 //	vault          the vault that was last opened
+//	watch          what is known of the time
 //	upkeep         how far the reading of all packs is, and what is to be done
 //	task/<id>      one task
 //	message/<id>   one message

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+	"yester/sched"
+)
+
+// clockCause is the cause of the message that the clock is not believed.
+const clockCause = "clock"
+
+// bootTime names the start of the machine, and tells how long ago that was, sleep included. Where the kernel does not say, it is that of the process.
+func bootTime() func() (boot string, up time.Duration) {
+	began, name := time.Now(), strconv.FormatUint(rand.Uint64(), 16)
+	return func() (string, time.Duration) {
+		boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+		uptime, err2 := os.ReadFile("/proc/uptime")
+		first, _, _ := strings.Cut(string(uptime), " ")
+		seconds, err3 := strconv.ParseFloat(first, 64)
+		if errors.Join(err, err2, err3) != nil {
+			return name, time.Since(began)
+		}
+		return strings.TrimSpace(string(boot)), time.Duration(seconds * float64(time.Second))
+	}
+}
+
+// slack is how far the clock may leap ahead and be believed at once, when versions are kept for some days: that many fewer days' versions may
+// be left by a clock that is wrong.
+func slack(days int) time.Duration {
+	const day = 24 * time.Hour
+	return min(max(time.Duration(days)*day/4, day), 8*day)
+}
+
+// lookAtClock returns what is known of the time; nothing if that cannot be read, and with an error if it cannot be kept. d.keeping is held, or nothing else
+// runs yet.
+func (d *Daemon) lookAtClock() (sched.Watch, error) {
+	kept, err := d.db.Watch()
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return sched.Watch{}, err
+	}
+	d.mu.Lock()
+	days := retentionDays
+	if d.policy != nil {
+		days = d.policy.RetentionDays
+	}
+	d.mu.Unlock()
+	boot, up := d.o.Boot()
+	w := sched.Watch(kept).Look(d.o.Now(), boot, up, slack(days))
+	return w, d.db.PutWatch(state.Watch(w))
+}
+
+// doubtClock says that versions stay though they have expired by the clock, or that none does so any more.
+func (d *Daemon) doubtClock(w sched.Watch, stay int) {
+	if stay == 0 {
+		d.resolve(clockCause)
+		return
+	}
+	d.kept(d.alerts.Hold(control.MessageClock, clockCause, fmt.Sprintf(
+		"the clock went ahead by %d days while the daemon did not see them pass; %s by it and stay until %s, in case it is wrong: then set it right",
+		w.Ahead()/(24*time.Hour), expired(stay), w.Believed().In(d.o.Zone).Format("2006-01-02 15:04"))))
+}
+
+func expired(n int) string {
+	if n == 1 {
+		return "1 version has expired"
+	}
+	return fmt.Sprintf("%d versions have expired", n)
+}

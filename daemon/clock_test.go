@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+// openClock are the open messages about the clock.
+func (s *still) openClock() (texts []string) {
+	s.t.Helper()
+	for _, m := range mustNot[control.MessageList](s.t)(s.messages(s.t.Context(), control.MessagesRequest{Open: "true"})).Messages {
+		if m.Kind == control.MessageClock {
+			texts = append(texts, m.Text)
+		}
+	}
+	return texts
+}
+
+// By a clock that is years ahead all but the newest have expired. They stay until it has gone on so for three days.
+func TestClockThatLeapsAheadLetsVersionsStay(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	s.swept("2026-11-26 12:00")
+	s.leap("2036-11-26 12:00")
+	s.swept("2036-11-26 12:00")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+	const text = "the clock went ahead by 3653 days while the daemon did not see them pass; 2 versions have expired by it and stay until 2036-11-29 12:00, in case"
+	if got := s.openClock(); len(got) != 1 || !strings.HasPrefix(got[0], text) {
+		t.Errorf("got %q", got)
+	}
+	if st := mustNot[control.Status](t)(s.status(t.Context(), control.None{})); !slices.ContainsFunc(st.Attention, func(l string) bool { return strings.HasPrefix(l, text) }) {
+		t.Errorf("attention: %q", st.Attention)
+	}
+	s.again() // what is known outlives the daemon
+	s.swept("2036-11-29 11:59")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+	s.swept("2036-11-29 12:00")
+	s.wantVersions("2026-11-26T0317")
+	if got := s.openClock(); got != nil {
+		t.Errorf("still open: %q", got)
+	}
+}
+
+func TestClockThatIsSetRightLosesNothing(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	s.swept("2026-11-25 12:00")
+	s.leap("2036-11-26 12:00")
+	s.swept("2036-11-27 12:00")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
+	s.leap("2026-11-26 12:00")
+	s.swept("2026-11-26 13:00")
+	if got := s.openClock(); got != nil {
+		t.Errorf("still open: %q", got)
+	}
+	s.swept("2026-12-24 03:18") // and then they expire as always
+	s.wantVersions("2026-11-25T0317")
+}
+
+// What has expired by the time that is known goes as always, whatever the clock says.
+func TestVersionsGoOnToExpireByWhatIsKnown(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	s.swept("2026-12-24 00:00")
+	s.leap("2036-01-01 00:00")
+	s.swept("2036-01-01 04:00") // 2026-12-24 04:00 is known
+	s.wantVersions("2026-11-25T0317", "2026-11-26T0317")
+}
+
+func TestSlackIsAQuarterOfTheRetention(t *testing.T) {
+	for days, want := range map[int]int{1: 24, 4: 24, 7: 42, 30: 180, 365: 192} {
+		if got := slack(days); got != time.Duration(want)*time.Hour {
+			t.Errorf("%d days: %v", days, got)
+		}
+	}
+}
+
+func TestBootTimeIsTheKernels(t *testing.T) {
+	look := bootTime()
+	boot, up := look()
+	again, later := look()
+	if len(boot) != 36 || again != boot || up <= 0 || later < up {
+		t.Errorf("got %s %v, %s %v", boot, up, again, later)
+	}
+}
