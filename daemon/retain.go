@@ -24,16 +24,23 @@ func (d *Daemon) wakeSweep() {
 
 // sweeps goes on until ctx ends.
 func (d *Daemon) sweeps(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for ctx.Err() == nil {
+	sweepAgain(ctx, d.sweeping, func() {
 		if err := d.sweep(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("delete expired versions", "err", err)
 		}
+	})
+}
+
+// sweepAgain sweeps now, then every half hour, and whenever asked to, until ctx ends.
+func sweepAgain(ctx context.Context, asked <-chan struct{}, sweep func()) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		sweep()
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-		case <-d.sweeping:
+		case <-asked:
 		}
 	}
 }

@@ -22,6 +22,7 @@ tests='
 2  store-race  TestCollectBesideBackupsAndReaders
 2  store-race  TestPlacesChangeWhileInUse
 3  snapshot    TestAnyHistoryKeepsAllVersions
+4  daemon      TestRandomLivesFollowTheRules
 2  snapshot    TestDamageWithinParityIsHealed
 2  snapshot    TestDamageBeyondParityNamesJustWhatIsLost
 30 integration TestKillAtAnyMomentLosesNothing
@@ -36,6 +37,7 @@ mkdir -p $bin
 rm -f $bin/*.log $bin/tallies
 $go test -c -o $bin/store.test ./store &&
 	$go test -c -o $bin/snapshot.test ./snapshot &&
+	$go test -c -o $bin/daemon.test ./daemon &&
 	$go test -c -o $bin/integration.test ./integration || exit 1
 if command -v gcc >/dev/null; then
 	CGO_ENABLED=1 $go test -race -c -o $bin/store-race.test ./store || exit 1

@@ -13,15 +13,28 @@ import (
 func TestLimiterKeepsItsRate(t *testing.T) {
 	for _, p := range []Priority{Low, High} {
 		synctest.Test(t, func(t *testing.T) {
-			l, begin, passed := NewLimiter(p.BytesPerSecond), time.Now(), 0.0
-			for time.Since(begin) < 10*time.Second {
-				if err := l.WaitN(t.Context(), 300_000); err != nil {
+			l, begin := NewLimiter(p.BytesPerSecond), time.Now()
+			var at []time.Duration // when each step had passed
+			const step = 300_000
+			for i := 0; time.Since(begin) < time.Minute; i++ {
+				if err := l.WaitN(t.Context(), step); err != nil {
 					t.Fatal(err)
 				}
-				passed += 300_000
+				at = append(at, time.Since(begin))
+				if i%100 == 99 {
+					time.Sleep(100 * time.Millisecond) // whoever rests has some in hand
+				}
 			}
-			rate := passed / time.Since(begin).Seconds()
-			if rate > p.BytesPerSecond*1.05 || rate < p.BytesPerSecond*0.9 {
+			first := 0
+			for last := range at {
+				for at[last]-at[first] > 10*time.Second {
+					first++
+				}
+				if passed := float64(last-first) * step; passed > p.BytesPerSecond*10*1.05 {
+					t.Errorf("%s: %.0f bytes in the ten seconds before %v", p.Name, passed, at[last])
+				}
+			}
+			if rate := float64(len(at)) * step / at[len(at)-1].Seconds(); rate < p.BytesPerSecond*0.9 {
 				t.Errorf("%s: %.0f bytes/s", p.Name, rate)
 			}
 		})

@@ -31,11 +31,8 @@ func (p *program) daemonCommand() *cli.Command {
 }
 
 func runDaemon(ctx context.Context, p *program, metrics string) error {
-	switch {
-	case strconv.IntSize < 64:
-		return control.Errorf(control.Internal, "yester needs a 64-bit machine")
-	case os.Geteuid() != 0:
-		return control.Errorf(control.Denied, "the daemon must be run by root, for it reads everybody's files").WithHint("try again with sudo")
+	if err := mayServe(strconv.IntSize, os.Geteuid()); err != nil {
+		return err
 	}
 	h, s, err := p.load()
 	if err != nil {
@@ -45,4 +42,15 @@ func runDaemon(ctx context.Context, p *program, metrics string) error {
 		s.Metrics = metrics
 	}
 	return daemon.Run(ctx, daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()})
+}
+
+// mayServe refuses machines and users that no daemon can run for.
+func mayServe(bits, user int) error {
+	switch {
+	case bits < 64:
+		return control.Errorf(control.BadRequest, "this is a %d-bit program, and yester works on 64-bit machines only", bits).WithHint("install the 64-bit one")
+	case user != 0:
+		return control.Errorf(control.Denied, "the daemon must be run by root, for it reads everybody's files").WithHint("try again with sudo")
+	}
+	return nil
 }

@@ -88,6 +88,17 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 	}
 }
 
+func TestOnlyRootOnA64BitMachineServes(t *testing.T) {
+	for _, tt := range []struct {
+		bits, user int
+		says       string
+	}{{64, 0, ""}, {32, 0, "64-bit machines only"}, {64, 1000, "must be run by root"}} {
+		if err := mayServe(tt.bits, tt.user); tt.says == "" && err != nil || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%d bits, user %d: %v", tt.bits, tt.user, err)
+		}
+	}
+}
+
 func TestNoDaemonIsFour(t *testing.T) {
 	for _, line := range []string{
 		"status", "status --json", "activate", "backup", "backup --wait", "versions", "tasks", "tasks list", "tasks show b-1",
