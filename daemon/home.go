@@ -57,7 +57,7 @@ func (h Home) Name() string {
 
 // own lists the folders that are never backed up.
 func (h Home) own(places []string) []string {
-	return append([]string{h.Vault, h.Index, h.State, h.Alerts, h.Run, h.Mount}, places...)
+	return append([]string{h.Vault, h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount}, places...)
 }
 
 // check refuses a home that cannot be one.

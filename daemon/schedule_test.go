@@ -110,6 +110,7 @@ func newStill(t *testing.T, change ...func(*Options)) *still {
 	o.Now = func() time.Time { return *s.clock.Load() }
 	for _, f := range change {
 		f(&o)
+	}
 	o.Boot = func() (string, time.Duration) {
 		return "test", s.clock.Load().Sub(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)) - s.leapt
 	}

@@ -18,7 +18,9 @@ func (d *Daemon) versions(ctx context.Context, r control.VersionsRequest) (contr
 	var others []string
 	for _, k := range v.Versions(d.instance.ID) {
 		if r.Partition == "" || k.Partition == r.Partition {
-			list.Versions = append(list.Versions, d.version(ctx, v, k))
+			if out, there := d.version(ctx, v, k); there {
+				list.Versions = append(list.Versions, out)
+			}
 		} else if len(others) == 0 || others[len(others)-1] != k.Partition {
 			others = append(others, k.Partition)
 		}
@@ -60,16 +62,19 @@ func noVersions(partition string, others []string) error {
 	return e.WithHint("there are some of: %s", list(others))
 }
 
-// version describes one version; what its record can't tell stays empty.
-func (d *Daemon) version(ctx context.Context, v *store.Vault, k store.VersionKey) control.Version {
-	out := control.Version{Instance: d.instance.Name, Partition: k.Partition, Version: k.Version, Path: d.browse(k)}
+// version describes one version; what its record can't tell stays empty. One that was deleted meanwhile is not there.
+func (d *Daemon) version(ctx context.Context, v *store.Vault, k store.VersionKey) (out control.Version, there bool) {
+	out = control.Version{Instance: d.instance.Name, Partition: k.Partition, Version: k.Version, Path: d.browse(k)}
 	r, err := record(ctx, v, k)
-	if err != nil {
-		d.log.Error("read a version's record", "partition", k.Partition, "version", k.Version, "err", err)
-		out.Error = sentence(err)
-		return out
+	switch {
+	case err == nil:
+		return fill(out, r), true
+	case !v.Remains(k):
+		return out, false
 	}
-	return fill(out, r)
+	d.log.Error("read a version's record", "partition", k.Partition, "version", k.Version, "err", err)
+	out.Error = sentence(err)
+	return out, true
 }
 
 // fill copies what the record knows.
