@@ -34,6 +34,7 @@ type Options struct {
 
 	Log       *slog.Logger
 	Now       func() time.Time
+	Tempo     float64                         // how many times as fast as time Now goes, for tests with short days; default 1
 	Zone      *time.Location                  // the start time is in; default: the machine's
 	Boot      func() (string, time.Duration)  // names the start of the machine, and how long ago it was; default: as the kernel says
 	MachineID string                          // file with the machine's id; default /etc/machine-id
@@ -49,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Tempo == 0 {
+		o.Tempo = 1
 	}
 	if o.Zone == nil {
 		o.Zone = time.Local
@@ -69,6 +73,14 @@ func (o Options) withDefaults() Options {
 		o.Ready = notifyReady
 	}
 	return o
+}
+
+// timer fires after a time by Now.
+func (o *Options) timer(after time.Duration) *time.Timer {
+	if o.Tempo != 1 {
+		after = max(time.Duration(float64(after)/o.Tempo), 10*time.Millisecond) // there is other work
+	}
+	return time.NewTimer(after)
 }
 
 // A Daemon serves a home.

@@ -24,24 +24,24 @@ func (d *Daemon) wakeSweep() {
 
 // sweeps goes on until ctx ends.
 func (d *Daemon) sweeps(ctx context.Context) {
-	sweepAgain(ctx, d.sweeping, func() {
+	sweepAgain(ctx, d.o.timer, d.sweeping, func() {
 		if err := d.sweep(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("delete expired versions", "err", err)
 		}
 	})
 }
 
-// sweepAgain sweeps now, then every half hour, and whenever asked to, until ctx ends.
-func sweepAgain(ctx context.Context, asked <-chan struct{}, sweep func()) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+// sweepAgain sweeps now, half an hour after each sweep, and whenever asked to, until ctx ends.
+func sweepAgain(ctx context.Context, timer func(time.Duration) *time.Timer, asked <-chan struct{}, sweep func()) {
 	for ctx.Err() == nil {
 		sweep()
+		t := timer(sweepEvery)
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
+		case <-t.C:
 		case <-asked:
 		}
+		t.Stop()
 	}
 }
 

@@ -101,7 +101,7 @@ func TestSweepComesEveryHalfHourAndWhenAskedFor(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		asked, began := make(chan struct{}, 1), time.Now()
 		var at []time.Duration
-		go sweepAgain(ctx, asked, func() { at = append(at, time.Since(began)) })
+		go sweepAgain(ctx, time.NewTimer, asked, func() { at = append(at, time.Since(began)) })
 		time.Sleep(100 * time.Minute)
 		asked <- struct{}{}
 		synctest.Wait()

@@ -84,7 +84,10 @@ func (d *Daemon) serve(ctx context.Context) error {
 		}
 		return nil
 	})
-	group.Go(func() error { (&clockwork{now: d.o.Now, turn: d.turn, changed: d.changed}).run(working); return nil })
+	group.Go(func() error {
+		(&clockwork{now: d.o.Now, timer: d.o.timer, turn: d.turn, changed: d.changed}).run(working)
+		return nil
+	})
 	group.Go(func() error { d.upkeep(working); return nil })
 	group.Go(func() error { d.sweeps(working); return nil })
 	group.Go(func() error { d.metering(working); return nil })

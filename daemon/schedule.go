@@ -16,6 +16,7 @@ const nap = time.Minute
 // A clockwork calls turn, which does what is due and says when there will be something again.
 type clockwork struct {
 	now     func() time.Time
+	timer   func(time.Duration) *time.Timer
 	turn    func() (next time.Time, ok bool) // ok is false if nothing will be due before a change
 	changed <-chan struct{}                  // has a value when turn would say something else than before
 }
@@ -27,7 +28,7 @@ func (c *clockwork) run(ctx context.Context) {
 		if next, ok := c.turn(); ok {
 			wait = min(wait, max(0, next.Sub(c.now())))
 		}
-		timer := time.NewTimer(wait)
+		timer := c.timer(wait)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:

@@ -48,7 +48,7 @@ func (k *keeper) turn() (time.Time, bool) {
 func TestClockworkRunsOnceADayToTheMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &keeper{plan: sched.Plan{Start: sched.Daily{Hour: 3, Minute: 17}, Window: sched.DefaultWindow}, history: sched.History{Since: time.Now()}, now: time.Now}
-		wind(t, &clockwork{now: time.Now, turn: k.turn}, func() { time.Sleep(72 * time.Hour) }) // the fake clock begins 2000-01-01 00:00 UTC
+		wind(t, &clockwork{now: time.Now, timer: time.NewTimer, turn: k.turn}, func() { time.Sleep(72 * time.Hour) }) // the fake clock begins 2000-01-01 00:00 UTC
 		if want := []string{"run 01 03:17", "run 02 03:17", "run 03 03:17"}; !reflect.DeepEqual(k.got, want) {
 			t.Errorf("got %v, want %v", k.got, want)
 		}
@@ -61,7 +61,7 @@ func TestClockworkNoticesAClockThatIsSet(t *testing.T) {
 		var jump atomic.Int64 // time.Duration
 		now := func() time.Time { return time.Now().Round(0).Add(time.Duration(jump.Load())) }
 		k := &keeper{plan: sched.Plan{Start: sched.Daily{Hour: 3}, Window: sched.DefaultWindow}, history: sched.History{Since: now()}, now: now}
-		wind(t, &clockwork{now: now, turn: k.turn}, func() {
+		wind(t, &clockwork{now: now, timer: time.NewTimer, turn: k.turn}, func() {
 			time.Sleep(time.Hour + time.Second)
 			synctest.Wait()
 			jump.Store(int64(5 * time.Hour)) // 06:00
@@ -79,7 +79,7 @@ func TestClockworkNoticesAClockThatIsSet(t *testing.T) {
 func TestClockworkLooksAgainWhenThePolicyChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns, changed := 0, make(chan struct{}, 1)
-		c := &clockwork{now: time.Now, turn: func() (time.Time, bool) { turns++; return time.Time{}, false }, changed: changed}
+		c := &clockwork{now: time.Now, timer: time.NewTimer, turn: func() (time.Time, bool) { turns++; return time.Time{}, false }, changed: changed}
 		wind(t, c, func() {
 			synctest.Wait()
 			changed <- struct{}{}

@@ -58,7 +58,7 @@ func (d *Daemon) upkeep(ctx context.Context) {
 		if err := d.chores(); err != nil && ctx.Err() == nil {
 			d.log.Warn("look after the vault", "err", err)
 		}
-		timer := time.NewTimer(nap)
+		timer := d.o.timer(nap)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:

@@ -94,30 +94,6 @@ func TestTermInABackupEndsCleanly(t *testing.T) {
 	same(t, "the version after SIGTERM", read(t, p.dir), read(t, v.Path))
 }
 
-// A task that is cancelled stops, leaves no version, and the next one works.
-func TestCancelStopsABackup(t *testing.T) {
-	t.Parallel()
-	home := newHome(t)
-	p := newPartition(t, "ext4", 4*gib)
-	large(t, p, "large", 8)
-	d := start(t, home)
-	d.activate("high", p)
-	d.run(done, "backup")
-	d.reach(mib)
-	id := d.status().Running.ID
-	d.run(done, "tasks", "cancel", id)
-	var ended task
-	d.json(&ended, "tasks", "show", id)
-	if ended.State != "cancelled" {
-		t.Errorf("the cancelled task is %q", ended.State)
-	}
-	if v := d.versions(p); len(v) != 0 {
-		t.Errorf("a cancelled backup left versions: %+v", v)
-	}
-	d.activate("max", p)
-	d.backup(p)
-}
-
 // A mount that a killed daemon left is replaced.
 func TestStaleMountIsReplaced(t *testing.T) {
 	t.Parallel()

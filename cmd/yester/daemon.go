@@ -41,7 +41,7 @@ func runDaemon(ctx context.Context, p *program, metrics string) error {
 	if metrics != "" {
 		s.Metrics = metrics
 	}
-	return daemon.Run(ctx, daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()})
+	return daemon.Run(ctx, withClock(daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()}))
 }
 
 // mayServe refuses machines and users that no daemon can run for.
