@@ -105,6 +105,11 @@ bench: ## benchmarks of the packages
 bench-mount: packages ## measure the mount beside its limits: ext4, and FUSE from memory
 	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkMount$$' -benchtime 1x -timeout 0
 
+.PHONY: bench-priority
+bench-priority: DEBIAN_PACKAGES += fio
+bench-priority: packages ## measure how gentle backups are: reading, processors, memory, and what others notice
+	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkPriority$$' -benchtime 1x -timeout 0
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin
