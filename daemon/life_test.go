@@ -419,7 +419,7 @@ func (l *life) agrees() bool {
 // Whatever happens to a service, in whatever order, its state, versions, tasks and next backup are as the rules say. YESTER_TORTURE=SECONDS goes on for so long.
 func TestRandomLivesFollowTheRules(t *testing.T) {
 	needPartition(t, t.TempDir())
-	seed, lives, began := rand.Uint64(), 15, time.Now()
+	seed, lives, began := rand.Uint64(), 10, time.Now()
 	if s := os.Getenv("YESTER_SEED"); s != "" {
 		seed = mustNot[uint64](t)(strconv.ParseUint(s, 10, 64))
 	}
