@@ -262,12 +262,16 @@ func (r *run) giveFlags(h *holder, flags uint32) {
 // flagsDiffer tells whether an open file has other flags than the version.
 func (r *run) flagsDiffer(fd int, flags uint32) bool {
 	have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	return err == nil && (have^flags)&(inherited|locks) != 0
+	mask := uint32(inherited | locks)
+	if r.o.NoLocks {
+		mask &^= locks
+	}
+	return err == nil && (have^flags)&mask != 0
 }
 
 // giveLock makes a file or folder immutable or append only if it was: the last thing that can be done to it.
 func (r *run) giveLock(h *holder, it *item) {
-	if it.entry.Flags&locks == 0 {
+	if it.entry.Flags&locks == 0 || r.o.NoLocks {
 		return
 	}
 	if it.link != nil { // other names are still to come

@@ -231,7 +231,7 @@ func (r *run) giveFolder(f *folder) error {
 	if f.ours && unix.Fremovexattr(f.fd, unfinished) == nil && err == nil {
 		err = h.utimes(f.entry.Mtime)
 	}
-	if err == nil && f.entry.Flags&locks != 0 {
+	if err == nil && f.entry.Flags&locks != 0 && !r.o.NoLocks {
 		r.lock(h, f.entry.Flags&locks)
 	}
 	return err

@@ -50,16 +50,18 @@ type Options struct {
 	// at any depth, one without any slash names.
 	Paths, Includes, Excludes []string
 
-	OnConflict Conflict // default Skip
-	DryRun     bool     // change nothing, say what would be done
-	VerifyOnly bool     // change nothing, say what differs from the version
-	NoOwner    bool     // leave owners to whoever runs this, and so set-id bits and capabilities
-	Delete     bool     // remove what the version has not from folders that are restored as a whole
-	Keep       []string // patterns of what Delete leaves alone
-	Limiter    Limiter  // nil: none
-	Progress   Progress // nil: none
-	Workers    int      // default: a thread for each core
-	Log        *slog.Logger
+	OnConflict  Conflict // default Skip
+	DryRun      bool     // change nothing, say what would be done
+	VerifyOnly  bool     // change nothing, say what differs from the version
+	ContentOnly bool     // with VerifyOnly: only of what kind files are, and what is in them
+	NoLocks     bool     // make nothing immutable or append only
+	NoOwner     bool     // leave owners to whoever runs this, and so set-id bits and capabilities
+	Delete      bool     // remove what the version has not from folders that are restored as a whole
+	Keep        []string // patterns of what Delete leaves alone
+	Limiter     Limiter  // nil: none
+	Progress    Progress // nil: none
+	Workers     int      // default: a thread for each core
+	Log         *slog.Logger
 }
 
 // A Left is a path and what is to be said of it.

@@ -52,7 +52,13 @@ func (r *run) verify(it *item, st *unix.Statx_t, there bool) error {
 	if err != nil {
 		return r.failed(it, err)
 	}
-	if what = append(what, rest...); len(what) > 0 {
+	if !r.o.ContentOnly {
+		what = append(what, rest...)
+	}
+	if h.fd >= 0 && !r.o.ContentOnly && r.flagsDiffer(h.fd, it.entry.Flags) {
+		what = append(what, "inode flags")
+	}
+	if len(what) > 0 {
 		r.differs(it.path(), strings.Join(what, ", "))
 		return nil
 	}
@@ -78,7 +84,10 @@ func (r *run) verifyFolder(f *folder) {
 		r.fail(f.path, err)
 		return
 	}
-	if len(what) > 0 {
+	if r.flagsDiffer(f.fd, f.entry.Flags) {
+		what = append(what, "inode flags")
+	}
+	if len(what) > 0 && !r.o.ContentOnly {
 		r.differs(f.path, strings.Join(what, ", "))
 	}
 }
