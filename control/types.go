@@ -79,6 +79,7 @@ type Status struct {
 	Vault      string      `json:"vault,omitempty"`        // id
 	Stored     uint64      `json:"stored_bytes,omitempty"` // of its pack files
 	Mount      Mount       `json:"mount"`
+	Drills     *Drills     `json:"drills,omitempty"`
 	Attention  []string    `json:"attention,omitempty"` // what somebody should look at, one sentence each
 }
 

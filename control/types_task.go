@@ -37,6 +37,7 @@ type Task struct {
 	Report       *Report    `json:"report,omitempty"`   // of what is no backup
 	Restored     *Restored  `json:"restored,omitempty"` // of a restore
 	Hooks        []HookRun  `json:"hooks,omitempty"`    // that a backup ran
+	Drilled      *Drilled   `json:"drilled,omitempty"`  // of a drill
 	Error        string     `json:"error,omitempty"`
 	Hint         string     `json:"hint,omitempty"` // what to do about the error
 	Warnings     []Warning  `json:"warnings,omitempty"`

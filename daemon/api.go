@@ -40,6 +40,7 @@ func (d *Daemon) mux() *control.Mux {
 	handle(m, control.AlertsTestRoute, d.testChannels)
 	handle(m, control.UsageRoute, d.usage)
 	handle(m, control.RestoreRoute, d.restore)
+	handle(m, control.DrillRoute, d.drill)
 	handle(m, control.KeyAddRoute, d.keyAdd)
 	handle(m, control.KeyRemoveRoute, d.keyRemove)
 	handle(m, control.KeyChangeRoute, d.keyChange)

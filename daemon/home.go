@@ -22,6 +22,7 @@ type Home struct {
 	Run      string // for what ends with the process: socket and lock
 	Socket   string
 	Mount    string
+	Scratch  string // what drills restore to, and remove again
 }
 
 // NewHome returns the home under dir, or the system's for "". A relative dir is taken from the working directory.
@@ -31,7 +32,7 @@ func NewHome(dir string) (Home, error) {
 		return Home{
 			Settings: "/etc/yester/yester.toml",
 			Vault:    lib + "vault", Index: lib + "index", State: lib + "state", Alerts: lib + "alerts",
-			Run: run, Socket: run + "/yester.sock", Mount: "/yester",
+			Run: run, Socket: run + "/yester.sock", Mount: "/yester", Scratch: lib + "drill",
 		}, nil
 	}
 	dir, err := filepath.Abs(dir)
@@ -43,7 +44,7 @@ func NewHome(dir string) (Home, error) {
 		Dir:      dir,
 		Settings: below("yester.toml"),
 		Vault:    below("vault"), Index: below("index"), State: below("state"), Alerts: below("alerts"),
-		Run: below("run"), Socket: below("run/yester.sock"), Mount: below("mnt"),
+		Run: below("run"), Socket: below("run/yester.sock"), Mount: below("mnt"), Scratch: below("drill"),
 	}, nil
 }
 
@@ -57,7 +58,7 @@ func (h Home) Name() string {
 
 // own lists the folders that are never backed up.
 func (h Home) own(places []string) []string {
-	return append([]string{h.Vault, h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount}, places...)
+	return append([]string{h.Vault, h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch}, places...)
 }
 
 // check refuses a home that cannot be one.

@@ -20,7 +20,7 @@ func goesOn(kind string) string {
 		return "the next backup uses what was stored"
 	case control.KindRestore:
 		return "files that are done stay; restored again with --on-conflict skip, it goes on"
-	case control.KindCheck:
+	case control.KindCheck, control.KindDrill:
 		return "it changed nothing"
 	case control.KindCancel:
 		return "the daemon goes on with it when it is started again"

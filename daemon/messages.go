@@ -78,6 +78,8 @@ func (d *Daemon) taskEnded(t *control.Task) {
 	case control.KindBackup:
 		d.backupEnded(t)
 		d.wakeSweep() // a newer version may let an older one go
+	case control.KindDrill:
+		d.drillEnded(t)
 	case control.KindCheck, control.KindRepair:
 		switch {
 		case !t.Report.Clean():

@@ -23,6 +23,7 @@ import (
 //	passphrase_file = "/etc/yester/passphrase"
 //	scrub_days = 30                 # 0: never
 //	metrics = "127.0.0.1:9469"      # serve /metrics and /health there too
+//	drill_days = 7                  # 0: never
 //
 //	[vault]
 //	places = ["/srv/backup/vault"]
@@ -46,6 +47,7 @@ type Settings struct {
 	PassphraseFile string `toml:"passphrase_file"`
 	ScrubDays      *int   `toml:"scrub_days"`
 	Metrics        string `toml:"metrics"` // HOST:PORT; "": only on the socket
+	DrillDays      *int   `toml:"drill_days"`
 
 	Vault struct {
 		Places []string `toml:"places"`
@@ -83,6 +85,9 @@ func (h Home) Load() (Home, Settings, error) {
 	}
 	if err := s.Metering.check(); err != nil {
 		return h, s, h.wrong("%v", err)
+	}
+	if s.DrillDays != nil && *s.DrillDays < 0 {
+		return h, s, h.wrong("drill_days %d is less than 0", *s.DrillDays)
 	}
 	return h.moved(&s), s, nil
 }
@@ -132,6 +137,14 @@ func (s *Settings) scrubDays() int {
 		return scrubDays
 	}
 	return *s.ScrubDays
+}
+
+// drillDays is every how many days a restore is tried; 0: never.
+func (s *Settings) drillDays() int {
+	if s.DrillDays == nil {
+		return drillDays
+	}
+	return *s.DrillDays
 }
 
 // level is what is logged; the default is info.

@@ -33,6 +33,9 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 	if err != nil {
 		return s, err
 	}
+	if s.Drills, err = d.drills(); err != nil {
+		return s, err
+	}
 	s.Running, s.Last, s.Others = r.running, r.last, r.others
 	if vault != nil {
 		if err := describe(ctx, vault, &s); err != nil {
@@ -124,10 +127,13 @@ func attention(s *control.Status) (lines []string) {
 	return lines
 }
 
+// always are the kinds of messages that status tells too.
+var always = []string{control.MessagePlace, control.MessageClock, control.MessageDrill}
+
 // addMessages adds what is not over and is said nowhere else, and what the settings should say.
 func (d *Daemon) addMessages(s *control.Status) {
 	for _, m := range d.alerts.List(true) {
-		if m.Kind == control.MessagePlace || m.Kind == control.MessageClock || m.Kind == control.MessageDamage && m.Cause != foundDamage {
+		if slices.Contains(always, m.Kind) || m.Kind == control.MessageDamage && m.Cause != foundDamage {
 			s.Attention = append(s.Attention, m.Text)
 		}
 	}

@@ -63,6 +63,11 @@ func brief(t control.Task) control.Task {
 		r.Problems, r.Lost = nil, nil
 		t.Report = &r
 	}
+	if t.Drilled != nil {
+		r := *t.Drilled
+		r.Failed = nil
+		t.Drilled = &r
+	}
 	if t.Restored != nil {
 		r := *t.Restored
 		r.Skipped, r.Failed, r.Differs = nil, nil, nil

@@ -13,7 +13,7 @@ import (
 )
 
 // Upkeep is what the daemon does for the vault by itself: every day it reads a slice of all packs, so that each is read once in
-// scrubDays; what it finds damaged it repairs; and it collects what could not be collected at once. All of it at the rate of the lowest priority.
+// scrubDays; what it finds damaged it repairs; it collects what could not be collected at once; and it tries to restore, see drill. All of it at the rate of the lowest priority.
 
 // scrubDays is how many days it may take to read the whole vault, unless the settings say otherwise.
 const scrubDays = 30
@@ -91,6 +91,9 @@ func (d *Daemon) chores() error {
 	}
 	if u.Spread && !d.spreadEnded.Load() && d.tasks.idle() {
 		return ifFree(d.goOnSpreading())
+	}
+	if ok, err := d.drillDue(v); ok || err != nil {
+		return err
 	}
 	return ifFree(d.scrub(&u))
 }

@@ -39,8 +39,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			p.daemonCommand(), p.activateCommand(), p.setCommand(), p.pauseCommand(), p.resumeCommand(), p.cancelCommand(), p.statusCommand(),
 			p.backupCommand(), p.versionsCommand(), p.forgetCommand(), p.pinCommand(), p.unpinCommand(),
-			p.restoreCommand(), p.mountCommand(), p.historyCommand(), p.diffCommand(), p.findCommand(),
-			p.tasksCommand(), p.messagesCommand(), p.usageCommand(), p.alertsCommand(), p.vaultCommand(), p.versionCommand(), p.completionCommand(),
+			p.restoreCommand(), p.drillCommand(), p.mountCommand(), p.historyCommand(), p.diffCommand(), p.findCommand(), p.tasksCommand(), p.messagesCommand(), p.usageCommand(), p.alertsCommand(), p.vaultCommand(), p.versionCommand(), p.completionCommand(),
 		},
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true,

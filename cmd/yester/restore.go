@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -90,18 +91,25 @@ func parseRate(text string) (float64, error) {
 	if text == "" {
 		return 0, nil
 	}
+	n, ok := amount(text)
+	if !ok {
+		return 0, usage("%q is no rate like 500k, 10M or 1G", text)
+	}
+	return n, nil
+}
+
+// amount reads a number above zero with a unit: k, M, G and T are powers of 1000, Ki, Mi, Gi and Ti of 1024.
+func amount(text string) (n float64, ok bool) {
 	number, unit := strings.TrimSuffix(strings.ToLower(text), "b"), 1.0
-	for suffix, n := range map[string]float64{"k": 1e3, "m": 1e6, "g": 1e9} {
-		if rest, ok := strings.CutSuffix(number, suffix); ok {
-			number, unit = rest, n
-			break
+	for i, suffix := range []string{"k", "m", "g", "t"} {
+		if rest, is := strings.CutSuffix(number, suffix+"i"); is {
+			number, unit = rest, math.Pow(1024, float64(i+1))
+		} else if rest, is := strings.CutSuffix(number, suffix); is {
+			number, unit = rest, math.Pow(1000, float64(i+1))
 		}
 	}
 	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || !(n > 0) || n*unit > 1e15 {
-		return 0, usage("%q is no rate like 500k, 10M or 1G", text)
-	}
-	return n * unit, nil
+	return n * unit, err == nil && n > 0 && n*unit <= 1e15
 }
 
 func runRestore(ctx context.Context, p *program, o restoreOptions) error {

@@ -23,6 +23,7 @@ func (p *program) showResult(t *control.Task) {
 			count(r.Files, "file"), size(r.Bytes), size(r.NewBytes), size(r.Stored), took(time.Duration(r.Seconds*float64(time.Second))))
 	}
 	p.showRestored(t, shownLeft)
+	p.showDrilled(t, shownLeft)
 	p.showReport(t, shownFound)
 	p.showWarnings(t, shownWarnings)
 	if t.Error != "" {
@@ -92,6 +93,9 @@ func taskText(t *control.Task) string {
 	}
 	if r := t.Restored; r != nil {
 		s += ": " + restoredText(r)
+	}
+	if r := t.Drilled; r != nil {
+		s += ": " + drilledText(r)
 	}
 	if r := t.Report; !r.Clean() {
 		s += ", " + found(r)

@@ -90,6 +90,9 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	if t := s.Last; t != nil {
 		row("Last backup", "%s, %s (%s)", clock(t.Start, now), taskText(t), t.ID)
 	}
+	if text := drillText(s.Drills, now); text != "" {
+		row("Last proven restore", "%s", text)
+	}
 	if s.Policy != nil {
 		row("Keeps", "%s", retentionText(s.Policy))
 	}

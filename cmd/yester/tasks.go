@@ -105,6 +105,7 @@ func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
 		}
 		p.showResult(&control.Task{Results: t.Results, ID: t.ID, State: t.State, Error: t.Error, Hint: t.Hint})
 		p.showRestored(&t, math.MaxInt)
+		p.showDrilled(&t, math.MaxInt)
 		p.showReport(&t, math.MaxInt)
 		p.showLive(&t)
 		p.showHooks(&t)

@@ -8,6 +8,7 @@
 //	instance       its id, only if the machine has none of its own
 //	vault          the vault that was last opened
 //	watch          what is known of the time
+//	drill          when restoring was tried last, and what came of it
 //	upkeep         how far the reading of all packs is, and what is to be done
 //	task/<id>      one task
 //	message/<id>   one message

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"yester/control"
+)
+
+type drillOptions struct {
+	request control.DrillRequest
+	wait    bool
+	json    bool
+}
+
+func (p *program) drillCommand() *cli.Command {
+	return &cli.Command{
+		Name: "drill", Usage: "prove that versions can be restored: restore a sample, compare it, delete it",
+		Description: "Files are drawn from the newest version of each partition, restored to a scratch folder beside the daemon's state, compared with the\n" +
+			"version, and deleted. The daemon does so once a week by itself; `yester status` says when it last went well.\n" +
+			"With --wait it ends as the task does: 0 proven, 1 not. Ctrl-C ends the waiting, not the task.\n\n" +
+			"Examples:\n  yester drill --wait\n  yester drill --files 1000 --size 10G",
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "files", Value: 100, Usage: "restore at most `N` files"},
+			&cli.StringFlag{Name: "size", Value: "1Gi", Usage: "and at most `SIZE` of them, unless all are larger: 500M, 10G, 1Gi"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag,
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			o := drillOptions{request: control.DrillRequest{Files: c.Int("files")}, wait: c.Bool("wait"), json: c.Bool("json")}
+			if o.request.Files < 1 {
+				return usage("a drill takes at least 1 file, not %d", o.request.Files)
+			}
+			var err error
+			if o.request.Bytes, err = parseSize(c.String("size")); err != nil {
+				return err
+			}
+			return runDrill(c.Context, p, o)
+		},
+	}
+}
+
+// parseSize reads bytes: 500M is 500 × 10^6, 1Gi is 2^30.
+func parseSize(text string) (uint64, error) {
+	n, ok := amount(text)
+	if !ok || n < 1 {
+		return 0, usage("%q is no size like 500M, 10G or 1Gi", text)
+	}
+	return uint64(n), nil
+}
+
+func runDrill(ctx context.Context, p *program, o drillOptions) error {
+	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+		t, err := c.Drill(ctx, o.request)
+		if err != nil {
+			return err
+		}
+		return p.begun(ctx, c, &t, o.wait, o.json)
+	})
+}
+
+// drilledText says in a few words what a drill found.
+func drilledText(r *control.Drilled) string {
+	s := fmt.Sprintf("%s, %s", count(r.Files, "file"), size(r.Bytes))
+	if r.FailedCount > 0 {
+		return s + ", " + number(r.FailedCount) + " did not come back as they were"
+	}
+	return s + " came back as they were"
+}
+
+// showDrilled prints what a drill did, and the first of what failed.
+func (p *program) showDrilled(t *control.Task, most int) {
+	r := t.Drilled
+	if r == nil {
+		return
+	}
+	for _, v := range r.Versions {
+		p.printf("%s  %s  %s tried\n", v.Version, v.Partition, count(v.Files, "file"))
+	}
+	shown := r.Failed[:min(most, len(r.Failed))]
+	for _, f := range shown {
+		p.note("failed: %s %s: %s: %s\n", f.Partition, f.Version, pathText(f.Path), f.What)
+	}
+	if more := r.FailedCount - uint64(len(shown)); more > 0 {
+		p.note("and %s more failed\n", number(more))
+	}
+	if t.State == control.Completed || t.State == control.Partial {
+		p.printf("%s\n", drilledText(r))
+	}
+}
+
+// drillText says when a restore was last proven, and when that is tried again.
+func drillText(d *control.Drills, now time.Time) string {
+	if d == nil {
+		return ""
+	}
+	s := "none yet"
+	if r := d.Proven; r != nil {
+		s = fmt.Sprintf("%s, %s, %s (%s)", clock(r.Time, now), count(r.Files, "file"), size(r.Bytes), r.Task)
+	} else if d.Next == nil && d.Failed == "" {
+		return ""
+	}
+	if d.Failed != "" {
+		s += "; the last drill failed (" + d.Failed + ")"
+	}
+	switch {
+	case d.Next == nil:
+		return s + "; none by itself"
+	case d.Next.Before(now):
+		return s + "; next one when nothing else runs"
+	}
+	return s + "; next one " + clock(*d.Next, now)
+}

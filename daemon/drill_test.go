@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/daemon/state"
+)
+
+func drillNow(t *testing.T, c *control.Client, r control.DrillRequest) control.Task {
+	t.Helper()
+	task, err := c.Drill(t.Context(), r)
+	return await(t, c, task, err)
+}
+
+// A drill restores a sample, says so, and leaves nothing behind.
+func TestDrillProvesThatVersionsCanBeRestored(t *testing.T) {
+	o, c, dir, version := startFilled(t)
+	for i := range 300 {
+		if err := os.WriteFile(filepath.Join(dir, "file-"+strings.Repeat("x", i%200)+string(rune('a'+i/200))), random(1000+i), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version = backUp(t, c).Results[0]
+	if err := os.MkdirAll(filepath.Join(o.Home.Scratch, "left", "by a kill"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	task := drillNow(t, c, control.DrillRequest{})
+	if d := task.Drilled; task.State != control.Completed || d == nil || d.Files != 100 || len(d.Versions) != 1 || d.Versions[0].Version != version.Version || d.FailedCount != 0 {
+		t.Fatalf("got %+v, %+v", task, task.Drilled)
+	}
+	if _, err := os.Lstat(o.Home.Scratch); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the scratch folder is left: %v", err)
+	}
+	s, err := c.Status(t.Context())
+	if err != nil || s.Drills.Proven == nil || s.Drills.Proven.Task != task.ID || s.Drills.Failed != "" || s.Drills.Next == nil || s.Drills.Next.Sub(s.Drills.Proven.Time) != drillDays*24*time.Hour {
+		t.Errorf("status says %+v, %v", s.Drills, err)
+	}
+	all, err := c.Messages(t.Context(), control.MessagesRequest{})
+	if err != nil || len(all) != 1 || all[0].Kind != control.MessageDrill || !strings.Contains(all[0].Text, "last proven restore: 100 files") || all[0].Resolved == nil {
+		t.Errorf("messages are %+v, %v", all, err)
+	}
+	few := drillNow(t, c, control.DrillRequest{Files: 5, Bytes: 3000})
+	if d := few.Drilled; few.State != control.Completed || d.Files == 0 || d.Files > 2 || d.Bytes > 3000 {
+		t.Errorf("at most 5 files and 3000 bytes are %+v", few.Drilled)
+	}
+	one := drillNow(t, c, control.DrillRequest{Bytes: 1}) // all are larger
+	if d := one.Drilled; one.State != control.Completed || d.Files != 1 {
+		t.Errorf("of files that are all too large are taken %+v", one.Drilled)
+	}
+	if _, err := c.Drill(t.Context(), control.DrillRequest{Files: -1}); !errors.Is(err, control.BadRequest) {
+		t.Errorf("a drill of -1 files: %v", err)
+	}
+}
+
+// A drill that meets lost content fails, is told, and that is over when one goes well.
+func TestDrillThatFailsIsToldUntilOneGoesWell(t *testing.T) {
+	o, c, _, _ := startFilled(t)
+	file := largestPack(t, o.Home.Vault)
+	damageFile(t, file, 1<<20, 2<<20)
+	task := drillNow(t, c, control.DrillRequest{})
+	if task.State != control.Failed || !strings.Contains(task.Error, "did not come back") || task.Drilled == nil || task.Drilled.FailedCount == 0 {
+		t.Fatalf("got %+v", task)
+	}
+	s, err := c.Status(t.Context())
+	if err != nil || s.Drills.Proven != nil || s.Drills.Failed != task.ID || !strings.Contains(strings.Join(s.Attention, "\n"), "it is not proven that versions can be restored") {
+		t.Errorf("status says %+v, %q, %v", s.Drills, s.Attention, err)
+	}
+	if _, err := os.Lstat(o.Home.Scratch); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the scratch folder is left: %v", err)
+	}
+	damageFile(t, file, 1<<20, 2<<20) // which undoes it
+	if task := drillNow(t, c, control.DrillRequest{}); task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+	if open, err := c.Messages(t.Context(), control.MessagesRequest{Open: "true"}); err != nil || len(open) > 1 || len(open) == 1 && open[0].Kind == control.MessageDrill {
+		t.Errorf("still open are %+v, %v", open, err)
+	}
+}
+
+func TestDrillComesByItself(t *testing.T) {
+	o, c, _, _, stop := startFilledUntil(t)
+	if _, err := c.Pause(t.Context()); err != nil { // no backup is to come between
+		t.Fatal(err)
+	}
+	stop()
+	never := 0
+	o.Settings.ScrubDays = &never
+	begin := time.Now()
+	for i, days := range []int{0, 2, 3, 10} { // the first only sees that there are versions, the third is too early
+		now := begin.Add(time.Duration(days)*24*time.Hour + time.Duration(i)*time.Minute)
+		o.Now = func() time.Time { return now }
+		c, stop := serve(t, o)
+		s, err := c.Status(t.Context())
+		for i == 0 && err == nil && s.Drills.Next == nil {
+			s, err = c.Status(t.Context())
+		}
+		want := map[int]int{2: 1, 3: 1, 10: 2}[days]
+		until(t, "the drill", func() bool { return count(t, c, control.KindDrill, control.Completed) == want })
+		if err != nil || days == 3 && !s.Drills.Next.After(now) {
+			t.Errorf("day %d: %+v, %v", days, s.Drills, err)
+		}
+		stop()
+	}
+}
+
+func TestDrillComesOnceAWeek(t *testing.T) {
+	begin := time.Date(2026, 11, 1, 3, 0, 0, 0, time.UTC)
+	day := 24 * time.Hour
+	for _, c := range []struct {
+		what string
+		u    state.Drill
+		days int
+		want time.Duration // after begin; 0: never
+	}{
+		{"before there are versions", state.Drill{}, 7, 0},
+		{"never tried", state.Drill{Since: begin}, 7, day},
+		{"went well", state.Drill{Since: begin, Tried: begin.Add(day)}, 7, 8 * day},
+		{"failed", state.Drill{Since: begin, Tried: begin.Add(day), Failed: "d-1"}, 7, 2 * day},
+		{"every day", state.Drill{Since: begin, Tried: begin.Add(day)}, 1, 2 * day},
+		{"switched off", state.Drill{Since: begin, Tried: begin.Add(day)}, 0, 0},
+	} {
+		next, ok := nextDrill(&c.u, c.days)
+		if ok != (c.want != 0) || ok && next != begin.Add(c.want) {
+			t.Errorf("%s: %v, %v", c.what, next, ok)
+		}
+	}
+}
