@@ -23,7 +23,7 @@ func (v *Vault) mendSmallFiles(ctx context.Context) error {
 		return nil
 	})
 	errs := []error{err, v.eachInstance(ctx, func(id string) error {
-		names[instanceName(id)], names[policyName(id)] = true, true
+		names[instanceName(id)], names[policyName(id)], names[ownerName(id)] = true, true, true
 		return nil
 	})}
 	for name := range names {
@@ -101,7 +101,7 @@ func newestGood(ctx context.Context, p place.Place, name string) (best envelope,
 	return best, err
 }
 
-// misplaced tells that a key, or the description or policy of a machine, lies under another's name. ErrCorrupt.
+// misplaced tells that a key, or the description, policy or owner of a machine, lies under another's name. ErrCorrupt.
 func misplaced(name string, e *envelope) error {
 	name = strings.TrimSuffix(name, copySuffix)
 	if id, ok := strings.CutPrefix(name, keyFolder+"/"); ok {
@@ -120,6 +120,16 @@ func misplaced(name string, e *envelope) error {
 		}
 		if policyName(p.Instance) != name {
 			return fmt.Errorf("%w: it is the policy of machine %.32q", ErrCorrupt, p.Instance)
+		}
+		return nil
+	}
+	if path.Base(name) == path.Base(ownerName("")) {
+		var o Owner
+		if err := e.open("owner", &o); err != nil {
+			return err
+		}
+		if ownerName(o.Instance) != name {
+			return fmt.Errorf("%w: it is about machine %.32q", ErrCorrupt, o.Instance)
 		}
 		return nil
 	}

@@ -96,7 +96,7 @@ func (v *Vault) RemoveInstance(ctx context.Context, id string) error {
 	v.keys.Lock() // one of which a copy is gone must not come back from the other
 	defer v.keys.Unlock()
 	var errs []error
-	for _, name := range []string{policyName(id), instanceName(id)} {
+	for _, name := range []string{policyName(id), ownerName(id), instanceName(id)} {
 		for _, n := range []string{name, name + copySuffix} {
 			if err := v.place.Remove(ctx, n); err != nil {
 				errs = append(errs, placeError(err))

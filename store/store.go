@@ -6,6 +6,7 @@
 //	keys/<id>                                           see KeyInfo
 //	instances/<id>/instance.json                        see Instance
 //	instances/<id>/policy.json                          see Policy
+//	instances/<id>/owner.json                           see Owner
 //	instances/<id>/packs/<xx>/<id>                      a pack; xx are the first two digits of its id
 //	instances/<id>/versions/<partition>/<version>       a version record, the only commit point
 //	deleted/<name of a file>                            what was removed while a place was away, see tombstone.go
