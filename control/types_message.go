@@ -28,7 +28,7 @@ const (
 )
 
 // MessageKinds lists them.
-var MessageKinds = []string{MessageBackup, MessageDamage, MessageLate, MessagePlace, MessageSpace, MessageTask}
+var MessageKinds = []string{MessageBackup, MessageClock, MessageDamage, MessageDrill, MessageLate, MessagePlace, MessageSpace, MessageTask}
 
 // A MessagesRequest narrows a listing.
 type MessagesRequest struct {

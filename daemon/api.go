@@ -24,6 +24,7 @@ func (d *Daemon) mux() *control.Mux {
 	handle(m, control.VaultInitRoute, d.vaultInit)
 	handle(m, control.VaultInfoRoute, d.vaultInfo)
 	handle(m, control.VaultKeysRoute, d.vaultKeys)
+	handle(m, control.AdoptRoute, d.adopt)
 	handle(m, control.ForgetRoute, d.forget)
 	handle(m, control.PinRoute, d.pin)
 	handle(m, control.UnpinRoute, d.unpin)

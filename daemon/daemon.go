@@ -42,6 +42,8 @@ type Options struct {
 	Sys       string                          // where sysfs is mounted; default /sys
 	Ready     func()                          // called when the socket answers; default: tell the service manager
 	Retry     time.Duration                   // of an alert after the first failure; default: that of daemon/alert
+
+	passphrase string // of the vault, see site
 }
 
 func (o Options) withDefaults() Options {
@@ -96,9 +98,11 @@ type Daemon struct {
 	meter    *meter.Meter
 	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
-	changed  chan struct{} // has a value when the policy changed
-	sweeping chan struct{} // has a value when versions may have expired
-	due      chan struct{} // has a value when there is something to do for the vault
+	owned    owned
+	anew     context.CancelCauseFunc // ends the daemon for another one in this process
+	changed  chan struct{}           // has a value when the policy changed
+	sweeping chan struct{}           // has a value when versions may have expired
+	due      chan struct{}           // has a value when there is something to do for the vault
 
 	initializing atomic.Bool // it is being activated
 
@@ -110,7 +114,7 @@ type Daemon struct {
 	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
 	times       sync.Map    // store.VersionKey → times
 
-	registering sync.Mutex // held while this machine's description in the vault is looked at and written
+	registering sync.Mutex // held while this machine's description in the vault, and its owner, are looked at and written; taken last
 
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
 
@@ -141,11 +145,16 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d.metrics = newMetrics(d)
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
+	d.site.passphrase = o.passphrase
 	var err error
 	if d.instance, err = identify(db, o.MachineID); err != nil {
 		return nil, err
 	}
 	if err := d.openAlerts(); err != nil {
+		return nil, err
+	}
+	d.owned.run = randomID()
+	if d.owned.holder, err = holder(db, o.Home.State, o.MachineID); err != nil {
 		return nil, err
 	}
 	if err := d.tasks.recover(); err != nil {
@@ -191,6 +200,7 @@ func (d *Daemon) useVault(v *store.Vault) {
 	d.mu.Lock()
 	d.vault = v
 	d.mu.Unlock()
+	d.goOnOwning(context.Background(), v)
 	d.wakeUpkeep()
 	d.tryMount()
 }

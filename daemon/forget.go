@@ -53,6 +53,9 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey)
 		return control.Errorf(control.Busy, "version %s of %s is being restored", k.Version, k.Partition).
 			WithHint("try again when that has ended")
 	}
+	if err := d.keepOff(ctx, v); err != nil {
+		return err
+	}
 	if !v.Remains(k) {
 		return control.Errorf(control.NotFound, "there is no version %s of %s", k.Version, k.Partition).WithHint("`yester versions` lists them")
 	}

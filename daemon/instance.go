@@ -63,11 +63,14 @@ func randomID() string {
 	return hex.EncodeToString(b)
 }
 
-// registerInstance writes who we are into the vault, keeping when it first saw us.
+// registerInstance writes who we are into the vault, keeping when it first saw us. Conflict if what the vault has of us belongs to another daemon.
 func (d *Daemon) registerInstance(ctx context.Context, v *store.Vault) (store.Instance, error) {
 	d.registering.Lock() // a description that is being written looks like one that is missing
 	defer d.registering.Unlock()
 	in := store.Instance{ID: d.instance.ID, Name: d.instance.Name, Platform: d.instance.Platform, FirstSeen: d.o.Now().UTC().Truncate(time.Second)}
+	if _, err := d.mine(ctx, v); err != nil {
+		return in, err
+	}
 	all, err := v.Instances(ctx)
 	if err != nil {
 		return in, err
@@ -77,8 +80,11 @@ func (d *Daemon) registerInstance(ctx context.Context, v *store.Vault) (store.In
 			continue
 		}
 		if in.FirstSeen = old.FirstSeen; old.Name == in.Name && old.Platform == in.Platform {
-			return old, nil
+			return old, d.claim(ctx, v)
 		}
 	}
-	return in, v.PutInstance(ctx, in)
+	if err := v.PutInstance(ctx, in); err != nil {
+		return in, err
+	}
+	return in, d.claim(ctx, v)
 }

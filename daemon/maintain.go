@@ -23,6 +23,11 @@ func (d *Daemon) maintain(kind string, scheduled bool, p sched.Priority, work fu
 	if err != nil {
 		return control.Task{}, err
 	}
+	if kind == control.KindGC || kind == control.KindCancel {
+		if err := d.keepOff(context.Background(), v); err != nil {
+			return control.Task{}, err
+		}
+	}
 	m := &maintenance{d: d, vault: v, rate: p.BytesPerSecond}
 	return d.tasks.start(kind, scheduled, func(ctx context.Context, j *job) (err error) {
 		p.Run(func() { err = work(m, ctx, j) })

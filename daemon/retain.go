@@ -56,6 +56,9 @@ func (d *Daemon) sweep(ctx context.Context) error {
 	if vault == nil || service != control.StateReady && service != control.StatePaused {
 		return nil
 	}
+	if err := d.keepOff(ctx, vault); errors.Is(err, control.Conflict) {
+		return nil // they are another daemon's, as status says
+	}
 	kept, err := d.copyPolicy(ctx, vault, policy)
 	if err != nil {
 		return err
@@ -169,6 +172,9 @@ func (d *Daemon) changePins(ctx context.Context, r control.PinRequest, change fu
 	defer d.keeping.Unlock()
 	if d.serviceState() == control.StateCancelling {
 		return errCancelling()
+	}
+	if err := d.keepOff(ctx, v); err != nil {
+		return err
 	}
 	p, err := d.keptPolicy(ctx, v)
 	if err != nil {

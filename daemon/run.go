@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,6 +42,18 @@ func run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer l.free()
+	o.Ready = sync.OnceFunc(o.Ready)
+	for {
+		again, err := once(ctx, o)
+		if again == nil || err != nil {
+			return err
+		}
+		o.passphrase = again.passphrase
+	}
+}
+
+// once runs a daemon. again is not nil if another one is to go on, as another instance.
+func once(ctx context.Context, o Options) (again *anew, err error) {
 	if o.Home.Mount != "" {
 		if err := fs.Detach(o.Home.Mount); err != nil {
 			o.Log.Warn("the mount folder cannot be used", "err", err) // mounting will say so again, to whoever asks
@@ -48,13 +61,18 @@ func run(ctx context.Context, o Options) error {
 	}
 	db, err := o.openState()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d, err := newDaemon(o, db)
 	if err != nil {
-		return errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close())
 	}
-	return d.serve(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d.anew = cancel
+	err = d.serve(ctx)
+	again, _ = errors.AsType[*anew](context.Cause(ctx))
+	return again, err
 }
 
 // openState opens the state. One that is broken stays as it is: who begins a new one must know what it held.
@@ -100,8 +118,12 @@ func (d *Daemon) serve(ctx context.Context) error {
 	d.o.Ready()
 
 	<-working.Done()
-	d.log.Info("stopping")
-	notifyStopping()
+	if _, again := errors.AsType[*anew](context.Cause(ctx)); again {
+		d.log.Info("beginning anew")
+	} else {
+		d.log.Info("stopping")
+		notifyStopping()
+	}
 	return errors.Join(d.stop(api, drop), group.Wait(), d.db.Close())
 }
 

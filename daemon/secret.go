@@ -25,6 +25,9 @@ func (s *site) secretFile() string {
 // service manager. WrongKey if there is none.
 func (s *site) secret(context.Context, []store.KeyInfo) (store.Secret, error) {
 	file := s.secretFile()
+	if file == "" && s.passphrase != "" {
+		return store.Secret{Text: s.passphrase}, nil
+	}
 	if file == "" {
 		return store.Secret{}, control.Errorf(control.WrongKey, "the vault opens with a passphrase or recovery key only, and the daemon has none").
 			WithHint("put it into a file of root's and name that as passphrase_file in %s", s.home.Settings)

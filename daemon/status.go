@@ -142,6 +142,9 @@ func (d *Daemon) addMessages(s *control.Status) {
 	for _, p := range s.Places {
 		places = append(places, p.Name)
 	}
+	if text := d.ownership(); text != "" {
+		s.Attention = append(s.Attention, text)
+	}
 	if hint := d.site.elsewhere(places); hint != "" {
 		s.Attention = append(s.Attention, hint)
 	}

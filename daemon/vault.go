@@ -26,6 +26,8 @@ type site struct {
 	now      func() time.Time
 	trouble  func(store.Trouble) // what the vault meets; may be nil
 
+	passphrase string // that somebody gave, if nothing else does; kept in memory only
+
 	mu      sync.Mutex
 	looking []string // folders that may be places of the vault
 }

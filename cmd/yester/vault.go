@@ -17,7 +17,7 @@ func (p *program) vaultCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "vault",
 		Usage:       "make, describe, check and heal the vault",
-		Description: "Examples:\n  yester vault init --place /mnt/disk/vault\n  yester vault info\n  yester vault check --read-data --wait\n  yester vault place list\n  yester vault key list",
+		Description: "Examples:\n  yester vault init --place /mnt/disk/vault\n  yester vault info\n  yester vault check --read-data --wait\n  yester vault place list\n  yester vault key list\n  yester vault adopt --place /mnt/disk/vault",
 		Action:      group("yester vault"),
 		Subcommands: []*cli.Command{
 			p.vaultInitCommand(),
@@ -42,7 +42,7 @@ func (p *program) vaultCommand() *cli.Command {
 			p.vaultTask("rebuild", "make the index anew from the packs", rebuildText, nil, func(ctx context.Context, c *control.Client, _ vaultTaskOptions) (control.Task, error) {
 				return c.VaultRebuild(ctx)
 			}),
-			p.placeCommand(),
+			p.placeCommand(), p.adoptCommand(),
 			p.keyCommand(),
 		},
 	}

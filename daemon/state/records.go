@@ -111,6 +111,15 @@ func (db *DB) Instance() (id string, err error) {
 // PutInstance keeps an id.
 func (db *DB) PutInstance(id string) error { return db.put("instance", id) }
 
+// Holder returns what the daemon is called. ErrNotFound.
+func (db *DB) Holder() (id string, err error) {
+	err = db.get("holder", &id)
+	return id, err
+}
+
+// PutHolder keeps it.
+func (db *DB) PutHolder(id string) error { return db.put("holder", id) }
+
 // Vault returns the vault that was last opened. ErrNotFound.
 func (db *DB) Vault() (v Vault, err error) {
 	err = db.get("vault", &v)

@@ -5,7 +5,8 @@
 //	policy         the instance's policy
 //	schedule       which turns of its backup were decided
 //	service        whether it is ready, paused or being cancelled
-//	instance       its id, only if the machine has none of its own
+//	instance       its id, only if it is not the one that the machine gives
+//	holder         what this daemon is called as the owner of an instance
 //	vault          the vault that was last opened
 //	watch          what is known of the time
 //	drill          when restoring was tried last, and what came of it

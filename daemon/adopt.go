@@ -1,0 +1,168 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+
+	"yester/control"
+	"yester/store"
+)
+
+// anew ends a daemon that begins anew in the same process, as another instance.
+type anew struct{ passphrase string }
+
+func (*anew) Error() string { return "begin anew" }
+
+// adopt has the daemon go on with a vault, and as one of its instances if one is named.
+func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Adoption, error) {
+	d.admin.Lock()
+	defer d.admin.Unlock()
+	v, err := d.adoptVault(ctx, &r)
+	if err != nil {
+		return control.Adoption{}, err
+	}
+	a := control.Adoption{Instance: d.instance}
+	if r.AsInstance != "" {
+		if a.Instance.ID, err = d.becomes(ctx, v, r.AsInstance); err != nil {
+			return a, err
+		}
+		a.Anew = a.Instance.ID != d.instance.ID
+	}
+	info, err := v.Info(ctx)
+	if err != nil {
+		return a, explain(err)
+	}
+	a.Vault = info.ID
+	for _, p := range info.Places {
+		a.Places = append(a.Places, apiPlace(p))
+	}
+	if a.Instances, err = adoptable(ctx, v, a.Instance.ID); err != nil {
+		return a, explain(err)
+	}
+	if a.Anew {
+		d.anew(&anew{d.site.passphrase}) // it ends when this is answered
+	}
+	return a, nil
+}
+
+// adoptVault opens the vault, unless it is open. d.admin is held.
+func (d *Daemon) adoptVault(ctx context.Context, r *control.AdoptRequest) (*store.Vault, error) {
+	if v, err := d.openedVault(); err == nil {
+		dirs, err := d.site.places()
+		if err == nil && len(r.Places) > 0 && !slices.Equal(dirs, r.Places) {
+			err = control.Errorf(control.Exists, "%s has a vault already, in %s", d.o.Home.Name(), list(dirs)).WithHint("leave out --place, or give this daemon another home")
+		}
+		return v, err
+	}
+	v, err := d.site.adopt(ctx, r.Places, r.Passphrase, cacheBytes)
+	if err != nil {
+		return nil, err
+	}
+	d.useVault(v)
+	return v, nil
+}
+
+// adopt opens the vault in some folders, or where the home's would be, as the home's from now on.
+func (s *site) adopt(ctx context.Context, wanted []string, passphrase string, cache int64) (*store.Vault, error) {
+	dirs, err := s.places()
+	if err != nil {
+		return nil, err
+	}
+	if set := s.settings.Vault.Places; len(wanted) > 0 && len(set) > 0 && !slices.Equal(set, wanted) {
+		return nil, control.Errorf(control.BadRequest, "%s puts the vault in %s, not in %s", s.home.Settings, list(set), list(wanted)).WithHint("change it there, or leave out --place")
+	}
+	if len(wanted) > 0 {
+		dirs = wanted
+	}
+	o, err := s.options(dirs)
+	if err != nil {
+		return nil, offlineError(dirs, err)
+	}
+	if passphrase != "" {
+		o.Secret = func(context.Context, []store.KeyInfo) (store.Secret, error) {
+			return store.Secret{Text: passphrase}, nil
+		}
+	}
+	v, err := s.openWith(ctx, o, cache)
+	if err != nil {
+		return nil, offlineError(dirs, err)
+	}
+	s.passphrase = passphrase
+	if err := s.remember(ctx, v, dirs, true); err != nil {
+		return nil, err
+	}
+	s.log.Info("adopted a vault", "places", list(dirs))
+	return v, nil
+}
+
+// becomes makes an instance of the vault this daemon's, and returns its id. d.admin is held.
+func (d *Daemon) becomes(ctx context.Context, v *store.Vault, name string) (id string, err error) {
+	in, err := oneInstance(ctx, v, name)
+	if err != nil {
+		return "", err
+	}
+	if d.serviceState() != control.StateNew && in.ID != d.instance.ID {
+		return "", control.Errorf(control.Conflict, "%s is activated as itself, it cannot go on as another instance", d.instance.Name).
+			WithHint("`yester cancel` would end that, and delete its own versions; a daemon with another home can go on as %s", in.Name)
+	}
+	d.registering.Lock()
+	defer d.registering.Unlock()
+	if err := v.PutOwner(ctx, d.owner(in.ID)); err != nil {
+		return "", err
+	}
+	d.log.Info("this daemon goes on as an instance", "instance", in.ID, "name", in.Name)
+	if in.ID == d.instance.ID {
+		d.owned.taken, d.owned.lost = true, nil
+		return in.ID, nil
+	}
+	return in.ID, d.db.PutInstance(in.ID)
+}
+
+// oneInstance finds the instance of a name, or of the beginning of an id.
+func oneInstance(ctx context.Context, v *store.Vault, name string) (store.Instance, error) {
+	all, err := v.Instances(ctx)
+	if err != nil {
+		return store.Instance{}, explain(err)
+	}
+	var found []store.Instance
+	var names, ids []string
+	for _, in := range all {
+		if in.Name == "" {
+			in.Name = short(in.ID)
+		}
+		names = append(names, in.Name)
+		if in.Name == name || in.ID == name || len(name) >= 8 && short(in.ID) == name {
+			found, ids = append(found, in), append(ids, short(in.ID))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return store.Instance{}, control.Errorf(control.NotFound, "the vault has nothing of an instance %q", name).WithHint("it has versions of: %s", list(names))
+	case 1:
+		return found[0], nil
+	}
+	return store.Instance{}, control.Errorf(control.BadRequest, "%d instances of the vault are named %s", len(found), name).WithHint("give one of their ids: %s", list(ids))
+}
+
+// adoptable describes the instances of a vault.
+func adoptable(ctx context.Context, v *store.Vault, ours string) (out []control.AdoptedInstance, err error) {
+	all, err := v.Instances(ctx)
+	out = []control.AdoptedInstance{}
+	for _, in := range all {
+		a := control.AdoptedInstance{ID: in.ID, Name: in.Name, Platform: in.Platform, FirstSeen: in.FirstSeen, Ours: in.ID == ours}
+		if a.Name == "" {
+			a.Name = short(in.ID)
+		}
+		for _, k := range v.Versions(in.ID) {
+			if a.Versions++; !slices.Contains(a.Partitions, k.Partition) {
+				a.Partitions = append(a.Partitions, k.Partition)
+			}
+			a.Newest = max(a.Newest, k.Version)
+		}
+		if o, err := v.Owner(ctx, in.ID); err == nil {
+			a.Owner = &control.OwnerText{Machine: o.Name, Home: o.Home, Since: o.Since}
+		}
+		out = append(out, a)
+	}
+	return out, err
+}
