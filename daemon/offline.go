@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -134,11 +135,23 @@ func (f *Offline) Versions(ctx context.Context, instance, partition string) ([]c
 				out.Error = sentence(err)
 			} else {
 				out = fill(out, r)
+				if err := rootIsThere(ctx, f.vault, r); err != nil {
+					out.State, out.Error = "", fmt.Sprintf("the vault has not all of it: %s (%s)", lacking, sentence(err))
+				}
 			}
 			versions = append(versions, out)
 		}
 	}
 	return versions, ctx.Err()
+}
+
+// rootIsThere reads the first page of a version. That of a version whose packs were not copied with its record is missing.
+func rootIsThere(ctx context.Context, v *store.Vault, r *snapshot.Version) error {
+	root, err := r.RootEntry()
+	if err == nil && root.Tree != (store.ID{}) {
+		_, err = snapshot.GetPage(ctx, v, root.Tree)
+	}
+	return err
 }
 
 // instances are those of a name or id, or all.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,6 +29,7 @@ type restoration struct {
 	to      string
 	target  *os.File
 	keep    []string // patterns of what is never deleted
+	older   string   // version before it, "" if there is none
 }
 
 // restore starts a restore. Everything that can be wrong with what was asked for is told here, before a task begins.
@@ -136,18 +138,42 @@ func (o *restoration) choose(ctx context.Context, p *held, now time.Time) error 
 	if err != nil {
 		return err
 	}
+	if i := slices.Index(p.keys, k); i > 0 {
+		o.older = p.keys[i-1].Version
+	}
 	if o.version, err = record(ctx, o.vault, k); err != nil {
-		return err
+		return o.lacks(err)
 	}
 	for _, at := range o.paths {
 		if _, _, err := restore.Totals(ctx, o.vault, o.version, []string{at}); errors.Is(err, snapshot.ErrNotExist) || errors.Is(err, snapshot.ErrNotDir) {
 			return control.Errorf(control.NotFound, "version %s of %s has no %s", k.Version, k.Partition, control.PathText(path.Join(p.point, at))).
 				WithHint("`yester find` and `yester history` tell which versions had it")
 		} else if err != nil {
-			return err
+			return o.lacks(err)
 		}
 	}
 	return nil
+}
+
+// lacking says why a vault may not have all of a version.
+const lacking = "it is damaged, or was copied while the version was being made"
+
+// lacks says of an error that the vault has not all of the version, if it is that.
+func (o *restoration) lacks(err error) error {
+	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	e := control.Errorf(control.Damaged, "the vault has not all of this version: %s (%s)", lacking, sentence(err))
+	return e.WithHint("%s", o.elseHint())
+}
+
+// elseHint says what else there is.
+func (o *restoration) elseHint() string {
+	const check = "`yester vault check` says what is lost"
+	if o.older == "" {
+		return check
+	}
+	return "the version before it, " + o.older + ", may have it; " + check
 }
 
 // An aim says where nothing may be restored, and what is mounted.
@@ -246,6 +272,9 @@ func (o *restoration) run(ctx context.Context, j *job) error {
 		j.update(func(t *control.Task) {
 			t.Restored = o.result(res)
 			warn(t, res.Notes.Count, notes(o.version.Partition.Name, res.Notes.Items))
+			if res.Lost > 0 {
+				warn(t, 1, []control.Warning{{Partition: o.version.Partition.Name, Path: ".", What: fmt.Sprintf("the vault has not all of %d files and folders of this version: %s; %s", res.Lost, lacking, o.elseHint())}})
+			}
 		})
 	}
 	return o.explain(err)

@@ -146,3 +146,47 @@ func TestVaultAloneWithAPlaceMissingAndAPassphrase(t *testing.T) {
 	}
 	explained(t, bare(t, failed, "versions", "--vault", places[0], "--passphrase-file", secret), failed, "missing")
 }
+
+// Of a vault that was copied while a version was committed, so that the copy has its record and not its packs, all other versions come back, from a
+// read-only bind mount, and it is said plainly what is the matter with that one.
+func TestCopyThatLacksPacksOfTheNewestVersionHasAllOthers(t *testing.T) {
+	t.Parallel()
+	p, q := newPartition(t, "ext4", gib), newPartition(t, "ext4", gib)
+	hostileTree(t, p, 0.001)
+	d := start(t, newHome(t))
+	d.activate("max", p)
+	v := d.backup(p)
+	want := read(t, p.dir, socket)
+	vault, copied, mounted := filepath.Join(d.home, "vault"), filepath.Join(d.home, "copy"), filepath.Join(d.home, "read-only")
+	must(t, os.Mkdir(mounted, 0o755))
+	command(t, "rsync", "-a", vault+"/", copied+"/")
+	large(t, p, "large", 7)
+	newest := d.backup(p)
+	command(t, "rsync", "-a", "--exclude", "packs", vault+"/", copied+"/")
+	command(t, "mount", "--bind", copied, mounted)
+	t.Cleanup(func() { command(t, "umount", mounted) })
+	command(t, "mount", "-o", "remount,bind,ro", mounted)
+	before := fingerprint(t, copied)
+
+	var all []struct{ Version, State, Error string }
+	if err := json.Unmarshal([]byte(bare(t, done, "versions", "--vault", mounted, "--json").stdout), &all); err != nil || len(all) != 2 ||
+		all[0].Error != "" || all[1].Version != newest.Version || !strings.Contains(all[1].Error, "copied while the version was being made") {
+		t.Errorf("the copy has %+v, %v", all, err)
+	}
+	part := q.path("part")
+	must(t, os.Mkdir(part, 0o755))
+	a := bare(t, warned, "restore", "latest", "--vault", mounted, "--to", part)
+	if !strings.Contains(a.stderr, "copied while the version was being made") || !strings.Contains(a.stderr, v.Version) {
+		t.Errorf("restoring the newest version says\n%s%s", a.stdout, a.stderr)
+	}
+	explained(t, at(t, d.home+"-none", "restore", "latest", "--vault", mounted, "--to", part, p.path("large")), failed, "copied while the version was being made", v.Version)
+	must(t, os.Remove(part))
+	bare(t, done, "restore", v.Version, "--vault", mounted, "--to", q.dir)
+	same(t, "the version before it", want, read(t, q.dir))
+	if a := bare(t, warned, "vault", "check", "--vault", mounted); !strings.Contains(a.stdout, newest.Version) || strings.Contains(a.stdout, v.Version) {
+		t.Errorf("a check says\n%s", a.stdout)
+	}
+	if after := fingerprint(t, copied); after != before {
+		t.Errorf("the vault was changed:\n%s\nbefore:\n%s", after, before)
+	}
+}

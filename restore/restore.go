@@ -98,6 +98,7 @@ type Result struct {
 
 	Skipped List // were there
 	Failed  List
+	Lost    uint64 // of those, files and folders that the vault has not all of
 	Differs List // of VerifyOnly
 	Notes   List // what the target cannot hold, once for each kind
 }

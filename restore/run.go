@@ -297,7 +297,12 @@ func (r *run) fail(path string, err error) {
 	if r.stopped() {
 		return
 	}
-	r.count(func(t *Result) { t.Failed.add(orDot(path), err.Error()) })
+	r.count(func(t *Result) {
+		t.Failed.add(orDot(path), err.Error())
+		if isLost(err) {
+			t.Lost++
+		}
+	})
 }
 
 func (r *run) differs(path, what string) {
