@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -246,7 +247,28 @@ func (f *Offline) settle(ctx context.Context, r control.RestoreRequest, instance
 	if err := o.choose(ctx, &p, time.Now()); err != nil {
 		return nil, err
 	}
+	policy, err := f.policy(ctx, all[0].ID)
+	if err != nil && r.Delete {
+		return nil, control.Errorf(control.Damaged, "it cannot be told what was never backed up, and would be deleted with the rest (%s)", sentence(err)).WithHint("leave out --delete")
+	}
+	o.goBy(policy)
 	return o, o.aim(aim{own: f.places, discover: capture.Discover})
+}
+
+// policy is the copy that the vault has of an instance's policy, nil if there is none.
+func (f *Offline) policy(ctx context.Context, instance string) (*control.Policy, error) {
+	kept, err := f.vault.Policy(ctx, instance)
+	if errors.Is(err, store.ErrNotFound) || err == nil && len(kept.Policy) == 0 {
+		return nil, nil
+	}
+	var p control.Policy
+	if err == nil {
+		err = json.Unmarshal(kept.Policy, &p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
 }
 
 // Check looks for damage, and reads a part of the data, 0 to 1. The task has no id.

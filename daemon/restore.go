@@ -29,6 +29,7 @@ type restoration struct {
 	to      string
 	target  *os.File
 	keep    []string // patterns of what is never deleted
+	covers  []string // absolute paths that versions have, if not whole partitions
 	older   string   // version before it, "" if there is none
 }
 
@@ -53,9 +54,7 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 		return control.Task{}, err
 	}
 	d.mu.Lock()
-	if d.policy != nil {
-		o.keep = slices.Clone(d.policy.Excludes) // versions are not to be blamed for what they have not
-	}
+	o.goBy(d.policy)
 	d.mu.Unlock()
 	if err := o.aim(aim{d.never(), d.mountDirs(), d.o.Discover}); err != nil {
 		return control.Task{}, err
@@ -71,6 +70,30 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 		o.target.Close()
 	}
 	return t, err
+}
+
+// goBy takes from a policy, if there is one, what versions have not: they are not to be blamed for that.
+func (o *restoration) goBy(p *control.Policy) {
+	if p != nil {
+		o.keep, o.covers = slices.Clone(p.Excludes), slices.Clone(p.Paths)
+	}
+}
+
+// covered tells whether versions have all of what is restored, but for what is excluded.
+func (o *restoration) covered() bool {
+	at := o.paths
+	if len(at) == 0 {
+		at = []string{""}
+	}
+	for _, p := range at {
+		whole := path.Join(o.version.Partition.MountPoint, p)
+		for _, c := range o.covers {
+			if c != whole && isBelow(c, whole) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // hold keeps a version that is being restored from being deleted.
@@ -194,9 +217,14 @@ func (o *restoration) aim(a aim) error {
 		if err := isMounted(&o.version.Partition, mounts); err != nil {
 			return err
 		}
-		if len(o.paths) == 0 && o.request.Delete {
+		if o.request.Delete && (len(o.paths) == 0 || slices.Contains(o.paths, "") || !o.covered()) {
 			return control.Errorf(control.BadRequest, "what is never backed up would be deleted from %s with the rest", o.to).
 				WithHint("name the folders that are to be made equal, or another target with --to")
+		}
+		if o.to == "/" {
+			for _, dir := range capture.SystemFolders() { // those that the version has not are no loss of theirs
+				o.keep = append(o.keep, literal(dir))
+			}
 		}
 	} else {
 		if !filepath.IsAbs(o.request.To) {
@@ -285,6 +313,7 @@ func (o *restoration) options() restore.Options {
 	opts := restore.Options{
 		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: r.Includes, Excludes: r.Excludes,
 		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep,
+		Others: o.covered() && len(r.Includes) == 0,
 	}
 	if r.Rate > 0 {
 		opts.Limiter = sched.NewLimiter(r.Rate)

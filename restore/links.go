@@ -24,6 +24,24 @@ type hardlink struct {
 	made    made
 	dir     string // folder of the made one
 	name    string
+	seen    made // by verify
+	seenAt  string
+}
+
+// seenAs notes what verify found under one of the names, and returns the path of another name that is of another file, "" for none.
+func (l *hardlink) seenAs(it *item, m made) (other string) {
+	if l == nil {
+		return ""
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.seen.ok {
+		l.seen, l.seenAt = m, it.path()
+	}
+	if l.seen == m {
+		return ""
+	}
+	return l.seenAt
 }
 
 // hardlink returns that of an entry, nil if all other names were met, or none will be.

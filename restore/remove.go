@@ -15,6 +15,24 @@ func (r *run) removes() bool { return r.o.Delete && !r.o.VerifyOnly }
 
 // removeOthers removes from a folder what the version has not in it.
 func (r *run) removeOthers(f *folder, at spot) error {
+	return r.others(f, at, func(name, path string) {
+		if err := r.remove(f.fd, name, path); err != nil {
+			r.fail(path, fmt.Errorf("remove it: %w", err))
+		}
+	})
+}
+
+// tellOthers tells what is in a folder and not in the version. Sockets are in none.
+func (r *run) tellOthers(f *folder, at spot) error {
+	return r.others(f, at, func(name, path string) {
+		if st, there, err := look(f.fd, name); err == nil && there && st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+			r.differs(path, "it is not in the version")
+		}
+	})
+}
+
+// others calls do for each name in a folder that the version has not, but for those that are to be kept.
+func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	d, err := reopen(f.fd)
 	if err != nil {
 		r.fail(f.path, err)
@@ -40,9 +58,7 @@ func (r *run) removeOthers(f *folder, at spot) error {
 		if r.ctx.Err() != nil {
 			return r.ctx.Err()
 		}
-		if err := r.remove(f.fd, name, path); err != nil {
-			r.fail(path, fmt.Errorf("remove it: %w", err))
-		}
+		do(name, path)
 	}
 	return nil
 }

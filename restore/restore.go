@@ -57,7 +57,8 @@ type Options struct {
 	NoLocks     bool     // make nothing immutable or append only
 	NoOwner     bool     // leave owners to whoever runs this, and so set-id bits and capabilities
 	Delete      bool     // remove what the version has not from folders that are restored as a whole
-	Keep        []string // patterns of what Delete leaves alone
+	Others      bool     // with VerifyOnly: tell of what is in such folders and not in the version, too
+	Keep        []string // patterns of what Delete leaves alone, and VerifyOnly does not tell of
 	Limiter     Limiter  // nil: none
 	Progress    Progress // nil: none
 	Workers     int      // default: a thread for each core
@@ -99,8 +100,8 @@ type Result struct {
 	Skipped List // were there
 	Failed  List
 	Lost    uint64 // of those, files and folders that the vault has not all of
-	Differs List // of VerifyOnly
-	Notes   List // what the target cannot hold, once for each kind
+	Differs List   // of VerifyOnly
+	Notes   List   // what the target cannot hold, once for each kind
 }
 
 // Run restores. The result tells what was done also when there is an error, which is the context's, or one that leaves no hope for the other files:

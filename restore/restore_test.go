@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -324,5 +325,44 @@ func TestNoOwnerGivesNeitherOwnersNorSetIDBits(t *testing.T) {
 	must(t, unix.Lstat(filepath.Join(dir, "f"), &st))
 	if st.Uid != 0 || st.Mode&0o7777 != 0o755 {
 		t.Errorf("it is %o of %d", st.Mode, st.Uid)
+	}
+}
+
+func TestVerifyOnlyTellsOfWhatTheVersionHasNot(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.everything(), t.TempDir()
+	g.restore(v, dir)
+	others := func(o *Options) { o.VerifyOnly, o.Others, o.Keep = true, true, []string{"*.tmp"} }
+	wantLeft(t, "different", g.restore(v, dir, others).Differs)
+	write(t, filepath.Join(dir, "surplus", "deep", "file"), "x")
+	write(t, filepath.Join(dir, "folder", "deep", "new"), "x")
+	write(t, filepath.Join(dir, "kept.tmp"), "x")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(t, err)
+	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: filepath.Join(dir, "socket")}))
+	must(t, unix.Close(fd))
+	must(t, os.Remove(filepath.Join(dir, "folder/one")))
+	write(t, filepath.Join(dir, "folder/one"), "two names")
+	before := listing(t, dir)
+	r := g.restore(v, dir, others)
+	linked := 0 // of two names that are no more of one file, it is told for the one that is met last
+	r.Differs.Items = slices.DeleteFunc(r.Differs.Items, func(l Left) bool {
+		linked += strings.Count(l.What, "no hard link of folder/")
+		return l.Path == "folder/deep/er/two"
+	})
+	r.Differs.Count = uint64(len(r.Differs.Items))
+	wantLeft(t, "different", r.Differs, ".", "folder", "folder/deep", "surplus", "folder/deep/new", "folder/one")
+	if linked != 1 {
+		t.Errorf("it is told %d times that a hard link is none", linked)
+	}
+	wantLeft(t, "failed", r.Failed)
+	if after := listing(t, dir); after != before {
+		t.Errorf("verifying changed\n%sto\n%s", before, after)
+	}
+	part := g.restore(v, dir, others, func(o *Options) { o.Paths = []string{"folder/deep"} })
+	for _, l := range part.Differs.Items {
+		if !strings.HasPrefix(l.Path, "folder/deep") {
+			t.Errorf("of a part that is verified it tells of %+v", l)
+		}
 	}
 }

@@ -176,8 +176,12 @@ func (r *run) walk(f *folder, at spot) error {
 		r.fail(f.path, fmt.Errorf("the vault has not all that is in the folder any more: %w", err))
 		return nil
 	}
-	if r.removes() && f.whole && f.fd >= 0 {
+	switch {
+	case !f.whole || f.fd < 0:
+	case r.removes():
 		return r.removeOthers(f, at)
+	case r.o.VerifyOnly && r.o.Others:
+		return r.tellOthers(f, at)
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (r *run) verify(it *item, st *unix.Statx_t, there bool) error {
 	} else if !r.sameNode(it, st) && it.entry.Nlink > 1 || it.entry.Nlink == 1 && it.entry.Type() != unix.S_IFIFO && !r.sameTarget(it, st) {
 		what = append(what, "target or device number")
 	}
+	if other := it.link.seenAs(it, madeOf(st)); other != "" {
+		what = append(what, "no hard link of "+other)
+	}
 	rest, err := r.otherwise(h, st, &it.entry)
 	if err != nil {
 		return r.failed(it, err)

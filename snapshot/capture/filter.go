@@ -3,6 +3,7 @@ package capture
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -13,6 +14,9 @@ import (
 var systemFolders = []string{
 	"/bin", "/usr/bin", "/sbin", "/usr/sbin", "/boot", "/proc", "/sys", "/srv", "/lib", "/lib32", "/lib64", "/selinux", "/run", "/lost+found",
 }
+
+// SystemFolders lists the folders that are never taken from the root partition unless asked for.
+func SystemFolders() []string { return slices.Clone(systemFolders) }
 
 // A filter tells which names of a partition are captured. Included paths and system folders are a tree of names beside the tree of
 // folders, so a name costs one map lookup near them and none elsewhere.
