@@ -18,12 +18,19 @@ FUZZTIME ?= 30s
 # make torture
 TORTURE ?= 3600
 
+# make bench: 1 is 340,000 files and 6.4 GiB
+BENCH_SCALE  ?= 1
+BENCH_ROUNDS ?= 3
+BENCH_JSON   ?= $(CURDIR)/bin/bench.json
+
 # Pinned: a new version of a linter is a change like any other.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 
 # What the tests call, besides what every Debian has.
 DEBIAN_PACKAGES := rsync attr acl libcap2-bin e2fsprogs xfsprogs btrfs-progs python3-aiosmtpd
+
+BENCH_PACKAGES := restic borgbackup lz4
 
 UNIT = $(shell $(GO) list ./... | grep -v '^yester/integration')
 
@@ -98,7 +105,13 @@ torture: ## cut the power, kill the daemon and damage vaults, at random, for TOR
 	@GO='$(GO)' integration/torture.sh $(TORTURE)
 
 .PHONY: bench
-bench: ## benchmarks of the packages
+bench: DEBIAN_PACKAGES += $(BENCH_PACKAGES)
+bench: packages ## measure yester beside restic, borg and what the machine can do
+	cd integration && YESTER_BENCH_SCALE=$(BENCH_SCALE) YESTER_BENCH_ROUNDS=$(BENCH_ROUNDS) YESTER_BENCH_JSON='$(BENCH_JSON)' \
+		$(GO) test -run '^$$' -bench '^BenchmarkBackup$$' -benchtime 1x -timeout 0
+
+.PHONY: bench-packages
+bench-packages: ## benchmarks of the packages
 	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
 
 .PHONY: bench-mount

@@ -1,0 +1,131 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// BenchmarkBackup measures backups and restores next to restic, borg and what the machine can do at all. It is for `make bench` and `make bench-quick`,
+// which run it once. Each program reads the same partition and writes to another, both loop images of ext4 with a journal; all of memory is page cache
+// before each run, and who is first changes from run to run.
+func BenchmarkBackup(b *testing.B) {
+	need(b)
+	c := newContest(b)
+	s := &backupBench{contest: c, source: newPartition(b, "ext4", 64*gib), target: newPartition(b, "ext4", 64*gib)}
+	s.data = makeBenchTree(b, s.source.dir, c.scale)
+	s.tools = []*tool{newYesterTool(s, "lz4"), newResticTool(s), newBorgTool(s)}
+	for round := range c.rounds {
+		s.round(round)
+	}
+	c.finish()
+}
+
+// A backupBench is one source, one partition for all that is written, and the programs.
+type backupBench struct {
+	*contest
+	source, target *partition
+	data           *benchTree
+	tools          []*tool
+}
+
+// A tool is a backup program, with one repository at a time.
+type tool struct {
+	name    string
+	begin   func()
+	backup  func() measure
+	restore func(to string) measure // of the newest version
+	size    func() int64            // bytes of the repository
+	end     func()                  // removes it
+}
+
+// round measures everything once.
+func (s *backupBench) round(round int) {
+	s.limits("first backup", round, map[string]string{
+		"cat":     `find "$0" -type f -print0 | xargs -0 cat >/dev/null`,
+		"tar|lz4": `tar -C "$0" -c . | lz4 -1 -q - "$1/out.lz4"`,
+		"cp -a":   `cp -a "$0" "$1/out"`,
+	})
+	for _, t := range s.tools {
+		t.begin()
+	}
+	s.each("first backup", round, func(t *tool) measure { return t.backup() })
+	s.sizes("size after the first backup")
+	s.each("no change", round, func(t *tool) measure { return t.backup() })
+	s.limits("no change", round, map[string]string{"find": `find "$0" -printf '%T@ %s\n' >/dev/null`})
+	s.data.change(s.b, round)
+	s.each("a day's change", round, func(t *tool) measure { return t.backup() })
+	s.sizes("size after a day's change")
+	s.each("restore", round, func(t *tool) measure {
+		to := s.target.path("restored")
+		must(s.b, os.Mkdir(to, 0o755))
+		defer s.clear("restored")
+		return t.restore(to)
+	})
+	s.limits("restore", round, map[string]string{"cp -a": `cp -a "$0" "$1/out"`})
+	for _, t := range s.tools {
+		t.end()
+	}
+}
+
+// each measures all tools in a phase, another one first in each round.
+func (s *backupBench) each(phase string, round int, do func(*tool) measure) {
+	for i := range s.tools {
+		t := s.tools[(i+round)%len(s.tools)]
+		s.ready()
+		s.add(phase, t.name, do(t))
+	}
+}
+
+// limits measures lines of shell, given the source and a folder for their output.
+func (s *backupBench) limits(phase string, round int, lines map[string]string) {
+	for name, line := range lines {
+		out := s.target.path("limit")
+		must(s.b, os.Mkdir(out, 0o755))
+		s.ready()
+		s.add(phase, name, s.measureCommand(nil, "sh", "-c", line, s.source.dir, out))
+		s.clear("limit")
+	}
+}
+
+func (s *backupBench) sizes(what string) {
+	for _, t := range s.tools {
+		s.add(what, t.name, measure{Bytes: t.size()})
+	}
+}
+
+// ready writes back what is dirty, fills memory, and has all of the source in the page cache.
+func (s *backupBench) ready() {
+	command(s.b, "sync")
+	fillMemory(s.b, s.target.path("filler"))
+	command(s.b, "sh", "-c", `find "$0" -type f -print0 | xargs -0 cat >/dev/null`, s.source.dir)
+}
+
+// clear removes a folder of the target.
+func (s *backupBench) clear(name string) { must(s.b, os.RemoveAll(s.target.path(name))) }
+
+// fillMemory fills all memory that nobody uses with a file that has nothing but a hole: memory that is free goes back to the host of a virtual machine, and
+// to get it again takes whoever touches it first two seconds and more a GiB.
+func fillMemory(b testing.TB, path string) {
+	b.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	must(b, err)
+	defer f.Close()
+	must(b, f.Truncate(256*gib))
+	buf := make([]byte, 4*mib)
+	for off := int64(0); free(b) > 400*mib; off += int64(len(buf)) {
+		_, err := f.ReadAt(buf, off)
+		must(b, err)
+	}
+}
+
+// free is how many bytes of memory hold nothing at all.
+func free(b testing.TB) int64 {
+	var kb int64
+	data, err := os.ReadFile("/proc/meminfo")
+	must(b, err)
+	var total int64
+	_, err = fmt.Sscanf(string(data), "MemTotal: %d kB\nMemFree: %d kB", &total, &kb)
+	must(b, err)
+	return kb * kib
+}
