@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
-	"yester/store/pack"
 )
 
 // An ahead gives small files to the kernel before it asks for them. Who has read aheadAfter files of a page of a directory is likely to be
@@ -137,7 +136,7 @@ func (c *conn) readAhead(slot uint64) {
 		return // whoever reads them will be told
 	}
 	var e snapshot.Entry
-	buf := make([]byte, storeHead, storeHead+aheadSize+pack.DecodeSlack)
+	buf := make([]byte, storeHead, storeHead+aheadSize+c.view.vault.ReadRoom())
 	for _, f := range files {
 		if c.view.ahead.wasRead(slot, f.pos) {
 			continue

@@ -37,7 +37,9 @@ func newResticTool(s *backupBench) *tool {
 		"RESTIC_REPOSITORY=" + repo, "RESTIC_PASSWORD=x", "RESTIC_CACHE_DIR=" + s.target.path("restic-cache"), "TMPDIR=" + s.target.dir,
 		"RESTIC_PROGRESS_FPS=0.1",
 	}
-	run := func(args ...string) measure { return s.measureCommand(env, append([]string{"restic", "-q"}, args...)...) }
+	run := func(args ...string) measure {
+		return s.measureCommand(env, append([]string{"restic", "-q"}, args...)...)
+	}
 	return &tool{
 		name:    "restic",
 		begin:   func() { run("init") },

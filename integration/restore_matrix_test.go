@@ -29,13 +29,15 @@ func choices(point string) []choice {
 	return []choice{
 		{"all", nil, func(string) bool { return true }},
 		{
-			"include", []string{"--include", "random-*", "--include", filepath.Join(point, "attributes"), "--include", "folders/**"},
+			"include",
+			[]string{"--include", "random-*", "--include", filepath.Join(point, "attributes"), "--include", "folders/**"},
 			func(path string) bool {
 				return any(path, func(name string) bool { return strings.HasPrefix(name, "random-") }) || below(path, "attributes") || strings.HasPrefix(path, "names/folders/")
 			},
 		},
 		{
-			"exclude", []string{"--exclude", "*-4096", "--exclude", filepath.Join(point, "links"), "--exclude", "z-four"},
+			"exclude",
+			[]string{"--exclude", "*-4096", "--exclude", filepath.Join(point, "links"), "--exclude", "z-four"},
 			func(path string) bool {
 				return !any(path, func(name string) bool { return strings.HasSuffix(name, "-4096") || name == "z-four" }) && !below(path, "links")
 			},
