@@ -177,7 +177,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	if _, err := d.lookAtClock(); err != nil {
 		d.log.Error("keep what is known of the time", "err", err) // the next sweep tries again
 	}
-	d.setIdleMemory()
+	setIdleMemory(d.priority())
 	return d, nil
 }
 

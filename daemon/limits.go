@@ -18,13 +18,9 @@ func setMemoryLimit(p sched.Priority) {
 	debug.SetMemoryLimit(p.Memory / 8 * 7)
 }
 
-// setIdleMemory sets the limit that holds before the first task.
-func (d *Daemon) setIdleMemory() {
-	p := sched.Low
-	if d.policy != nil {
-		if q, err := sched.ParsePriority(d.policy.Priority); err == nil {
-			p = q
-		}
-	}
+// setIdleMemory sets the limit that holds between backups: no more than a mount needs, even when backups may take all they want.
+func setIdleMemory(p sched.Priority) {
+	p.Memory = min(p.Memory, sched.High.Memory)
 	setMemoryLimit(p)
+	debug.FreeOSMemory()
 }

@@ -13,7 +13,7 @@ import (
 // readDir lists a folder, with plus with what stat tells of each file. An offset is the position after an entry, counting "." and "..", so
 // it holds for good: telldir and seekdir work, and nothing is kept between calls.
 func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out *dirList) fuse.Status {
-	l := lister{v, out}
+	l := lister{view: v, out: out}
 	dir := nodeID(in.NodeId)
 	if !dir.inVersion() {
 		l.folder(dir, in.Offset)
@@ -27,10 +27,15 @@ func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out *dirList) fu
 	})
 }
 
+// fullNames is how many names of a directory are listed with what stat tells. It takes the kernel most of the time of listing to keep that, and in a
+// directory that is wider than any that people look through it is seldom asked for. Once someone does ask for a later name, it comes with all of that directory.
+const fullNames = 1 << 18
+
 // A lister fills the answer to one request. Its methods return false when the answer is full.
 type lister struct {
 	*view
-	out *dirList
+	out       *dirList
+	bareNames bool
 }
 
 // dots lists "." and "..". The kernel knows both, so they come without more.
@@ -86,6 +91,7 @@ func (l *lister) directory(ctx context.Context, dir nodeID, ver *version, e *sna
 func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.Entry) (full bool, err error) {
 	slot := l.slot(dir, ver, page)
 	l.out.slot = slot
+	l.bareNames = page.first >= l.fullNames && !l.wide.has(dir)
 	for ; i < page.page.Len(); i++ {
 		if err := page.page.Entry(i, e); err != nil {
 			return false, err
@@ -99,7 +105,7 @@ func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.En
 
 func (l *lister) entry(id nodeID, ver *version, e *snapshot.Entry, next uint64) bool {
 	out, ok := l.out.add(e.Name, inodeNumber(ver.ord, e.Ino), e.Mode, next)
-	if out != nil {
+	if out != nil && !l.bareNames {
 		l.fillEntry(out, id, ver, e)
 	}
 	return ok

@@ -49,6 +49,9 @@ func (v *view) lookup(ctx context.Context, dir nodeID, ver *version, e *snapshot
 		return err
 	}
 	v.fillEntry(out, entryNode(v.slot(dir, ver, l), i), ver, e)
+	if l.first >= v.fullNames {
+		v.wide.add(dir)
+	}
 	return nil
 }
 

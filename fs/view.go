@@ -34,6 +34,8 @@ type view struct {
 	slots      slots
 	pages      pageCache
 	ahead      ahead
+	wide       wideDirs
+	fullNames  uint64    // fullNames, but for tests
 	entries    sync.Pool // *snapshot.Entry
 	complaints complaints
 	notifier   notifier
@@ -46,6 +48,7 @@ func newView(o Options) (*view, error) {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		vault:         o.Vault, chunks: chunkReader{o.Vault}, dead: make(chan struct{}), log: o.Log, now: o.Now,
 		entries:    sync.Pool{New: func() any { return new(snapshot.Entry) }},
+		fullNames:  fullNames,
 		generation: uint64(uint32(o.Now().Unix())),
 	}
 	v.notifier.start(o.Vault)
