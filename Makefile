@@ -116,6 +116,7 @@ bench-packages: ## benchmarks of the packages
 
 .PHONY: bench-mount
 bench-mount: packages ## measure the mount beside its limits: ext4, and FUSE from memory
+	$(GO) test -run '^$$' -bench '^BenchmarkMount(ManyVersions|FirstList)$$' -benchtime 5x ./fs
 	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkMount$$' -benchtime 1x -timeout 0
 
 .PHONY: bench-priority

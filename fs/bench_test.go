@@ -117,6 +117,38 @@ func BenchmarkMountWalk(b *testing.B) {
 	b.ReportMetric(float64(s.do(order{Do: "memory"}).Count)/1024, "server-MiB")
 }
 
+// BenchmarkMountManyVersions mounts a vault of ten thousand versions.
+func BenchmarkMountManyVersions(b *testing.B) {
+	s := newServer(b)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "commit many", Key: day(1), N: 10_000})
+	b.ResetTimer()
+	for b.Loop() {
+		s.do(order{Do: "serve", Name: s.dir})
+		if _, err := os.Lstat(filepath.Join(s.dir, "web1/root/latest/hello")); err != nil {
+			b.Fatal(err)
+		}
+		s.do(order{Do: "unmount"})
+	}
+}
+
+// BenchmarkMountFirstList lists, right after mounting, a version of ten million files. The server's memory is that of a vault in memory.
+func BenchmarkMountFirstList(b *testing.B) {
+	s, dir := mounted(b, "vast")
+	s.do(order{Do: "unmount"})
+	for b.Loop() {
+		b.StopTimer()
+		s.do(order{Do: "serve", Name: s.dir})
+		b.StartTimer()
+		if list, err := os.ReadDir(dir); err != nil || len(list) != 1000 {
+			b.Fatal(len(list), err)
+		}
+		b.StopTimer()
+		s.do(order{Do: "unmount"})
+		b.StartTimer()
+	}
+}
+
 func (s *testServer) openMem(name string) error {
 	ctx := context.Background()
 	if err := s.obey(order{Do: "open"}, new(answer)); err != nil {

@@ -171,6 +171,7 @@ var trees = map[string]func() *tree{
 	"small":   smallTree,
 	"hostile": hostileTree,
 	"wide":    func() *tree { return wideTree(100_000) },
+	"vast":    vastTree,
 	"deep":    deepTree,
 	"files":   func() *tree { return fileTree(300, 100) },
 	"large":   largeTree,
@@ -263,6 +264,23 @@ func wideTree(n int) *tree {
 		top.kids = append(top.kids, m.file().named(fmt.Sprintf("entry-%06d", i)))
 	}
 	return m.dir(top.named("wide"))
+}
+
+// vastTree has ten million files in a hundred thousand folders, all alike.
+func vastTree() *tree {
+	var m maker
+	files := wideTree(100).kids[0].kids
+	top := m.dir()
+	for i := range 1000 {
+		d := m.dir().named(fmt.Sprintf("folder-%03d", i))
+		for j := range 100 {
+			sub := m.dir().named(fmt.Sprintf("folder-%02d", j))
+			sub.kids = files
+			d.kids = append(d.kids, sub)
+		}
+		top.kids = append(top.kids, d)
+	}
+	return top
 }
 
 func deepTree() *tree {
