@@ -94,7 +94,7 @@ func (d *Daemon) drillDue(v *store.Vault) (ok bool, err error) {
 	if !ok || now.Before(next) && !u.Tried.After(now) || !d.tasks.idle() {
 		return false, nil
 	}
-	_, err = d.startDrill(&drill{d: d, vault: v, limiter: sched.NewLimiter(sched.Low.BytesPerSecond)}, true)
+	_, err = d.startDrill(&drill{d: d, vault: v, limiter: d.metrics.limiter(sched.Low.BytesPerSecond)}, true)
 	return true, ifFree(err)
 }
 
@@ -156,7 +156,7 @@ func (d *Daemon) drillEnded(t *control.Task) {
 		r := t.Drilled
 		u.Failed, u.Proven = "", &control.Proof{Task: t.ID, Time: u.Tried.UTC(), Versions: r.Versions, Files: r.Files, Bytes: r.Bytes}
 		d.resolve(failed)
-		d.kept(d.alerts.Note(control.MessageDrill, "drill/proven", fmt.Sprintf("last proven restore: %d files, %d bytes, of %s (%s)", r.Files, r.Bytes, list(namesOf(r.Versions)), t.ID)))
+		d.kept(d.alerts.Record(control.MessageDrill, "drill/proven", fmt.Sprintf("last proven restore: %d files, %d bytes, of %s (%s)", r.Files, r.Bytes, list(namesOf(r.Versions)), t.ID)))
 	}
 	if err := d.db.PutDrill(u); err != nil {
 		d.log.Error("keep what came of a drill", "err", err)

@@ -88,12 +88,12 @@ func (d *Daemon) taskEnded(t *control.Task) {
 			d.resolve("damage/")
 		}
 	}
-	if t.Kind != control.KindBackup {
+	if t.Kind != control.KindBackup && t.Kind != control.KindDrill {
 		d.otherEnded(t)
 	}
 }
 
-// otherEnded is for tasks that are no backups: how the last one of a kind ended counts. What a check or repair finds damaged is told as such.
+// otherEnded is for tasks that have no kind of message of their own: how the last one of a kind ended counts. What a check or repair finds damaged is told as such.
 func (d *Daemon) otherEnded(t *control.Task) {
 	cause := "task/" + t.Kind
 	switch {

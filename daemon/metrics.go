@@ -33,7 +33,7 @@ const reading = "reading"
 
 // taskKinds are those that are told from the begin, so that a first failure is an increase.
 var taskKinds = []string{
-	control.KindBackup, control.KindRestore, control.KindCheck, control.KindRepair, control.KindGC, control.KindRebuild, control.KindPlace, control.KindCancel,
+	control.KindBackup, control.KindRestore, control.KindDrill, control.KindCheck, control.KindRepair, control.KindGC, control.KindRebuild, control.KindPlace, control.KindCancel,
 }
 
 // newMetrics returns the metrics of d.

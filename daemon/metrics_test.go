@@ -258,6 +258,15 @@ func TestMetricsOfTheDocsAreThoseThereAre(t *testing.T) {
 			t.Errorf("METRICS.md does not have %s", n)
 		}
 	}
+	kinds, err := os.ReadFile("../docs/ALERTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range control.MessageKinds {
+		if !strings.Contains(string(kinds), "\n| `"+kind+"` |") {
+			t.Errorf("ALERTS.md does not say what %s tells", kind)
+		}
+	}
 	var dashboard struct {
 		Panels []struct {
 			Title   string

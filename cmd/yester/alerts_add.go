@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,7 +13,7 @@ import (
 
 func (p *program) alertsAddCommand() *cli.Command {
 	name := &cli.StringFlag{Name: "name", Usage: "call the channel `NAME` (default: what it is)"}
-	kinds := &cli.StringSliceFlag{Name: "kind", Usage: "only messages of `KIND` backup, damage, late, place, space or task (may be repeated)"}
+	kinds := &cli.StringSliceFlag{Name: "kind", Usage: "only messages of `KIND` " + strings.Join(control.MessageKinds, ", ") + " (may be repeated)"}
 	authority := &cli.StringFlag{Name: "ca-file", Usage: "trust the certificates in `FILE` (PEM) instead of the system's"}
 	return &cli.Command{
 		Name: "add", Usage: "add a channel", Action: group("yester alerts add"),

@@ -49,7 +49,9 @@ func Open(k Keeper, out *Outbox, now func() time.Time) (*Book, error) {
 
 // Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else there is a new one, and
 // an older one of the cause is over.
-func (b *Book) Raise(kind, cause, text string) error { return b.enter(kind, cause, text, false) }
+func (b *Book) Raise(kind, cause, text string) error {
+	return b.enter(kind, cause, text, false, control.EventRaised)
+}
 
 // Hold enters that something goes on, which may be said again and again: within a day of its message only the first time counts.
 func (b *Book) Hold(kind, cause, text string) error {
@@ -70,9 +72,15 @@ func (b *Book) holds(cause string) bool {
 }
 
 // Note enters something that is over already. Its cause too has one message a day.
-func (b *Book) Note(kind, cause, text string) error { return b.enter(kind, cause, text, true) }
+func (b *Book) Note(kind, cause, text string) error {
+	return b.enter(kind, cause, text, true, control.EventRaised)
+}
 
-func (b *Book) enter(kind, cause, text string, over bool) error {
+// Record is Note for what went well: it is to be found in the book, and nobody is told.
+func (b *Book) Record(kind, cause, text string) error { return b.enter(kind, cause, text, true, "") }
+
+// enter enters something, and event is what a new message of it is told as.
+func (b *Book) enter(kind, cause, text string, over bool, event string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now().UTC()
@@ -104,7 +112,7 @@ func (b *Book) enter(kind, cause, text string, over bool) error {
 		return err
 	}
 	b.all = append(b.all, m)
-	return b.put(m, control.EventRaised)
+	return b.put(m, event)
 }
 
 // Resolve enters that what has this cause is over; or, if it ends in a slash, what has one that begins so.

@@ -93,6 +93,7 @@ func TestEachCauseIsToldOnceADayAndItsEndOnce(t *testing.T) {
 		c.t = c.t.Add(time.Hour)
 	}
 	must(t, book.Note("damage", "healed/p", "healed"))
+	must(t, book.Record("drill", "drill/proven", "well"))
 	c.t = c.t.Add(day)
 	must(t, book.Raise("place", "place/a", "a is missing"))
 	c.t = c.t.Add(day)
