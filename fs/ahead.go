@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -24,8 +25,11 @@ type ahead struct {
 	mu      sync.Mutex
 	pages   [aheadPages]aheadPage // each slot's at its number, modulo
 	running int
-	copied  nodeID // the directory whose files were last put there and not in vain
-	beside  nodeID // its parent
+	put     int       // files so far
+	copied  nodeID    // the directory whose files were last put there and not in vain
+	beside  nodeID    // its parent
+	read    time.Time // when a small file was read last
+	heat    time.Duration
 
 	listing   nodeID // the directory being listed
 	listingAt uint64 // slot of its page listed last
@@ -47,6 +51,9 @@ const (
 	maxAhead   = 2  // pages at once
 	aheadVain  = 4  // files in a row that the kernel does not know: whoever reads does not list before
 	aheadPause = 64 // reads after that until it is tried again
+
+	aheadBytes = 4 << 20     // of a page at once
+	aheadHeat  = time.Second // after the last read, listing a folder is not the start of copying it
 )
 
 // small tells whether a read is one of a whole small file.
@@ -63,6 +70,7 @@ func (a *ahead) saw(id nodeID, ino uint64) bool {
 		}
 		*p = aheadPage{slot: id.slot()}
 	}
+	a.read = time.Now()
 	p.reads++
 	p.last = ino
 	p.read[id.pos()/64] |= 1 << (id.pos() % 64)
@@ -83,7 +91,7 @@ func (a *ahead) listed(dir, parent nodeID, slot uint64) uint64 {
 		a.listing, a.listingAt = dir, slot
 		return 0
 	}
-	if slot = a.listingAt; a.listing != dir || a.running == maxAhead || a.copied == 0 || parent != a.copied && parent != a.beside {
+	if slot = a.listingAt; a.listing != dir || a.running == maxAhead || a.copied == 0 || parent != a.copied && parent != a.beside || time.Since(a.read) > a.heat {
 		return 0
 	}
 	p := a.page(slot)
@@ -110,11 +118,12 @@ func (a *ahead) lastRead(slot uint64) uint64 {
 	return a.page(slot).last
 }
 
-// done says that a page of a directory was read ahead, and whether that was in vain.
-func (a *ahead) done(slot uint64, dir, parent nodeID, vain bool) {
+// done says that a page of a directory was read ahead, so many files of it, and whether the rest was in vain.
+func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.running--
+	a.put += put
 	p := a.page(slot)
 	*p = aheadPage{slot: slot}
 	if vain {
@@ -126,9 +135,14 @@ func (a *ahead) done(slot uint64, dir, parent nodeID, vain bool) {
 
 // readAhead gives the kernel the small files of a slot that it has not asked for.
 func (c *conn) readAhead(slot uint64) {
-	vain := 0
+	put, vain, room := 0, 0, aheadBytes
 	dir := c.view.slots.dir(slot)
-	defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), vain >= aheadVain) }()
+	defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), put, vain >= aheadVain) }()
+	defer func() {
+		if p := recover(); p != nil {
+			c.view.panicked(p)
+		}
+	}()
 	ctx := newInterrupt(nil, c.view.dead)
 	defer ctx.end()
 	files, page, err := c.view.smallFiles(ctx, slot)
@@ -149,7 +163,10 @@ func (c *conn) readAhead(slot uint64) {
 		}
 		switch err := c.store(entryNode(slot, f.pos), buf); {
 		case err == nil:
-			vain = 0
+			put++
+			if vain, room = 0, room-len(buf); room < 0 {
+				return
+			}
 		case errors.Is(err, unix.ENOENT):
 			if vain++; vain >= aheadVain {
 				return

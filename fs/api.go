@@ -109,6 +109,7 @@ func serve(o Options) (*Mount, error) {
 func (m *Mount) run(c *conn) {
 	c.serve()
 	m.view.close()
+	unix.Close(c.fd) // not before, or news could go to whatever got the number
 	close(m.done)
 }
 

@@ -64,12 +64,11 @@ func connect(v *view, fd int, trace io.Writer) (*conn, error) {
 	return c, nil
 }
 
-// fuseBuffer is enough for the answers that go-fuse makes.
-const fuseBuffer = 64 << 10
+// fuseBuffer is enough for the answers that go-fuse makes, an ioctl's being the longest.
+const fuseBuffer = 160 << 10
 
-// serve answers requests until the mount is gone, and closes the connection.
+// serve answers requests until the mount is gone.
 func (c *conn) serve() {
-	defer unix.Close(c.fd)
 	defer c.work.Wait()
 	defer c.cancelAll()
 	in := make([]byte, requestRoom)
@@ -145,17 +144,28 @@ var jobs = sync.Pool{New: func() any { return new(job) }}
 
 func (c *conn) do(j *job) {
 	if !c.answer(j.in, j.cancel, &j.reply) {
-		if cap(j.reply.buf) < fuseBuffer {
-			j.reply.buf = make([]byte, fuseBuffer)
-		}
-		if n, _ := c.rest.HandleRequest([][]byte{j.in}, [][]byte{j.reply.buf[:cap(j.reply.buf)]}); n > 0 {
-			c.write(j.reply.buf[:n])
-		}
+		c.pass(j)
 	}
 	c.mu.Lock()
 	delete(c.jobs, j.unique)
 	c.mu.Unlock()
 	jobs.Put(j)
+}
+
+// pass has go-fuse answer a request.
+func (c *conn) pass(j *job) {
+	if cap(j.reply.buf) < fuseBuffer {
+		j.reply.buf = make([]byte, fuseBuffer)
+	}
+	n, st := c.rest.HandleRequest([][]byte{j.in}, [][]byte{j.reply.buf[:cap(j.reply.buf)]})
+	switch {
+	case n > 0:
+		c.write(j.reply.buf[:n])
+	case st != fuse.OK: // or its process would wait for good
+		j.reply.room(0)
+		j.reply.head(j.unique, st, 0)
+		c.write(j.reply.buf)
+	}
 }
 
 // interrupt tells a job that its process got a signal; false if there is no such job here.

@@ -55,6 +55,11 @@ func in[T any](r *reply) *T {
 	return (*T)(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
+// head writes the header; more bytes come after what is in the buffer.
+func (r *reply) head(unique uint64, st fuse.Status, more int) {
+	*(*fuse.OutHeader)(unsafe.Pointer(unsafe.SliceData(r.buf))) = fuse.OutHeader{Length: uint32(len(r.buf) + more), Status: -int32(st), Unique: unique}
+}
+
 // cut says that only the first n bytes after the header are told.
 func (r *reply) cut(n int) { r.buf = r.buf[:outHeader+n] }
 
@@ -75,13 +80,12 @@ func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
 	if st != fuse.OK {
 		r.room(0)
 	}
-	out := (*fuse.OutHeader)(unsafe.Pointer(unsafe.SliceData(r.buf)))
-	*out = fuse.OutHeader{Length: uint32(len(r.buf)), Status: -int32(st), Unique: h.Unique}
 	if pieces == nil {
+		r.head(h.Unique, st, 0)
 		c.write(r.buf)
 		return true
 	}
-	out.Length += uint32(pieces.size)
+	r.head(h.Unique, st, pieces.size)
 	c.sendPieces(r.buf, pieces)
 	return true
 }

@@ -48,6 +48,7 @@ func newView(o Options) (*view, error) {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		vault:         o.Vault, chunks: chunkReader{o.Vault}, dead: make(chan struct{}), log: o.Log, now: o.Now,
 		entries:    sync.Pool{New: func() any { return new(snapshot.Entry) }},
+		ahead:      ahead{heat: aheadHeat},
 		fullNames:  fullNames,
 		generation: uint64(uint32(o.Now().Unix())),
 	}

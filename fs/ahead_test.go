@@ -1,0 +1,92 @@
+package fs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// readSmall reads file n of a folder of the tree "files", and compares.
+func readSmall(t *testing.T, dir string, folder, n int) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("folder-%04d/file-%04d", folder, n)))
+	if err != nil || !bytes.Equal(b, part{uint64(folder*100 + n + 1), 800}.bytes()) {
+		t.Fatalf("file %d of folder %d: %d bytes, %v", n, folder, len(b), err)
+	}
+}
+
+// aheadIdle waits until nothing is being put into the page cache, and returns how many files were.
+func aheadIdle(t *testing.T, s *server) int {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(time.Millisecond) {
+		if a := s.do(order{Do: "ahead"}); a.Text == "idle" {
+			return a.Count
+		}
+	}
+	t.Fatal("files are put into the page cache for 20 s")
+	return 0
+}
+
+func TestWhoReadsAFolderIsAskedForNoMoreOfIt(t *testing.T) {
+	s := newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "commit", Key: day(1), Name: "files"})
+	s.do(order{Do: "serve and trace", Name: s.dir})
+	dir := filepath.Join(s.dir, "web1", "root", day(1).Version)
+	list := func(folder int) {
+		names, err := os.ReadDir(filepath.Join(dir, fmt.Sprintf("folder-%04d", folder)))
+		if err != nil || len(names) != 100 {
+			t.Fatal(len(names), err)
+		}
+	}
+	reads := func() int { return strings.Count(s.do(order{Do: "trace"}).Text, ": READ n") }
+
+	list(1)
+	for _, n := range []int{7, 3, 50} {
+		readSmall(t, dir, 1, n)
+	}
+	if n := aheadIdle(t, s); n != 97 {
+		t.Errorf("%d files were put into the page cache", n)
+	}
+	if n := reads(); n != 3 {
+		t.Errorf("the kernel asked %d times at first", n)
+	}
+	for n := range 100 {
+		readSmall(t, dir, 1, n)
+	}
+	if n := reads(); n != 0 {
+		t.Errorf("the kernel asked %d times more", n)
+	}
+
+	list(2) // beside it
+	if n := aheadIdle(t, s); n != 97+100 {
+		t.Errorf("%d files were put into the page cache when the folder beside it was listed", n)
+	}
+	for n := range 100 {
+		readSmall(t, dir, 2, n)
+	}
+	if n := reads(); n != 0 {
+		t.Errorf("the kernel asked %d times for files of a folder beside one that was copied", n)
+	}
+}
+
+// Who opens files by name has the kernel know just these: nothing can be put there.
+func TestReadingByNameIsNotReadAhead(t *testing.T) {
+	s, dir := mounted(t, "files")
+	for n := range 20 {
+		readSmall(t, dir, 1, n)
+	}
+	if n := aheadIdle(t, s); n != 0 {
+		t.Errorf("%d files were put into the page cache", n)
+	}
+}
+
+func (a *ahead) setHeat(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.heat = d
+}
