@@ -302,6 +302,7 @@ func (s *siege) brokenOff(t testing.TB, d *daemon, b blow, before map[string]tas
 			continue
 		}
 		switch {
+		case now.Kind == "gc" && (now.State == "running" || now.State == "completed"): // one that is made up for
 		case now.Kind != b.kind:
 			t.Errorf("there is a task %+v", now)
 		case now.State == "failed" && strings.Contains(now.Error, "killed"):
