@@ -140,14 +140,14 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
-	w, err := b.vault.Writer(b.instance.ID, writerOptions(b.priority))
+	w, err := b.vault.Writer(b.instance.ID, b.writerOptions())
 	if err != nil {
 		return nil, err
 	}
 	// Read only now, for an open writer keeps what its parent refers to from being collected.
 	t.parent = b.parent(ctx, t.partition.Name)
 	var v *snapshot.Version
-	b.priority.Run(func() { v, err = capture.Run(ctx, b.vault, w, b.options(t)) })
+	b.onThread(func() { v, err = capture.Run(ctx, b.vault, w, b.options(t)) })
 	return v, b.inVault(errors.Join(err, w.Close()))
 }
 
@@ -183,9 +183,19 @@ func (b *backup) options(t target) capture.Options {
 	}
 }
 
+// onThread calls what works for long.
+func (b *backup) onThread(work func()) { b.d.crew.Run(b.priority, work) }
+
+// writerOptions say how to compress at the task's priority.
+func (b *backup) writerOptions() store.WriterOptions {
+	o := writerOptions(b.priority)
+	o.Run = b.onThread
+	return o
+}
+
 // writerOptions say how to compress at a priority.
 func writerOptions(p sched.Priority) store.WriterOptions {
-	o := store.WriterOptions{Encoding: pack.Zstd, Run: p.Run}
+	o := store.WriterOptions{Encoding: pack.Zstd}
 	if p.Compression == "lz4" {
 		o.Encoding = pack.LZ4
 	}

@@ -114,6 +114,9 @@ type Daemon struct {
 	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
 	times       sync.Map    // store.VersionKey → times
 
+	crew   sched.Crew    // of the threads of backups and maintenance
+	served atomic.Uint64 // requests of the mount when it was looked last whether somebody waits
+
 	registering sync.Mutex // held while this machine's description in the vault, and its owner, are looked at and written; taken last
 
 	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
@@ -143,6 +146,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 		changed:   make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
 	}
 	d.metrics = newMetrics(d)
+	d.crew.Awaited = d.awaited
 	d.site.trouble, d.tasks.ended = d.troubled, d.taskEnded
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
 	d.site.passphrase = o.passphrase

@@ -3,6 +3,7 @@ package daemon
 import (
 	"runtime/debug"
 
+	"yester/control"
 	"yester/sched"
 )
 
@@ -23,4 +24,19 @@ func setIdleMemory(p sched.Priority) {
 	p.Memory = min(p.Memory, sched.High.Memory)
 	setMemoryLimit(p)
 	debug.FreeOSMemory()
+}
+
+// awaited tells whether somebody has asked something of the mount since it was looked last, or restores.
+func (d *Daemon) awaited() bool {
+	if d.tasks.busy(control.KindRestore) {
+		return true
+	}
+	d.mu.Lock()
+	m := d.mount
+	d.mu.Unlock()
+	if m == nil {
+		return false
+	}
+	n := m.Requests()
+	return d.served.Swap(n) != n
 }

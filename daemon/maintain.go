@@ -30,7 +30,7 @@ func (d *Daemon) maintain(kind string, scheduled bool, p sched.Priority, work fu
 	}
 	m := &maintenance{d: d, vault: v, rate: p.BytesPerSecond}
 	return d.tasks.start(kind, scheduled, func(ctx context.Context, j *job) (err error) {
-		p.Run(func() { err = work(m, ctx, j) })
+		d.crew.Run(p, func() { err = work(m, ctx, j) })
 		return err
 	})
 }

@@ -70,6 +70,26 @@ func TestBackupWorksOnNiceThreadsAndNothingElseDoes(t *testing.T) {
 	}
 }
 
+// Somebody who waits for a restore is not to wait for a nice thread.
+func TestNobodyWaitsForNiceThreadsInARestore(t *testing.T) {
+	s := newStill(t)
+	s.change(control.ActivateRequest{Priority: "low"})
+	for i := range 10 { // six seconds of work
+		s.grow(strconv.Itoa(i))
+	}
+	backup := mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{}))
+	nice := func() bool { return niceThreads(t)[sched.Low.Nice] > 0 }
+	eventually(t, "the backup is nice", nice)
+	restore := mustNot[control.Task](t)(s.tasks.start(control.KindRestore, false, untilCancelled))
+	eventually(t, "it is as usual beside a restore", func() bool { return !nice() })
+	if s.tasks.atWork(control.KindBackup) == "" {
+		t.Error("the backup has ended")
+	}
+	for _, id := range []string{restore.ID, backup.ID} {
+		mustNot[control.Task](t)(s.tasks.cancel(t.Context(), id))
+	}
+}
+
 // eventually waits until something is so.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()

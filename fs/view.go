@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,7 +40,8 @@ type view struct {
 	entries    sync.Pool // *snapshot.Entry
 	complaints complaints
 	notifier   notifier
-	generation uint64 // tells file handles of this mount from those of an earlier one
+	requests   atomic.Uint64 // about versions and what is in them
+	generation uint64        // tells file handles of this mount from those of an earlier one
 }
 
 // newView lists the vault's versions, and watches for changes until close.
@@ -79,6 +81,7 @@ func (v *view) panicked(p any) fuse.Status {
 
 // entry runs f with the entry of a node in a version and answers with what its error means. The entry is f's only while it runs.
 func (v *view) entry(cancel <-chan struct{}, id nodeID, f func(context.Context, *version, *snapshot.Entry) error) fuse.Status {
+	v.requests.Add(1)
 	ctx := newInterrupt(cancel, v.dead)
 	defer ctx.end()
 	e := v.entries.Get().(*snapshot.Entry)

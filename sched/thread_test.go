@@ -5,8 +5,10 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A manner is how gently a thread works.
@@ -47,13 +49,13 @@ func gentle(t *testing.T, usual manner) (threads []string) {
 func TestJobRunsOnAThreadOfItsPriority(t *testing.T) {
 	for _, p := range []Priority{Low, High} {
 		var got manner
-		p.Run(func() { got = mannerOf(0) })
+		new(Crew).Run(p, func() { got = mannerOf(0) })
 		if want := (manner{p.Nice, p.IOClass, p.IOLevel, true}); got != want {
 			t.Errorf("%s: got %+v, want %+v", p.Name, got, want)
 		}
 	}
 	usual, got := mannerOf(0), manner{}
-	Max.Run(func() { got = mannerOf(0) })
+	new(Crew).Run(Max, func() { got = mannerOf(0) })
 	if got != usual {
 		t.Errorf("max: got %+v, not %+v as usual", got, usual)
 	}
@@ -61,7 +63,7 @@ func TestJobRunsOnAThreadOfItsPriority(t *testing.T) {
 
 // Whatever runs beside gentle jobs, is started by them, or comes after them, is as usual: a restore, a mount.
 func TestNoOtherGoroutineRunsOnAGentleThread(t *testing.T) {
-	usual := mannerOf(0)
+	usual, crew := mannerOf(0), new(Crew)
 	check := func(who string) {
 		if m := mannerOf(0); m != usual {
 			t.Errorf("a goroutine %s has %+v, not %+v", who, m, usual)
@@ -70,7 +72,7 @@ func TestNoOtherGoroutineRunsOnAGentleThread(t *testing.T) {
 	var all sync.WaitGroup
 	for range 200 {
 		all.Go(func() {
-			Low.Run(func() {
+			crew.Run(Low, func() {
 				inside := make(chan struct{})
 				go func() { check("started by a job"); close(inside) }()
 				<-inside
@@ -89,12 +91,40 @@ func TestNoOtherGoroutineRunsOnAGentleThread(t *testing.T) {
 	t.Errorf("gentle threads are left: %q", gentle(t, usual))
 }
 
+// While somebody wants something of the process, nobody waits for a nice thread.
+func TestCrewHurriesWhileItIsAwaited(t *testing.T) {
+	var awaited atomic.Bool
+	c := &Crew{Awaited: awaited.Load}
+	nice, usual := manner{Low.Nice, Low.IOClass, Low.IOLevel, true}, manner{Max.Nice, Max.IOClass, Max.IOLevel, true}
+	becomes := func(want manner) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); mannerOf(0) != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("it stays %+v, want %+v", mannerOf(0), want)
+			}
+		}
+	}
+	c.Run(Low, func() {
+		becomes(nice)
+		awaited.Store(true)
+		becomes(usual)
+		c.Run(Low, func() {
+			if got := mannerOf(0); got != usual {
+				t.Errorf("one that joins a crew in a hurry is %+v", got)
+			}
+		})
+		awaited.Store(false)
+		becomes(nice)
+	})
+	c.Run(Low, func() { becomes(nice) })
+}
+
 func TestPanicOfAJobIsItsCallers(t *testing.T) {
 	defer func() {
 		if got := recover(); got != "broken" {
 			t.Errorf("got %v", got)
 		}
 	}()
-	Low.Run(func() { panic("broken") })
+	new(Crew).Run(Low, func() { panic("broken") })
 	t.Error("came back")
 }
