@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -34,12 +33,8 @@ type OfflineOptions struct {
 type Offline struct {
 	vault  *store.Vault
 	places []string
-	index  string // temporary folder, "" if the index is in memory
 	log    *slog.Logger
 }
-
-// memoryPacks is of how many packs the index is kept in memory; it takes some 64 MB then.
-const memoryPacks = 2000
 
 // OpenOffline opens a vault for reading. Errors are *control.Error.
 func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
@@ -67,17 +62,8 @@ func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
 			return store.Secret{Text: text}, err
 		}
 	}
-	n, err := countPacks(ctx, so.Places[0])
-	if err == nil && n > memoryPacks {
-		if f.index, err = os.MkdirTemp("", "yester-index-"); err == nil {
-			so.IndexDir = path.Join(f.index, "index")
-		}
-	}
-	if err == nil {
-		f.vault, err = store.Open(ctx, so)
-	}
-	if err != nil {
-		f.dropIndex()
+	var err error
+	if f.vault, err = store.Open(ctx, so); err != nil {
 		return nil, offlineError(o.Places, err)
 	}
 	return f, nil
@@ -91,33 +77,8 @@ func offlineError(places []string, err error) error {
 	return (&site{}).openError(places, err)
 }
 
-// countPacks counts the packs in a place.
-func countPacks(ctx context.Context, p place.Place) (n int, err error) {
-	instances, err := p.List(ctx, "instances")
-	for _, in := range instances {
-		packs := path.Join("instances", in.Name, "packs")
-		folders, listErr := p.List(ctx, packs)
-		err = errors.Join(err, listErr)
-		for _, f := range folders {
-			files, listErr := p.List(ctx, path.Join(packs, f.Name))
-			n, err = n+len(files), errors.Join(err, listErr)
-		}
-	}
-	return n, err
-}
-
-// Close closes the vault and removes the temporary index.
-func (f *Offline) Close() error {
-	err := f.vault.Close()
-	f.dropIndex()
-	return err
-}
-
-func (f *Offline) dropIndex() {
-	if f.index != "" {
-		_ = os.RemoveAll(f.index)
-	}
-}
+// Close closes the vault.
+func (f *Offline) Close() error { return f.vault.Close() }
 
 // Versions lists all versions of all instances; of an instance alone if one is named, by its name or id, and of a partition likewise.
 func (f *Offline) Versions(ctx context.Context, instance, partition string) ([]control.Version, error) {

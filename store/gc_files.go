@@ -16,6 +16,9 @@ import (
 // beginMaintenance is for whoever moves or removes packs, enters such as were not known, or changes what the places are: one at a time, ErrBusy for
 // others. Nor are places looked after meanwhile: one that came back might bring versions that nobody has marked.
 func (v *Vault) beginMaintenance(ctx context.Context) (end func(), err error) {
+	if v.o.ReadOnly {
+		return nil, ErrReadOnly
+	}
 	if !v.maintain.TryLock() {
 		return nil, ErrBusy
 	}

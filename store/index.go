@@ -29,7 +29,7 @@ type index struct {
 	db    *badger.DB
 	mu    sync.Mutex // held while entries are made or removed, so that nobody removes what another has just made
 	guard *guard     // nil in memory
-	brief bool       // it goes with the process, and need not be synced
+	temp  *tempIndex // instead of db, if the vault is only read
 	log   *slog.Logger
 }
 
@@ -93,9 +93,12 @@ func (p *packInfo) matches(m *pack.Meta, vault [16]byte) error {
 	return nil
 }
 
-// openIndex opens the index of a vault in the guarded folder, or one in memory if there is none. An error means that it is to be made
+// openIndex opens the index of a vault in the guarded folder, or one in memory if there is none, or makes a temporary one that is to be filled. An error means that it is to be made
 // anew.
-func openIndex(g *guard, vault string, log *slog.Logger) (*index, error) {
+func openIndex(g *guard, vault string, temporary bool, log *slog.Logger) (*index, error) {
+	if temporary {
+		return &index{temp: newTempIndex(), log: log}, nil
+	}
 	if g == nil {
 		return newIndex("", vault, log)
 	}
@@ -154,6 +157,9 @@ func indexOptions(dir string, log badger.Logger) badger.Options {
 
 // close closes the index, and notes that it was closed well unless there was an error in it.
 func (x *index) close() error {
+	if x.temp != nil {
+		return x.temp.close()
+	}
 	err := x.db.Close()
 	if err != nil || x.guard == nil {
 		return err
@@ -176,6 +182,9 @@ func packKey(number uint32) []byte { return binary.BigEndian.AppendUint32([]byte
 
 // find returns where a chunk lies.
 func (x *index) find(id ID) (l location, found bool, err error) {
+	if x.temp != nil {
+		return x.temp.find(id)
+	}
 	err = x.db.View(func(t *badger.Txn) error {
 		item, err := t.Get(chunkKey(&id))
 		if errors.Is(err, badger.ErrKeyNotFound) {
@@ -196,6 +205,9 @@ func (x *index) find(id ID) (l location, found bool, err error) {
 // add enters a pack and its chunks: first the chunks, synced, then the pack. Chunks that keep tells, if it is not nil, stay where they are found
 // already.
 func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep func(*location) (bool, error)) error {
+	if x.temp != nil {
+		return x.temp.add(number, frames)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	w := x.db.NewWriteBatch()
@@ -232,7 +244,7 @@ func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep
 }
 
 func (x *index) sync() error {
-	if x.brief || x.db.Opts().InMemory {
+	if x.db.Opts().InMemory {
 		return nil
 	}
 	return x.db.Sync()

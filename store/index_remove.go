@@ -80,8 +80,11 @@ func (x *index) chunksIn(ctx context.Context, wanted func(number uint32) bool) (
 	return all, err
 }
 
-// each calls f for every chunk, in the order of their ids.
+// each calls f for every chunk, in the order of their ids. A temporary index knows only the beginnings of ids, and calls it for none.
 func (x *index) each(ctx context.Context, f func(location) error) error {
+	if x.temp != nil {
+		return nil
+	}
 	err := x.db.View(func(t *badger.Txn) error {
 		it := t.NewIterator(badger.IteratorOptions{Prefix: []byte{'c'}, PrefetchValues: true, PrefetchSize: 100})
 		defer it.Close()
@@ -128,6 +131,9 @@ func (x *index) setCollected(unix int64) error {
 
 // collected tells when the last collection ended, 0 if there was none since the index was made.
 func (x *index) collected() (unix int64, err error) {
+	if x.temp != nil {
+		return 0, nil
+	}
 	err = x.db.View(func(t *badger.Txn) error {
 		item, err := t.Get(collectedKey)
 		if errors.Is(err, badger.ErrKeyNotFound) {

@@ -63,6 +63,23 @@ func BenchmarkRebuild(b *testing.B) {
 		report(b, took, cpu)
 		b.ReportMetric(float64(sizeOf(b, o.IndexDir))/rebuiltChunks, "B/chunk")
 	})
+	b.Run("temporary", func(b *testing.B) { // of a vault that is only read
+		o := o
+		o.ReadOnly = true
+		var took, cpu time.Duration
+		for range b.N {
+			began, worked := time.Now(), worked()
+			v, err := Open(b.Context(), o)
+			took, cpu = took+time.Since(began), cpu+since(worked)
+			if err != nil || len(v.packs) != rebuiltChunks/rebuiltPack {
+				b.Fatal(err)
+			}
+			if err := v.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		report(b, took, cpu)
+	})
 	for _, unclean := range []bool{false, true} { // of both kinds of start, to see what is gained
 		b.Run(map[bool]string{false: "not, after an end", true: "not, after a kill"}[unclean], func(b *testing.B) {
 			var took, cpu time.Duration

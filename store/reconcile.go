@@ -19,7 +19,7 @@ import (
 // aside and made anew.
 func (v *Vault) openIndex(ctx context.Context) error {
 	dir := v.o.IndexDir
-	if dir == "" {
+	if dir == "" || v.o.ReadOnly {
 		return v.tryIndex(ctx)
 	}
 	if err := indexRoom(dir); err != nil {
@@ -46,13 +46,17 @@ func (v *Vault) openIndex(ctx context.Context) error {
 var errIndex = errors.New("index is broken")
 
 func (v *Vault) tryIndex(ctx context.Context) (err error) {
-	x, err := openIndex(v.guard, v.desc.Vault, v.log)
+	x, err := openIndex(v.guard, v.desc.Vault, v.o.ReadOnly, v.log)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}
-	x.brief = v.o.ReadOnly
 	v.index, v.nextPack = x, 0
-	if v.packs, v.uses, err = x.known(); err != nil {
+	if x.temp != nil {
+		v.packs, v.uses = map[uint32]*packInfo{}, map[uint32]use{}
+		if err = v.reconcile(ctx); err == nil {
+			err = x.temp.seal()
+		}
+	} else if v.packs, v.uses, err = x.known(); err != nil {
 		err = fmt.Errorf("%w: %w", errIndex, err)
 	} else {
 		err = v.reconcile(ctx)

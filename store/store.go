@@ -52,7 +52,7 @@ type Options struct {
 	Reserve  uint64           // bytes of free space to leave in each place; default 1 %, at least 256 MB
 
 	// ReadOnly has nothing written in the places, not even what was found damaged; others may write there meanwhile. The index is
-	// a temporary one then: it is not synced, and IndexDir must be a new folder.
+	// a temporary one then: in memory, or, of more than some two million chunks, in the folder for temporary files. IndexDir is not used.
 	ReadOnly bool
 
 	// OnTrouble, if not nil, is told of failing places and of damage, from any goroutine. It must not block.

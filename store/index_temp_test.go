@@ -1,0 +1,79 @@
+package store
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"yester/store/pack"
+)
+
+// A temporary index finds what was entered and nothing else, whether it stays in memory or goes to files, of which none is left; what it holds in
+// memory is bounded.
+func TestTemporaryIndexFindsAllAndLeavesNothing(t *testing.T) {
+	for _, c := range []struct {
+		what          string
+		packs, memory int
+	}{
+		{"nothing", 0, tempMemory},
+		{"one pack", 1, tempMemory},
+		{"in memory", 100, tempMemory},
+		{"in a file from the first pack on", 100, 1},
+		{"in a file later", 2000, 200 * 300 * tempEntry},
+	} {
+		t.Setenv("TMPDIR", t.TempDir())
+		x := newTempIndex()
+		x.memory = c.memory
+		r := rand.New(rand.NewPCG(1, 2))
+		newID := func() (id ID) {
+			for i := 0; i < len(id); i += 8 {
+				binary.LittleEndian.PutUint64(id[i:], r.Uint64())
+			}
+			if r.IntN(4) == 0 { // crowds, whose first bytes are the same
+				copy(id[:], "crowd")
+			}
+			return id
+		}
+		want := map[ID]location{}
+		for number := range c.packs {
+			frames := make([]pack.Frame, r.IntN(600))
+			for i := range frames {
+				frames[i] = pack.Frame{Chunk: newID(), Kind: pack.KindFile, Encoding: pack.LZ4, Offset: r.Uint32(), Stored: r.Uint32N(1 << 20), Raw: r.Uint32N(1 << 20)}
+				want[frames[i].Chunk] = location{pack: uint32(number), num: uint32(i), frame: frames[i]}
+			}
+			if err := x.add(uint32(number), frames); err != nil {
+				t.Fatal(err)
+			}
+			if x.runs != nil && x.held > tempBins*(tempRunLen+tempEntry) {
+				t.Fatalf("%s: %d bytes are in memory", c.what, x.held)
+			}
+		}
+		if err := x.seal(); err != nil {
+			t.Fatal(err)
+		}
+		if (x.sorted != nil) != (len(want)*tempEntry > c.memory) {
+			t.Errorf("%s: %d chunks, and a file is %v", c.what, len(want), x.sorted != nil)
+		}
+		for id, l := range want {
+			if got, found, err := x.find(id); err != nil || !found || got != l {
+				t.Fatalf("%s: %v is at %+v, %v, %v, want %+v", c.what, id, got, found, err, l)
+			}
+		}
+		for range 10_000 {
+			id := newID()
+			if got, found, err := x.find(id); err != nil || found {
+				t.Fatalf("%s: found %+v, %v, which was never entered", c.what, got, err)
+			}
+		}
+		if err := x.add(0, nil); err == nil {
+			t.Error("a sealed index takes more")
+		}
+		if err := x.close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+			t.Errorf("%s: left are %v, %v", c.what, left, err)
+		}
+	}
+}
