@@ -123,8 +123,10 @@ bench-mount: packages ## measure the mount beside its limits: ext4, and FUSE fro
 bench-priority: DEBIAN_PACKAGES += fio
 bench-priority: packages ## measure how gentle backups are: reading, processors, memory, and what others notice
 	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkPriority$$' -benchtime 1x -timeout 0
+
 .PHONY: bench-restore
-bench-restore: packages ## measure restore beside cp, restic and borg, as far as they are installed
+bench-restore: DEBIAN_PACKAGES += $(BENCH_PACKAGES)
+bench-restore: packages ## measure restore beside cp, restic and borg
 	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkRestore$$' -benchtime 1x -timeout 0
 
 .PHONY: clean

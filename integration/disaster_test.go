@@ -41,8 +41,11 @@ func TestVaultAloneIsEnough(t *testing.T) {
 		t.Fatal("the backup ended before the copy did: this tests nothing")
 	}
 	d.run(done, "tasks", "cancel", d.status().Running.ID)
-	before := fingerprint(t, vault)
-	command(t, "mount", "-o", "remount,ro", disk.dir)
+	before, writable := fingerprint(t, vault), vault
+	vault = disk.path("read-only")
+	must(t, os.Mkdir(vault, 0o755))
+	command(t, "mount", "--bind", writable, vault)
+	command(t, "mount", "-o", "remount,bind,ro", vault)
 
 	var all []version
 	if err := json.Unmarshal([]byte(bare(t, done, "versions", "--vault", vault, "--json").stdout), &all); err != nil || len(all) != 1 || all[0].Version != v.Version {
@@ -61,7 +64,8 @@ func TestVaultAloneIsEnough(t *testing.T) {
 		}
 		same(t, "the version in the mount", want, read(t, dirs[0]))
 	})
-	command(t, "mount", "-o", "remount,rw", disk.dir)
+	command(t, "umount", vault)
+	vault = writable
 	bare(t, done, "restore", "latest", "--vault", vault, "--to", q.dir)
 	bare(t, done, "vault", "check", "--vault", vault)
 	if after := fingerprint(t, vault); after != before {

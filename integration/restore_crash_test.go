@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A restore that is cancelled, or whose daemon is killed, leaves whole files only, and goes on where it was.
@@ -122,4 +125,104 @@ func TestRestoreSaysWhatIsInItsWay(t *testing.T) {
 	if b, _ := os.ReadFile(p.path("file")); string(b) != "version" {
 		t.Errorf("overwriting: %q", b)
 	}
+}
+
+// A restore that overwrites leaves of each file the old one or the new one, whenever its daemon is killed.
+func TestKillInOverwritingLeavesOldOrNewFiles(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	p := newPartition(t, "ext4", 4*gib)
+	for i := range 12 {
+		must(t, os.WriteFile(p.path(fmt.Sprintf("file-%02d", i)), random(byte(i), 6*mib), 0o644))
+	}
+	d := start(t, home)
+	d.activate("max", p)
+	d.backup(p)
+	newer := read(t, p.dir)
+	spoilt := func() manifest {
+		for path, r := range newer {
+			if r.mode&unix.S_IFMT != unix.S_IFREG {
+				continue
+			}
+			b, err := os.ReadFile(p.path(path))
+			must(t, err)
+			copy(b[2*mib:], "spoilt")
+			must(t, os.WriteFile(p.path(path), b[:5*mib], 0o600))
+		}
+		return read(t, p.dir)
+	}
+	args := []string{"restore", "latest", "--partition", p.name, "--on-conflict", "overwrite", "--yes"}
+	for round := 0; more(t, round, 2); round++ {
+		older := spoilt()
+		d.run(done, append(args, "--limit-rate", "40M")...)
+		d.restoring(uint64(10+15*(round%3)) * mib)
+		d.kill()
+		kinds := map[string]int{}
+		for path, r := range read(t, p.dir) {
+			switch {
+			case r.mode&unix.S_IFMT != unix.S_IFREG:
+			case r == newer[path]:
+				kinds["new"]++
+			case r == older[path]:
+				kinds["old"]++
+			case strings.HasPrefix(path, ".yester-restore-"): // a name that it had not changed yet
+			default:
+				t.Errorf("%q is neither: %v", path, differences(manifest{path: newer[path]}, manifest{path: r}))
+			}
+		}
+		if kinds["new"] == 0 || kinds["old"] == 0 {
+			t.Errorf("%v: this tests nothing", kinds)
+		}
+		d = start(t, home)
+		d.expected = regexp.MustCompile("cut off")
+		d.run(done, append(args, "--wait")...)
+		same(t, "what was overwritten in two goes", newer, read(t, p.dir))
+	}
+}
+
+func random(seed byte, n int) []byte {
+	b := make([]byte, n)
+	_, _ = newStream(seed).Read(b)
+	return b
+}
+
+// What the target cannot hold is said once for each kind, and all else is restored.
+func TestWhatTheTargetCannotHoldIsToldOnceForEachKind(t *testing.T) {
+	t.Parallel()
+	p, q := newPartition(t, "ext4", 16*gib), newPartition(t, "ext4", gib)
+	hostileTree(t, p, 0.001)
+	d := start(t, newHome(t))
+	d.activate("max", p)
+	d.backup(p)
+	want := read(t, p.dir, socket).without("holes")
+	poor := q.path("ramfs") // has owners, modes and times, and neither attributes nor flags
+	must(t, os.Mkdir(poor, 0o755))
+	command(t, "mount", "-t", "ramfs", "none", poor)
+	t.Cleanup(func() { command(t, "umount", poor) })
+	d.run(warned, "restore", "latest", "--partition", p.name, "--to", poor, "--exclude", p.path("holes"), "--wait") // it does not tell where holes are, either
+	var all []task
+	d.json(&all, "tasks")
+	var last task
+	d.json(&last, "tasks", "show", all[len(all)-1].ID)
+	kinds := map[string]int{}
+	for _, w := range last.Warnings {
+		kinds[strings.SplitN(w.What, " cannot be kept", 2)[0]]++
+	}
+	for _, kind := range []string{"ACLs", "capabilities", "inode flags", "attributes user.*", "attributes trusted.*", "attributes security.*"} {
+		if kinds[kind] != 1 {
+			t.Errorf("%q is told %d times", kind, kinds[kind])
+		}
+	}
+	if len(kinds) != 6 {
+		t.Errorf("told are %v", kinds)
+	}
+	got := read(t, poor)
+	for path, r := range want {
+		r.xattrs = ""
+		if strings.HasPrefix(path, "attributes/acl") || path == "." { // the mode of what had an ACL has its mask for a group
+			r.mode = got[path].mode
+		}
+		want[path] = r
+	}
+	same(t, "what was restored there", want, got)
 }

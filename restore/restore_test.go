@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -363,6 +364,52 @@ func TestVerifyOnlyTellsOfWhatTheVersionHasNot(t *testing.T) {
 	for _, l := range part.Differs.Items {
 		if !strings.HasPrefix(l.Path, "folder/deep") {
 			t.Errorf("of a part that is verified it tells of %+v", l)
+		}
+	}
+}
+
+// Whoever changes the target while it is restored to, from folders to symlinks that lead out of it and back, has nothing written outside.
+func TestTargetThatIsChangedMeanwhileLeadsNowhereElse(t *testing.T) {
+	g := newRig(t)
+	var kids []snapshot.Entry
+	for i := range 30 {
+		kids = append(kids, g.dir(fmt.Sprintf("d%02d", i), g.file("f", text(i, pieceLen)), g.dir("sub", g.file("f", "f"), g.symlink("l", "/"))))
+	}
+	v := g.version(kids...)
+	for round := range 5 {
+		top := t.TempDir()
+		dir, outside := filepath.Join(top, "target"), filepath.Join(top, "outside")
+		must(t, os.MkdirAll(filepath.Join(outside, "sub"), 0o755))
+		write(t, filepath.Join(outside, "f"), "mine")
+		must(t, os.Mkdir(dir, 0o755))
+		before := listing(t, outside)
+		end, ended := make(chan struct{}), make(chan int)
+		go func() {
+			swaps := 0
+			defer func() { ended <- swaps }()
+			for i := 0; ; i = (i + 1) % 30 {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				name := filepath.Join(dir, fmt.Sprintf("d%02d", i))
+				if os.Rename(name, name+".away") == nil && os.Symlink(outside, name) == nil {
+					swaps++
+				}
+			}
+		}()
+		mode := []Conflict{Skip, Overwrite}[round%2]
+		for range 3 {
+			_, err := g.try(t.Context(), v, dir, func(o *Options) { o.OnConflict, o.Delete = mode, mode == Overwrite })
+			must(t, err)
+		}
+		close(end)
+		if swaps := <-ended; swaps == 0 {
+			t.Error("nothing was changed: this tests nothing")
+		}
+		if after := listing(t, outside); after != before {
+			t.Errorf("%s: outside the target\n%sbecame\n%s", mode, before, after)
 		}
 	}
 }
