@@ -46,6 +46,13 @@ func TestRestoreBringsEverythingBackExactly(t *testing.T) {
 			d.activate("max", p)
 			d.backup(p)
 			want := read(t, p.dir, socket)
+			drill := at(t, d.home, "drill", "--files", "100000", "--size", "100Gi", "--wait") // to ext4, which cannot hold all that the others can
+			if drill.code != done && (drill.code != warned || fs == "ext4") || !strings.Contains(drill.stdout, "came back as they were") {
+				t.Errorf("a drill with all files ends with %d\n%s%s", drill.code, drill.stdout, drill.stderr)
+			}
+			if left, err := os.ReadDir(filepath.Join(d.home, "drill")); err == nil {
+				t.Errorf("the drill left %v", left)
+			}
 
 			q := newPartition(t, fs, 16*gib)
 			d.run(done, "restore", "latest", "--partition", p.name, "--to", q.dir, "--wait")
