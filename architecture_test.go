@@ -57,6 +57,9 @@ func testsMayImport(pkg string) []string {
 	if slices.Contains(mayImport[pkg], "store") {
 		more = append(more, "store/pack", "store/place")
 	}
+	if pkg == "snapshot/capture" {
+		more = append(more, "snapshot/track")
+	}
 	return more
 }
 

@@ -33,26 +33,36 @@ type Warning struct {
 	What string `json:"what"` // one sentence
 }
 
+// A Certificate says who listened to changes. Of two versions that follow one another, the changes between them are known if Boot and Since are the
+// same and the later Sequence is the next.
+type Certificate struct {
+	Boot     string    `json:"boot_id"`  // of the kernel
+	Since    time.Time `json:"since"`    // when it began to listen
+	Sequence uint64    `json:"sequence"` // of the versions begun since then
+	Events   uint64    `json:"events"`   // heard since then
+}
+
 // MaxWarnings is how many warnings a record lists; WarningCount counts them all.
 const MaxWarnings = 1000
 
 // A Version is one complete state of a partition: what its record says.
 type Version struct {
-	Format       int       `json:"format"`   // 1
-	Instance     string    `json:"instance"` // id
-	InstanceName string    `json:"instance_name"`
-	Partition    Partition `json:"partition"`
-	Name         string    `json:"version"`
-	Start        time.Time `json:"start"`
-	End          time.Time `json:"end"`
-	Root         []byte    `json:"root"` // the root directory's Entry, encoded as in a page
-	Totals       Totals    `json:"totals"`
-	Parent       string    `json:"parent,omitempty"`       // version it was compared with
-	Method       string    `json:"method"`                 // "walk" or "journal"
-	Because      string    `json:"because,omitempty"`      // why not the journal
-	Consistency  string    `json:"consistency"`            // "live" or "snapshot"
-	LiveBecause  string    `json:"live_because,omitempty"` // why not a snapshot, if the file system has any
-	Tool         string    `json:"tool"`                   // "yester 0.1.0"
+	Format       int          `json:"format"`   // 1
+	Instance     string       `json:"instance"` // id
+	InstanceName string       `json:"instance_name"`
+	Partition    Partition    `json:"partition"`
+	Name         string       `json:"version"`
+	Start        time.Time    `json:"start"`
+	End          time.Time    `json:"end"`
+	Root         []byte       `json:"root"` // the root directory's Entry, encoded as in a page
+	Totals       Totals       `json:"totals"`
+	Parent       string       `json:"parent,omitempty"`       // version it was compared with
+	Method       string       `json:"method"`                 // "walk" or "journal"
+	Because      string       `json:"because,omitempty"`      // why not the journal
+	Journal      *Certificate `json:"journal,omitempty"`      // of what listens to changes since the version was begun; nil: nothing does
+	Consistency  string       `json:"consistency"`            // "live" or "snapshot"
+	LiveBecause  string       `json:"live_because,omitempty"` // why not a snapshot, if the file system has any
+	Tool         string       `json:"tool"`                   // "yester 0.1.0"
 
 	Added   uint64 `json:"added"` // entries, against the parent
 	Changed uint64 `json:"changed"`

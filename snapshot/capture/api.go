@@ -43,6 +43,13 @@ type Options struct {
 	System   bool     // take the system folders of SERVICE.md too (the root partition only)
 	Never    []string // absolute paths of folders never entered: the vault, our home, our mount
 
+	// Changes since the parent version was begun, if it was captured with this memory; nil for a walk, and Because says why. Certificate says who
+	// gathered them, or gathers them from now on.
+	Changes     Changes
+	Because     string
+	Certificate *snapshot.Certificate
+	Memory      *Memory // to go by at the next capture; nil: it will be a walk
+
 	Limiter  Limiter
 	Progress Progress
 	Now      func() time.Time

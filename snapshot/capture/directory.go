@@ -17,6 +17,8 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 		return openError(err)
 	}
 	if err != nil {
+		w.lookAgain(true)
+		d.passOver(t.name)
 		w.warn("the folder cannot be opened: %v", err)
 		w.lost(old)
 		return w.other(ctx, t, e, old)
@@ -33,7 +35,10 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	}
 	if st.dev != d.vol.dev {
 		sub.vol = w.nested(fd)
+		w.lookAgain(false) // it may become read-only, or cease to be, unheard
 	}
+	setStat(e, &st, sub.vol, sub.before)
+	sub.known = w.knownBelow(d, t.name.bytes(), &st, e, old)
 	return w.opened(ctx, sub, &st, e, old)
 }
 
@@ -56,6 +61,11 @@ func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snap
 	if d.vol.id != 0 && st.ino == btrfsRootIno && readOnlySubvol(d.fd) {
 		w.skipped++
 		w.lost(old)
+		d.known.passOver()
+		return nil
+	}
+	if d.known != nil && d.known.dirty == nil {
+		e.Tree, e.Totals = old.Tree, old.Totals
 		return nil
 	}
 	if old != nil && !old.IsDir() {

@@ -3,7 +3,6 @@ package capture
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"yester/snapshot"
 	"yester/store"
@@ -81,7 +80,7 @@ func (m *merge) rest(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !errors.Is(err, store.ErrCorrupt) && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, snapshot.ErrFormat) {
+	if !isLost(err) {
 		return err
 	}
 	m.w.warn("the earlier version cannot be read here, everything is read again: %v", err)

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,29 +41,52 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 		return nil, err
 	}
 	defer src.close()
-	walk, err := newWalker(v, w, o, src)
-	if err != nil {
-		return nil, err
-	}
 	version := &snapshot.Version{
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
-		Start: start, Method: "walk", Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
+		Start: start, Journal: o.Certificate, Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
 	}
 	if src.live >= 0 {
 		version.Consistency = "snapshot"
 	}
-	walk.nameVersion(version, o.Parent)
-	var root snapshot.Entry
-	if err := walk.root(ctx, src, &root); err != nil {
+	walk, root, err := look(ctx, v, w, o, src, version)
+	if err != nil {
 		return nil, err
 	}
 	if err := src.thaw(); err != nil {
 		walk.warn("%v", err)
 	}
-	version.SetRoot(&root)
+	version.SetRoot(root)
 	walk.count(version)
 	version.End = o.Now()
-	return version, commit(ctx, w, version, before)
+	if err := commit(ctx, w, version, before); err != nil {
+		return nil, err
+	}
+	walk.remember(version)
+	return version, nil
+}
+
+// look looks at the partition: at what changed if that is known, or else at all. It returns the root folder and who made it.
+func look(ctx context.Context, v *store.Vault, put *store.Writer, o *Options, src *source, version *snapshot.Version) (*walker, *snapshot.Entry, error) {
+	for tries := 0; ; tries++ {
+		w, err := newWalker(v, put, o, src)
+		if err != nil {
+			return nil, nil, err
+		}
+		w.nameVersion(version, o.Parent)
+		version.Method, version.Because = "journal", w.whyWalk()
+		if version.Because != "" {
+			version.Method = "walk"
+		}
+		root := new(snapshot.Entry)
+		err = w.root(ctx, src, root, version.Because == "")
+		why, is := errors.AsType[*errUnsure](err)
+		switch {
+		case !is:
+			return w, root, err
+		case tries == maxAgain || !why.moved:
+			o.Because = why.Error()
+		}
+	}
 }
 
 func commit(ctx context.Context, w *store.Writer, version *snapshot.Version, before store.Stats) error {
@@ -108,13 +132,19 @@ func (w *walker) read(n uint64) {
 }
 
 // root walks the whole partition. Its root folder is the one whose trouble is the task's.
-func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry) error {
+func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byChanges bool) error {
 	old, err := w.parentRoot()
 	if err != nil {
 		return err
 	}
 	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root}
 	d.before = w.now(d.vol)
+	if byChanges {
+		if w.changes, err = w.resolve(ctx, src); err != nil {
+			return err
+		}
+		d.known = &known{w.changes.root}
+	}
 	if _, err := unix.Getdents(src.fd, w.dirents); err != nil {
 		return fmt.Errorf("list the partition's root folder: %w", err)
 	}
@@ -130,7 +160,10 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry) error
 	case !alike(e, old) && !touchedBySnapshot(src, e, old):
 		w.changed++
 	}
-	return nil
+	if !byChanges {
+		return nil
+	}
+	return w.changes.complete()
 }
 
 // touchedBySnapshot tells whether the root folder differs only in the time that making and removing snapshots in it sets.

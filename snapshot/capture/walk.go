@@ -30,9 +30,11 @@ type walker struct {
 
 	warnings                                    warnings
 	added, changed, deleted, skipped, bytesRead uint64
-	toTell                                      uint64 // bytes of the file being read that Progress was not told yet
-	unnumbered                                  uint64 // subvolumes without an id
-	ready                                       opened // the name being captured, if it was opened ahead
+	toTell                                      uint64    // bytes of the file being read that Progress was not told yet
+	unnumbered                                  uint64    // subvolumes without an id
+	changes                                     *resolver // nil: by walk
+	again                                       []again   // for the next capture
+	ready                                       opened    // the name being captured, if it was opened ahead
 	steps                                       uint
 }
 
@@ -43,6 +45,7 @@ type level struct {
 	old    snapshot.Entry // next of the parent version
 	folder folder
 	ahead  ahead
+	editor *snapshot.Editor
 }
 
 // A directory is an open one and what is to be known about it.
@@ -51,6 +54,7 @@ type directory struct {
 	vol    volume
 	at     spot
 	before time.Time // when it was opened, or earlier
+	known  *known    // what the changes say of it; nil: nothing
 }
 
 // A target is a name that is being captured, and what it is.
@@ -67,15 +71,19 @@ func (w *walker) level() *level {
 		w.levels = w.levels[:n-1]
 		return l
 	}
-	return &level{folder: folder{get: w.get, builder: snapshot.NewBuilder(w.put)}}
+	return &level{folder: folder{get: w.get, builder: snapshot.NewBuilder(w.put)}, editor: snapshot.NewEditor(w.get, w.put)}
 }
 
 // walk captures what is in the open directory d and sets e's Tree and Totals. old is the directory in the parent version, nil if it was
 // not one. The error is nil, the context's, or the vault's: trouble at the source becomes warnings.
 func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) error {
+	if d.known != nil && !d.known.dirty.all {
+		return w.revisit(ctx, d, e, old)
+	}
 	l := w.level()
 	defer func() { w.levels = append(w.levels, l) }()
 	if err := l.names.list(d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) }); err != nil {
+		w.lookAgain(true)
 		w.warn("the folder cannot be listed: %v", err)
 	}
 	l.folder.begin(old)
@@ -135,6 +143,7 @@ func (w *walker) capture(ctx context.Context, d directory, name zname, e, old *s
 		return there, err
 	}
 	if !vanished(err) {
+		w.lookAgain(true)
 		w.skipped++
 		w.warn("it is skipped: %v", err)
 	}
@@ -167,6 +176,7 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 	switch t.stat.kind() {
 	case unix.S_IFDIR:
 		if w.never[fileID{t.stat.dev, t.stat.ino}] {
+			d.passOver(name)
 			return false, nil
 		}
 		return true, w.subdirectory(ctx, d, &t, e, old)

@@ -1,0 +1,102 @@
+package capture
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// Changes are what may have changed in a partition since the parent version was begun, by handles as open_by_handle_at(2) takes them. *track.Set is
+// one.
+type Changes interface {
+	// Folders calls visit for each folder that may have changed itself, or in which the names may have, or any name if all is set. A fresh
+	// name came to be there, or to stand for something else.
+	Folders(visit func(folder unix.FileHandle, all bool, names []string, fresh []bool) error) error
+	// Files calls visit for each file that was touched, whatever its names are now.
+	Files(visit func(file unix.FileHandle) error) error
+	// Moved calls visit for each folder that was moved, with the folder it was in at first and its name there.
+	Moved(visit func(folder, from unix.FileHandle, name string) error) error
+}
+
+// A Memory is what a capture learned that the next one needs to go by changes. It belongs to a partition; captures of it use it one after the
+// other, each leaves in it what its own version taught. The zero value knows nothing.
+type Memory struct {
+	version   string // the one it is about, "" for none
+	root      []byte // of that version
+	selection [sha256.Size]byte
+	again     []again
+}
+
+// An again is a path of a version that is to be looked at by the next capture though nothing changed: it could not be captured as it should be, or it
+// is a nested subvolume.
+type again struct {
+	path string
+	all  bool // with all that lies below
+}
+
+// maxAgainPaths is how many paths a memory keeps; with more, it knows nothing.
+const maxAgainPaths = 10_000
+
+// selection tells captures apart that would take different names of the same partition.
+func (w *walker) selection() [sha256.Size]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %v %q ", w.o.Partition.MountPoint, w.o.System, w.o.Excludes)
+	for _, in := range w.o.Includes {
+		real, err := resolveParent(in)
+		fmt.Fprintf(h, "%q %q %v ", in, real, err == nil)
+	}
+	ids := make([]fileID, 0, len(w.never))
+	for id := range w.never {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b fileID) int {
+		return bytes.Compare(fmt.Append(nil, a), fmt.Append(nil, b))
+	})
+	fmt.Fprint(h, ids)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// whyWalk tells why the changes cannot be gone by; "" if they can.
+func (w *walker) whyWalk() string {
+	m, p := w.o.Memory, w.o.Parent
+	switch {
+	case p == nil:
+		return "it is the first version"
+	case !sameFileSystem(p, &w.o.Partition):
+		return "another file system was backed up there before"
+	case w.o.Because != "":
+		return w.o.Because
+	case w.o.Changes == nil || m == nil:
+		return "nobody listens to changes"
+	case m.version == "":
+		return "nothing is known of the version before"
+	case m.version != p.Name || !bytes.Equal(m.root, p.Root):
+		return "the version before is not the one since which changes were listened to"
+	case m.selection != w.selection():
+		return "other folders are backed up than before"
+	}
+	return ""
+}
+
+// remember leaves in the memory what the version taught.
+func (w *walker) remember(v *snapshot.Version) {
+	if w.o.Memory == nil {
+		return
+	}
+	*w.o.Memory = Memory{}
+	if w.unnumbered == 0 && len(w.again) <= maxAgainPaths {
+		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection(), again: w.again}
+	}
+}
+
+// lookAgain has the next capture look at what is being captured, though nothing should have changed.
+func (w *walker) lookAgain(all bool) {
+	if len(w.again) <= maxAgainPaths {
+		w.again = append(w.again, again{string(w.path), all})
+	}
+}

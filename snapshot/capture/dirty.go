@@ -1,0 +1,56 @@
+package capture
+
+import "slices"
+
+// A dirty is a folder on the way to changes, or with some in it. What it does not name is as it was in the parent version.
+type dirty struct {
+	id    fileID           // of the folder; zero if it is only on the way, by whatever it is
+	all   bool             // any of its names may have changed
+	names map[string]*mark // that may have changed, or lead to something that has
+	order []string         // of the names, when they were asked for
+	met   bool             // by the capture
+}
+
+// A mark is a name in a dirty folder.
+type mark struct {
+	fresh  bool // it may stand for another folder than it did
+	unsure bool // if it is a folder, all in it is to be looked at
+	folder *dirty
+}
+
+// name returns what is known of a name, making it.
+func (d *dirty) name(name string) *mark {
+	b := d.names[name]
+	if b == nil {
+		if d.names == nil {
+			d.names = map[string]*mark{}
+		}
+		b = &mark{}
+		d.names[name] = b
+		d.order = nil
+	}
+	return b
+}
+
+// at returns the folder of a path, "" for d itself, making those on the way.
+func (d *dirty) at(path string) *dirty {
+	for name := range split(path) {
+		b := d.name(name)
+		if b.folder == nil {
+			b.folder = &dirty{}
+		}
+		d = b.folder
+	}
+	return d
+}
+
+// sorted are the names in the order of their bytes.
+func (d *dirty) sorted() []string {
+	if d.order == nil {
+		for name := range d.names {
+			d.order = append(d.order, name)
+		}
+		slices.Sort(d.order)
+	}
+	return d.order
+}

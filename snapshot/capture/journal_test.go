@@ -1,0 +1,193 @@
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/snapshot/track"
+)
+
+// A journalRig is a rig that goes by a journal.
+type journalRig struct {
+	*rig
+	journal *track.Journal
+	memory  Memory
+}
+
+func newJournalRig(t testing.TB, point string) *journalRig {
+	r := &journalRig{rig: newRig(t, point)}
+	r.o.Memory = &r.memory
+	var err error
+	if r.journal, err = track.Open(point); errors.Is(err, track.ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, r.journal.Close()) })
+	return r
+}
+
+// next captures the next version, by the method told.
+func (r *journalRig) next(method string, warnings ...string) *snapshot.Version {
+	r.t.Helper()
+	set, err := r.journal.Cut()
+	must(r.t, err)
+	r.o.Changes, r.o.Because = set, set.Unknown()
+	r.o.Certificate = (*snapshot.Certificate)(&set.Certificate)
+	v := r.run(warnings...)
+	if v.Method != method {
+		r.t.Errorf("by %s because %q, want %s", v.Method, v.Because, method)
+	}
+	return v
+}
+
+// asWalk compares a version with one that a walk makes, which reads everything.
+func (r *journalRig) asWalk(v *snapshot.Version) {
+	r.t.Helper()
+	walk := *r.rig
+	walk.last = nil
+	walk.o.Changes, walk.o.Memory, walk.o.trace = nil, nil, nil
+	walk.o.Partition.Name = "walk"
+	want, got := r.entries(walk.run()), r.entries(v)
+	for path, e := range want {
+		if g, ok := got[path]; !ok {
+			r.t.Errorf("%q is missing", path)
+		} else if !alike(&g, &e) {
+			r.t.Errorf("%q differs: %q", path, snapshot.Compare(&g, &e).Names())
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			r.t.Errorf("%q is not there any more", path)
+		}
+	}
+}
+
+// look captures the next version by journal, compares it with a walk's, and returns which files were opened.
+func (r *journalRig) look() (v *snapshot.Version, opened []string) {
+	r.t.Helper()
+	r.o.trace = func(op, path string) {
+		if op == "open" {
+			opened = append(opened, path)
+		}
+	}
+	v = r.next("journal")
+	r.o.trace = nil
+	r.asWalk(v)
+	return v, sorted(opened)
+}
+
+func forEachJournalled(t *testing.T, f func(t *testing.T, r *journalRig, point string)) {
+	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(fstype, func(t *testing.T) {
+			point := partition(t, fstype)
+			f(t, newJournalRig(t, point), point)
+		})
+	}
+}
+
+func TestJournalFindsWhatChanged(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		for i := range 300 {
+			write(t, fmt.Sprintf("%s/many/%03d/file", point, i), "x")
+		}
+		for i := range 2000 {
+			write(t, fmt.Sprintf("%s/large/%04d", point, i), "x")
+		}
+		write(t, point+"/a/b/c/d", "1")
+		must(t, os.Mkdir(point+"/other", 0o755))
+		first := r.next("walk")
+		if first.Because != "it is the first version" {
+			t.Error(first.Because)
+		}
+
+		v, opened := r.look()
+		if len(opened) > 0 || !bytes.Equal(v.Root, first.Root) || v.NewBytes != 0 {
+			t.Errorf("nothing changed, and %q were opened; %+v", opened, v)
+		}
+
+		write(t, point+"/a/b/c/d", "22")
+		write(t, point+"/large/1000", "22")
+		write(t, point+"/large/1000a", "33")
+		must(t, os.Remove(point+"/large/1500"))
+		must(t, os.Chmod(point+"/many/007", 0o700))
+		must(t, os.Chmod(point+"/many/009/file", 0o600))
+		must(t, unix.Setxattr(point+"/many/008/file", "user.x", []byte("1"), 0))
+		write(t, point+"/new/folder/file", "new")
+		v, opened = r.look()
+		if want := []string{"a/b/c/d", "large/1000", "large/1000a", "many/008/file", "many/009/file"}; !slices.Equal(opened, want) {
+			t.Errorf("opened %q, want %q", opened, want)
+		}
+		if v.Added != 4 || v.Deleted != 1 {
+			t.Errorf("%d added, %d changed, %d deleted", v.Added, v.Changed, v.Deleted)
+		}
+		must(t, os.RemoveAll(point+"/many/100"))
+		must(t, os.Rename(point+"/a/b", point+"/other/b"))
+		write(t, point+"/other/b/c/d", "333")
+		r.look()
+		r.look()
+	})
+}
+
+func TestJournalFindsOtherNamesOfAFile(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/a/one", "1")
+		must(t, os.MkdirAll(point+"/b/c", 0o755))
+		must(t, os.Link(point+"/a/one", point+"/b/c/two"))
+		write(t, point+"/b/lonely", "1")
+		r.next("walk")
+		write(t, point+"/a/one", "22")
+		r.look()
+		must(t, os.Link(point+"/b/lonely", point+"/a/not any more"))
+		r.look()
+		must(t, os.Remove(point+"/a/not any more"))
+		r.look()
+		must(t, os.Link(point+"/a/one", point+"/three"))
+		write(t, point+"/three", "333")
+		must(t, os.Remove(point+"/three"))
+		r.look()
+		must(t, os.Rename(point+"/b", point+"/moved"))
+		write(t, point+"/a/one", "4444")
+		r.look()
+	})
+}
+
+func TestJournalFindsAFileWithoutTheNameItIsWrittenBy(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/x/y", "1")
+		r.next("walk")
+		fd, err := unix.Open(point+"/x", unix.O_TMPFILE|unix.O_RDWR, 0o644)
+		must(t, err)
+		f := os.NewFile(uintptr(fd), "")
+		defer f.Close()
+		_, err = f.WriteString("1")
+		must(t, err)
+		must(t, unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, point+"/x/named", unix.AT_SYMLINK_FOLLOW))
+		r.look()
+		_, err = f.WriteString("22")
+		must(t, err)
+		r.look()
+		r.look()
+	})
+}
+
+func TestCoveredFolderIsListenedTo(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point)
+	write(t, point+"/cover/below", "1")
+	r.next("walk")
+	f, err := os.OpenFile(filepath.Join(point, "cover/below"), os.O_WRONLY, 0)
+	must(t, err)
+	mount(t, point+"/cover", "mount", "-t", "tmpfs", "tmpfs", point+"/cover")
+	_, err = f.WriteString("changed")
+	must(t, err)
+	must(t, f.Close())
+	r.look()
+}

@@ -1,0 +1,379 @@
+package capture
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// errUnsure tells that changes cannot be gone by after all: everything is to be walked.
+type errUnsure struct {
+	why   string
+	moved bool // it may be found when it is tried again
+}
+
+func (e *errUnsure) Error() string { return e.why }
+
+func unsure(format string, args ...any) error { return &errUnsure{why: fmt.Sprintf(format, args...)} }
+
+// A resolver finds where the changes are now. What moves while it does is in the next changes too; what was found where it is no more is
+// noticed at the end of the capture, for every folder that is not gone must have been met.
+type resolver struct {
+	w       *walker
+	src     *source
+	changes Changes
+	root    *dirty
+	folders map[fileID]*dirty // with changes in them, inside of what is captured
+	touched map[fileID]*touch
+	statx   unix.Statx_t
+}
+
+// A touch is a file that something was done to.
+type touch struct{ names, found uint32 }
+
+// resolve returns the root of what is dirty.
+func (w *walker) resolve(ctx context.Context, src *source) (*resolver, error) {
+	r := &resolver{
+		w: w, src: src, changes: w.o.Changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
+		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{},
+	}
+	if err := r.files(ctx); err != nil {
+		return nil, err
+	}
+	err := r.changes.Folders(func(h unix.FileHandle, all bool, names []string, fresh []bool) error {
+		if err := w.step(ctx); err != nil {
+			return err
+		}
+		return r.folder(h, all, names, fresh)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range w.o.Memory.again {
+		if err := r.again(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.findMissing(ctx)
+}
+
+// files collects the files that were touched and are not gone. In the end, all of their names must have been found.
+func (r *resolver) files(ctx context.Context) error {
+	return r.changes.Files(func(h unix.FileHandle) error {
+		if err := r.w.step(ctx); err != nil {
+			return err
+		}
+		fd, st, err := r.open(h)
+		if fd < 0 || err != nil {
+			return err
+		}
+		unix.Close(fd)
+		if st.kind() != unix.S_IFDIR {
+			r.touched[fileID{st.dev, st.ino}] = &touch{names: st.nlink}
+		}
+		return nil
+	})
+}
+
+// open opens what a handle names, just to look at it. Of what is gone there is -1.
+func (r *resolver) open(h unix.FileHandle) (fd int, st stat, err error) {
+	for {
+		fd, err = unix.OpenByHandleAt(r.src.fd, h, unix.O_PATH|unix.O_CLOEXEC)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err == unix.ESTALE || err == unix.ENOENT {
+		return -1, st, nil
+	}
+	if err != nil {
+		return -1, st, unsure("a changed file cannot be opened by its handle: %v", err)
+	}
+	if st, err = statFD(fd, statMask); err != nil {
+		unix.Close(fd)
+		return -1, st, unsure("a changed file cannot be looked at: %v", err)
+	}
+	if st.nlink == 0 {
+		unix.Close(fd)
+		return -1, st, nil
+	}
+	return fd, st, nil
+}
+
+// folder places a folder with changes.
+func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []bool) error {
+	fd, st, err := r.open(h)
+	if fd < 0 || err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if st.kind() != unix.S_IFDIR {
+		return nil
+	}
+	path, err := r.path(fd, &st)
+	if err == errGone {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d := r.place(path, &st)
+	if all {
+		return r.whole(fd, d)
+	}
+	for i, name := range names {
+		r.meet(fd, name)
+		if d != nil {
+			b := d.name(name)
+			b.fresh = b.fresh || fresh[i]
+		}
+	}
+	return nil
+}
+
+// errGone tells that a folder is deleted, and somebody has it open.
+var errGone = errors.New("gone")
+
+// path is where the open folder fd is, "" for the root. errGone.
+func (r *resolver) path(fd int, st *stat) (string, error) {
+	for range 3 {
+		path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+		if err != nil {
+			return "", unsure("a changed folder lies too deep: %v", err)
+		}
+		path = strings.TrimPrefix(path, "/")
+		at, err := r.lookup(path)
+		if err == nil && at.same(st) {
+			return path, nil
+		}
+		if strings.HasSuffix(path, " (deleted)") {
+			return "", errGone
+		}
+	}
+	return "", unsure("a changed folder moves too fast to be found")
+}
+
+// lookup stats a path in the partition.
+func (r *resolver) lookup(path string) (st stat, err error) {
+	fd, err := r.openPath(path)
+	if err != nil {
+		return st, err
+	}
+	defer unix.Close(fd)
+	return statFD(fd, statMask)
+}
+
+func (r *resolver) openPath(path string) (fd int, err error) {
+	if path == "" {
+		path = "."
+	}
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	for range 100 {
+		fd, err = unix.Openat2(r.src.fd, path, &how)
+		if err != unix.EINTR && err != unix.EAGAIN {
+			break
+		}
+	}
+	return fd, err
+}
+
+// place returns the dirty folder at a path, nil if it is not captured.
+func (r *resolver) place(path string, st *stat) *dirty {
+	id := fileID{st.dev, st.ino}
+	if d := r.folders[id]; d != nil {
+		return d
+	}
+	if !r.w.filter.takes(path) {
+		return nil
+	}
+	d := r.root.at(path)
+	d.id = id
+	r.folders[id] = d
+	return d
+}
+
+// takes tells whether the folder of a path is captured, in part at least.
+func (f *filter) takes(path string) bool {
+	at, rel := f.root, ""
+	for name := range split(path) {
+		var in bool
+		if at, in = f.enter(at, []byte(rel), []byte(name)); !in {
+			return false
+		}
+		rel = strings.TrimPrefix(rel+"/"+name, "/")
+	}
+	return true
+}
+
+// split goes through the names of a path.
+func split(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path != "" {
+			name, rest, _ := strings.Cut(path, "/")
+			if name != "" && !yield(name) {
+				return
+			}
+			path = rest
+		}
+	}
+}
+
+// whole marks a folder wholly dirty. Its names are met: files that were touched may be among them.
+func (r *resolver) whole(fd int, d *dirty) error {
+	if d != nil {
+		d.all = true
+	}
+	dir, err := openAt(fd, dot, openDir)
+	if err != nil {
+		return unsure("a changed folder cannot be listed: %v", err)
+	}
+	defer unix.Close(dir)
+	var l names
+	if err := l.list(dir, make([]byte, 64<<10), func([]byte) bool { return true }); err != nil {
+		return unsure("a changed folder cannot be listed: %v", err)
+	}
+	for i := range l.len() {
+		r.meet(dir, string(l.at(i).bytes()))
+	}
+	return nil
+}
+
+// meet takes note of what a name stands for. If that is something else by the time of the capture, it changed meanwhile.
+func (r *resolver) meet(dir int, name string) (id fileID, there bool) {
+	var st stat
+	if statx(dir, append(zname(name), 0), unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &r.statx, &st) != nil {
+		return id, false
+	}
+	id = fileID{st.dev, st.ino}
+	if t := r.touched[id]; t != nil && st.kind() != unix.S_IFDIR {
+		t.found++
+	}
+	return id, true
+}
+
+// again places a path of the parent version that was not captured as it should be.
+func (r *resolver) again(ctx context.Context, a again) error {
+	dir, name := "", a.path
+	if i := strings.LastIndexByte(a.path, '/'); i >= 0 {
+		dir, name = a.path[:i], a.path[i+1:]
+	}
+	if a.path == "" {
+		return unsure("the version before could not read the root folder")
+	}
+	d, err := r.now(ctx, dir)
+	if d != nil {
+		b := d.name(name)
+		b.unsure = b.unsure || a.all
+	}
+	return err
+}
+
+// now returns the dirty folder that is now what the parent version has at a path, nil if it is gone.
+func (r *resolver) now(ctx context.Context, path string) (*dirty, error) {
+	e, err := r.w.parentRoot()
+	if err != nil || e == nil {
+		return nil, unsure("the version before cannot be read: %v", err)
+	}
+	at := *e
+	for name := range split(path) {
+		var next snapshot.Entry
+		err := snapshot.Lookup(ctx, r.w.get, at.Tree, []byte(name), &next)
+		if errors.Is(err, snapshot.ErrNotExist) {
+			return nil, nil // it was not there in that version: it is new, and read as such
+		}
+		if err != nil {
+			return nil, lostParent(err)
+		}
+		at = next
+	}
+	fd, err := r.openPath(path)
+	if err != nil {
+		return nil, nil
+	}
+	defer unix.Close(fd)
+	st, err := statFD(fd, statMask)
+	if err != nil || !sameNumber(&at, &st) || st.kind() != unix.S_IFDIR {
+		return nil, nil
+	}
+	return r.place(path, &st), nil
+}
+
+const inoMask = 1<<subvolShift - 1
+
+// sameNumber tells whether a stat may be that of an entry, by their inode numbers within their subvolumes.
+func sameNumber(e *snapshot.Entry, st *stat) bool { return (e.Ino^st.ino)&inoMask == 0 }
+
+// lostParent makes errUnsure of an error that says that the parent version is damaged.
+func lostParent(err error) error {
+	if isLost(err) {
+		return unsure("the version before cannot be read: %v", err)
+	}
+	return err
+}
+
+// findMissing finds the names that touched files have besides those that are known to have changed: first by the name that the kernel knows, then by
+// what the parent version has of them.
+func (r *resolver) findMissing(ctx context.Context) error {
+	missing := map[uint64]bool{}
+	for id, t := range r.touched {
+		if t.found < t.names {
+			missing[id.ino&inoMask] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	root, err := r.w.parentRoot()
+	if err != nil || root == nil {
+		return unsure("the version before cannot be read: %v", err)
+	}
+	s := search{r: r, want: missing}
+	return lostParent(s.folder(ctx, nil, root))
+}
+
+// A search goes through a version for files by their inode numbers.
+type search struct {
+	r    *resolver
+	want map[uint64]bool
+}
+
+func (s *search) folder(ctx context.Context, path []byte, of *snapshot.Entry) error {
+	rd := snapshot.NewReader(s.r.w.get, of.Tree)
+	var e snapshot.Entry
+	for rd.Next(ctx, &e) {
+		if err := s.r.w.step(ctx); err != nil {
+			return err
+		}
+		switch {
+		case e.IsDir() && e.Totals.Files > 0:
+			at, sub := bytes.Clone(path), e
+			if len(at) > 0 {
+				at = append(at, '/')
+			}
+			if err := s.folder(ctx, append(at, e.Name...), &sub); err != nil {
+				return err
+			}
+		case !e.IsDir() && s.want[e.Ino&inoMask]:
+			d, err := s.r.now(ctx, string(path))
+			if err != nil {
+				return err
+			}
+			if d != nil {
+				d.name(string(e.Name))
+			}
+		}
+	}
+	return rd.Err()
+}

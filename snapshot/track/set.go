@@ -1,0 +1,206 @@
+package track
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// The most that a set holds. Past either, the folders with the most names lose them and count as wholly dirty; if that does not help, the set is
+// unknown.
+const (
+	maxNames = 1 << 20
+	maxBytes = 24 << 20
+)
+
+// A Set is which names of a file system may have changed between two cuts. The zero value is an empty one.
+type Set struct {
+	Certificate Certificate
+	unknown     string
+
+	folders table // handle → flags
+	names   table // place of the folder and name → flags
+	files   table // handles of files that were touched, by whatever name
+	moved   table // handle of a folder that was moved → place of the folder it was in at first, and its name there
+
+	limitNames, limitBytes int // for tests; 0: the constants
+	key                    []byte
+}
+
+// Flags.
+const (
+	whole = 1 << 0 // a folder: any name in it
+	fresh = 1 << 0 // a name: it came to be there, or stands for something else than before
+)
+
+// Unknown tells why the set does not know all that changed; "" if it does.
+func (s *Set) Unknown() string { return s.unknown }
+
+// Len is how many names the set holds.
+func (s *Set) Len() int { return s.names.n }
+
+// forget makes s a set that does not know.
+func (s *Set) forget(why string) {
+	if s.unknown == "" {
+		s.unknown = why
+	}
+	s.folders, s.names, s.files, s.moved = table{}, table{}, table{}, table{}
+}
+
+// folder adds a folder, and returns its place.
+func (s *Set) folder(handle []byte) uint32 {
+	p, _ := s.folders.add(handle, []byte{0})
+	return p
+}
+
+// name adds a name in a folder.
+func (s *Set) name(folder uint32, name []byte, flags byte) {
+	if s.folders.value(folder)[0]&whole != 0 {
+		return
+	}
+	s.key = append(binary.NativeEndian.AppendUint32(s.key[:0], folder), name...)
+	p, isNew := s.names.add(s.key, []byte{flags})
+	if !isNew {
+		s.names.value(p)[0] |= flags
+	}
+}
+
+// file adds the handle of a file.
+func (s *Set) file(handle []byte) { s.files.add(handle, nil) }
+
+// move remembers where a folder was before it was first moved.
+func (s *Set) move(handle []byte, folder uint32, name []byte) {
+	s.key = append(binary.NativeEndian.AppendUint32(s.key[:0], folder), name...)
+	s.moved.add(handle, s.key)
+}
+
+func (s *Set) size() int { return s.folders.size() + s.names.size() + s.files.size() + s.moved.size() }
+
+// bound keeps the set within its limits.
+func (s *Set) bound() {
+	names, size := s.limitNames, s.limitBytes
+	if names == 0 {
+		names, size = maxNames, maxBytes
+	}
+	if s.names.n <= names && s.size() <= size {
+		return
+	}
+	s.collapse(names / 2)
+	if s.size() > size*3/4 {
+		s.forget("more changed than the journal can hold")
+	}
+}
+
+// collapse makes the folders with the most names wholly dirty, until no more than so many names are left.
+func (s *Set) collapse(names int) {
+	count := map[uint32]int{}
+	s.names.each(func(p uint32) { count[folderOf(s.names.key(p))]++ })
+	order := make([]uint32, 0, len(count))
+	for f := range count {
+		order = append(order, f)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return count[b] - count[a] })
+	left := s.names.n
+	for _, f := range order {
+		if left <= names || count[f] < 4 {
+			break
+		}
+		s.folders.value(f)[0] |= whole
+		left -= count[f]
+	}
+	old := s.names
+	s.names = table{}
+	old.each(func(p uint32) {
+		k := old.key(p)
+		if s.folders.value(folderOf(k))[0]&whole == 0 {
+			s.names.add(k, old.value(p))
+		}
+	})
+}
+
+func folderOf(nameKey []byte) uint32 { return binary.NativeEndian.Uint32(nameKey) }
+
+// merge adds to s what o has, which is older.
+func (s *Set) merge(o *Set) {
+	if o.unknown != "" {
+		s.forget(o.unknown)
+		s.unknown = o.unknown
+	}
+	if s.unknown != "" {
+		return
+	}
+	place := map[uint32]uint32{}
+	o.folders.each(func(p uint32) {
+		f := s.folder(o.folders.key(p))
+		s.folders.value(f)[0] |= o.folders.value(p)[0]
+		place[p] = f
+	})
+	o.names.each(func(p uint32) {
+		k := o.names.key(p)
+		s.name(place[folderOf(k)], k[4:], o.names.value(p)[0])
+	})
+	o.files.each(func(p uint32) { s.file(o.files.key(p)) })
+	newer := s.moved
+	s.moved = table{}
+	o.moved.each(func(p uint32) {
+		v := o.moved.value(p)
+		s.move(o.moved.key(p), place[folderOf(v)], v[4:])
+	})
+	newer.each(func(p uint32) { s.moved.add(newer.key(p), newer.value(p)) })
+	s.bound()
+}
+
+// Folders calls visit for every folder in which something may have changed: itself, its names in ascending order, or any of its names if all is set.
+// Of a name that is fresh it is not known that what was there before the set began is still there, changed or not. The names are visit's to keep. The
+// error is that of visit.
+func (s *Set) Folders(visit func(folder unix.FileHandle, all bool, names []string, fresh []bool) error) error {
+	places := make([]uint32, 0, s.names.n)
+	s.names.each(func(p uint32) { places = append(places, p) })
+	slices.SortFunc(places, func(a, b uint32) int {
+		x, y := s.names.key(a), s.names.key(b)
+		if f, g := folderOf(x), folderOf(y); f != g {
+			if f < g {
+				return -1
+			}
+			return 1
+		}
+		return bytes.Compare(x[4:], y[4:])
+	})
+	var err error
+	s.folders.each(func(f uint32) {
+		var names []string
+		var isFresh []bool
+		for ; len(places) > 0 && folderOf(s.names.key(places[0])) == f; places = places[1:] {
+			names = append(names, string(s.names.key(places[0])[4:]))
+			isFresh = append(isFresh, s.names.value(places[0])[0]&fresh != 0)
+		}
+		if err == nil {
+			err = visit(handleOf(s.folders.key(f)), s.folders.value(f)[0]&whole != 0, names, isFresh)
+		}
+	})
+	return err
+}
+
+// Files calls visit for every file that was touched, by the handle it has whatever its name. The error is that of visit.
+func (s *Set) Files(visit func(file unix.FileHandle) error) (err error) {
+	s.files.each(func(p uint32) {
+		if err == nil {
+			err = visit(handleOf(s.files.key(p)))
+		}
+	})
+	return err
+}
+
+// Moved calls visit for every folder that was moved, with the folder in which it was when the set began, and its name there. The error is that of
+// visit.
+func (s *Set) Moved(visit func(folder, from unix.FileHandle, name string) error) (err error) {
+	s.moved.each(func(p uint32) {
+		v := s.moved.value(p)
+		if err == nil {
+			err = visit(handleOf(s.moved.key(p)), handleOf(s.folders.key(folderOf(v))), string(v[4:]))
+		}
+	})
+	return err
+}
