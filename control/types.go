@@ -43,18 +43,34 @@ type Policy struct {
 
 // A Partition is a mounted file system of the instance.
 type Partition struct {
-	Name       string `json:"name"`
-	MountPoint string `json:"mount_point"`
-	Device     string `json:"device"`
-	FSType     string `json:"fs_type"`
-	Size       uint64 `json:"size_bytes"`
-	Used       uint64 `json:"used_bytes"`
-	Selected   bool   `json:"selected"`           // backed up by the policy as it is now
-	Excluded   string `json:"excluded,omitempty"` // why it can't be: "network file system (nfs4)"
-	Versions   int    `json:"versions"`
-	Oldest     string `json:"oldest,omitempty"` // version
-	Newest     string `json:"newest,omitempty"` // version
+	Name       string   `json:"name"`
+	MountPoint string   `json:"mount_point"`
+	Device     string   `json:"device"`
+	FSType     string   `json:"fs_type"`
+	Size       uint64   `json:"size_bytes"`
+	Used       uint64   `json:"used_bytes"`
+	Selected   bool     `json:"selected"`           // backed up by the policy as it is now
+	Excluded   string   `json:"excluded,omitempty"` // why it can't be: "network file system (nfs4)"
+	Journal    *Journal `json:"journal,omitempty"`  // nil before the first backup since the daemon was started
+	Versions   int      `json:"versions"`
+	Oldest     string   `json:"oldest,omitempty"` // version
+	Newest     string   `json:"newest,omitempty"` // version
 }
+
+// A Journal is what a daemon hears of the changes to a partition between backups.
+type Journal struct {
+	Since   time.Time `json:"since,omitzero"`    // when it began to listen
+	Names   int       `json:"names"`             // that may have changed since the last backup was begun
+	Events  uint64    `json:"events"`            // heard since it began
+	Bytes   int       `json:"memory_bytes"`      // it takes
+	Because string    `json:"because,omitempty"` // why the next backup must walk all the same
+}
+
+// How the changed files of a version were found.
+const (
+	ByWalk    = "walk"    // by looking at every name
+	ByJournal = "journal" // by looking at the names that the daemon heard of
+)
 
 // A Mount tells where versions can be browsed, or why they can't.
 type Mount struct {
@@ -162,10 +178,12 @@ type Version struct {
 	Warnings   uint64    `json:"warnings"`
 	State      string    `json:"state"` // Complete, or Partial if there were warnings; empty with an error
 	Pinned     bool      `json:"pinned,omitempty"`
-	Expires    time.Time `json:"expires,omitzero"` // missing while there is no policy
-	Kept       string    `json:"kept,omitempty"`   // why it stays past that, as things are: pinned, latest, daily, weekly, monthly, yearly
-	Path       string    `json:"path,omitempty"`   // where to browse it; empty when nothing is mounted
-	Error      string    `json:"error,omitempty"`  // why its record cannot be read; then only the names above are known
+	Expires    time.Time `json:"expires,omitzero"`  // missing while there is no policy
+	Kept       string    `json:"kept,omitempty"`    // why it stays past that, as things are: pinned, latest, daily, weekly, monthly, yearly
+	Path       string    `json:"path,omitempty"`    // where to browse it; empty when nothing is mounted
+	Method     string    `json:"method,omitempty"`  // ByWalk or ByJournal
+	Because    string    `json:"because,omitempty"` // why not ByJournal
+	Error      string    `json:"error,omitempty"`   // why its record cannot be read; then only the names above are known
 }
 
 // A VersionList answers a VersionsRequest: by partition, oldest first.

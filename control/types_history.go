@@ -48,8 +48,10 @@ type Stay struct {
 	Kind     string   `json:"kind"`              // DiffCreated and so on
 	Changed  []string `json:"changed,omitempty"` // what is not as before: content, mode, owner …
 	*File             // nil if it was not there, or cannot be read
-	Browse   string   `json:"browse,omitempty"` // where First shows it, as PathText has it; empty if nothing is mounted
-	Error    string   `json:"error,omitempty"`  // why it cannot be read
+	Method   string   `json:"method,omitempty"`  // by which First was made: ByWalk or ByJournal
+	Because  string   `json:"because,omitempty"` // why not ByJournal
+	Browse   string   `json:"browse,omitempty"`  // where First shows it, as PathText has it; empty if nothing is mounted
+	Error    string   `json:"error,omitempty"`   // why it cannot be read
 }
 
 // A DiffRequest names two versions of one partition.

@@ -81,6 +81,8 @@ type Result struct {
 	Skipped   uint64  `json:"skipped"`
 	Warnings  uint64  `json:"warnings"`
 	Seconds   float64 `json:"seconds"`
+	Method    string  `json:"method,omitempty"`  // ByWalk or ByJournal
+	Because   string  `json:"because,omitempty"` // why not ByJournal
 	Error     string  `json:"error,omitempty"`
 
 	Consistency string `json:"consistency,omitempty"`  // "snapshot": it is of one moment; "live": it was read as it was, over a time

@@ -73,6 +73,7 @@ func (b *backup) versions(ctx context.Context) error {
 	if len(targets) == 0 {
 		return control.Errorf(control.NotFound, "nothing of what the policy names is there").WithHint("see `yester status`")
 	}
+	b.d.listeners.keepOnly(targets)
 	defer b.d.leaveParents()
 	b.chooseParents(ctx, targets)
 	counting, stop := context.WithCancel(ctx)
@@ -140,6 +141,7 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
+	l := b.d.listeners.of(t.partition)
 	w, err := b.vault.Writer(b.instance.ID, b.writerOptions())
 	if err != nil {
 		return nil, err
@@ -147,7 +149,11 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	// Read only now, for an open writer keeps what its parent refers to from being collected.
 	t.parent = b.parent(ctx, t.partition.Name)
 	var v *snapshot.Version
-	b.onThread(func() { v, err = capture.Run(ctx, b.vault, w, b.options(t)) })
+	b.onThread(func() {
+		v, err = l.capture(b.options(t), b.d.o.Settings.audit(), func(o capture.Options) (*snapshot.Version, error) {
+			return capture.Run(ctx, b.vault, w, o)
+		})
+	})
 	return v, b.inVault(errors.Join(err, w.Close()))
 }
 

@@ -126,6 +126,8 @@ type Daemon struct {
 	parents   map[store.VersionKey]struct{} // of the running backup; none of them may go
 	restoring map[store.VersionKey]int      // versions that are being restored; none of them may go
 
+	listeners listeners // to what changes in the partitions between backups
+
 	mu       sync.Mutex
 	policy   *control.Policy // nil: not activated; never changed in place
 	service  string          // state of the instance; "" while it is new
@@ -213,7 +215,7 @@ func (d *Daemon) useVault(v *store.Vault) {
 func (d *Daemon) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := d.unmount()
+	err := errors.Join(d.unmount(), d.listeners.close())
 	if d.vault != nil {
 		err = errors.Join(err, d.vault.Close())
 	}

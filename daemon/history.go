@@ -26,7 +26,7 @@ func (d *Daemon) pathHistory(ctx context.Context, r control.HistoryRequest) (con
 			WithHint("`yester find --all-versions` finds by a part of the name")
 	}
 	for _, s := range stays {
-		out.Stays = append(out.Stays, d.stay(&p, at, s))
+		out.Stays = append(out.Stays, d.stay(ctx, v, &p, at, s))
 	}
 	return out, err
 }
@@ -57,15 +57,22 @@ var stayKinds = map[snapshot.StayKind]string{
 	snapshot.Unread: control.DiffUnread,
 }
 
-func (d *Daemon) stay(p *held, at string, s snapshot.Stay) control.Stay {
+func (d *Daemon) stay(ctx context.Context, v *store.Vault, p *held, at string, s snapshot.Stay) control.Stay {
 	out := control.Stay{
 		First: s.First, Last: s.Last, Versions: s.Versions, Kind: stayKinds[s.Kind], Changed: s.What.Names(), File: file(s.Entry),
 	}
 	if s.Err != nil {
 		out.Error = sentence(s.Err)
 	}
-	if k, ok := p.version(s.First); ok && s.Entry != nil {
+	k, ok := p.version(s.First)
+	if !ok {
+		return out
+	}
+	if s.Entry != nil {
 		out.Browse = d.browsePath(k, at)
+	}
+	if r, err := record(ctx, v, k); err == nil {
+		out.Method, out.Because = r.Method, r.Because
 	}
 	return out
 }

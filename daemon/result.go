@@ -32,7 +32,7 @@ func result(v *snapshot.Version) control.Result {
 		Files: v.Totals.Files, Dirs: v.Totals.Dirs, Bytes: v.Totals.Bytes,
 		ReadBytes: v.ReadBytes, NewBytes: v.NewBytes, Stored: v.Stored,
 		Added: v.Added, Changed: v.Changed, Deleted: v.Deleted, Skipped: v.Skipped,
-		Warnings: v.WarningCount, Consistency: v.Consistency, LiveBecause: v.LiveBecause,
+		Warnings: v.WarningCount, Consistency: v.Consistency, LiveBecause: v.LiveBecause, Method: v.Method, Because: v.Because,
 	}
 }
 

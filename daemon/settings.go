@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/BurntSushi/toml"
 
@@ -24,6 +25,7 @@ import (
 //	scrub_days = 30                 # 0: never
 //	metrics = "127.0.0.1:9469"      # serve /metrics and /health there too
 //	drill_days = 7                  # 0: never
+//	audit_days = 7                  # 0: never
 //
 //	[vault]
 //	places = ["/srv/backup/vault"]
@@ -48,6 +50,7 @@ type Settings struct {
 	ScrubDays      *int   `toml:"scrub_days"`
 	Metrics        string `toml:"metrics"` // HOST:PORT; "": only on the socket
 	DrillDays      *int   `toml:"drill_days"`
+	AuditDays      *int   `toml:"audit_days"`
 
 	Vault struct {
 		Places []string `toml:"places"`
@@ -88,6 +91,9 @@ func (h Home) Load() (Home, Settings, error) {
 	}
 	if s.DrillDays != nil && *s.DrillDays < 0 {
 		return h, s, h.wrong("drill_days %d is less than 0", *s.DrillDays)
+	}
+	if s.AuditDays != nil && *s.AuditDays < 0 {
+		return h, s, h.wrong("audit_days %d is less than 0", *s.AuditDays)
 	}
 	return h.moved(&s), s, nil
 }
@@ -145,6 +151,15 @@ func (s *Settings) drillDays() int {
 		return drillDays
 	}
 	return *s.DrillDays
+}
+
+// audit is after what time a partition is walked though it is known what changed; 0: never.
+func (s *Settings) audit() time.Duration {
+	days := auditDays
+	if s.AuditDays != nil {
+		days = *s.AuditDays
+	}
+	return time.Duration(days) * 24 * time.Hour
 }
 
 // level is what is logged; the default is info.

@@ -71,6 +71,9 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 			Name: m.Name, MountPoint: m.MountPoint, Device: m.Device, FSType: m.FSType, Size: m.Size, Used: m.Used,
 			Excluded: m.Excluded,
 		})
+		if m.Excluded == "" {
+			ps[len(ps)-1].Journal = d.listeners.report(&ps[len(ps)-1])
+		}
 	}
 	if policy != nil {
 		markSelected(ps, plan(policy, mounts, exists))

@@ -82,6 +82,7 @@ func fill(out control.Version, r *snapshot.Version) control.Version {
 	out.MountPoint, out.Start, out.End = r.Partition.MountPoint, r.Start, r.End
 	out.Files, out.Dirs, out.Bytes = r.Totals.Files, r.Totals.Dirs, r.Totals.Bytes
 	out.NewBytes, out.Stored, out.Warnings = r.NewBytes, r.Stored, r.WarningCount
+	out.Method, out.Because = r.Method, r.Because
 	out.Added, out.Changed, out.Deleted = r.Added, r.Changed, r.Deleted
 	if out.State = control.Complete; r.WarningCount > 0 {
 		out.State = control.Partial

@@ -44,6 +44,17 @@ func (p *program) showLive(t *control.Task) {
 	}
 }
 
+// methodText says how the changed files of a version were found.
+func methodText(method, because string) string {
+	switch {
+	case method == "":
+		return ""
+	case because != "":
+		return "by " + method + ", because " + because
+	}
+	return "by " + method
+}
+
 // sentence is a task's error and what to do about it.
 func sentence(t *control.Task) string {
 	if t.Hint == "" {

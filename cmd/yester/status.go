@@ -105,6 +105,11 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	if s.Vault != "" {
 		row("Stored", "%s in the vault", size(s.Stored))
 	}
+	for _, q := range s.Partitions {
+		if q.Journal != nil && q.Selected {
+			row("Journal", "%s", journalText(&q, now))
+		}
+	}
 	for _, place := range s.Places {
 		row("Vault", "%s", placeText(&place))
 	}
@@ -115,6 +120,14 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	}
 	row("Daemon", "yester %s, pid %d", s.Version, s.PID)
 	return rows
+}
+
+// journalText says what the next backup of a partition will go by.
+func journalText(q *control.Partition, now time.Time) string {
+	if j := q.Journal; j.Because == "" {
+		return fmt.Sprintf("%s: listening since %s, %s changed", q.Name, clock(j.Since, now), count(uint64(j.Names), "name"))
+	}
+	return fmt.Sprintf("%s: all will be looked at, because %s", q.Name, q.Journal.Because)
 }
 
 // showPartitions lists the partitions that are backed up, could be, or have versions.

@@ -104,6 +104,11 @@ func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
 			p.printf("%s: %s\n", progressName(t.Progress), progressText(t.Progress))
 		}
 		p.showResult(&control.Task{Results: t.Results, ID: t.ID, State: t.State, Error: t.Error, Hint: t.Hint})
+		for _, r := range t.Results {
+			if s := methodText(r.Method, r.Because); s != "" {
+				p.printf("%s was made %s\n", r.Partition, s)
+			}
+		}
 		p.showRestored(&t, math.MaxInt)
 		p.showDrilled(&t, math.MaxInt)
 		p.showReport(&t, math.MaxInt)
