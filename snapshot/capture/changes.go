@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type Memory struct {
 	root      []byte // of that version
 	selection [sha256.Size]byte
 	again     []again
+	begun     time.Time // the clock of file times
 }
 
 // An again is a path of a version that is to be looked at by the next capture though nothing changed: it could not be captured as it should be, or it
@@ -90,8 +92,14 @@ func (w *walker) remember(v *snapshot.Version) {
 	}
 	*w.o.Memory = Memory{}
 	if w.unnumbered == 0 && len(w.again) <= maxAgainPaths {
-		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection(), again: w.again}
+		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection(), again: w.again, begun: w.begun}
 	}
+}
+
+// doubted tells whether an entry of the parent version may have changed and yet look the same: of a file that changed during that capture nobody can tell
+// whether it was read before the last store to a mapping that was writable already.
+func (w *walker) doubted(old *snapshot.Entry) bool {
+	return w.changes != nil && !old.Ctime.Time().Before(w.o.Memory.begun.Add(-coarseGrain))
 }
 
 // lookAgain has the next capture look at what is being captured, though nothing should have changed.

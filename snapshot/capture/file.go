@@ -14,7 +14,7 @@ const maxAgain = 3
 // regular makes the entry of a regular file: from the parent version, from another name of the file, or by reading it.
 func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry) error {
 	id := fileID{t.stat.dev, t.stat.ino}
-	if unchanged(old, e) {
+	if unchanged(old, e) && !w.doubted(old) {
 		reuse(e, old)
 		w.links.met(id)
 		w.visited(1, e.Size)
@@ -63,6 +63,10 @@ func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) err
 
 // readOnce reads the open file with everything it has, and tells whether it stayed the same meanwhile.
 func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.Entry) (stable bool, err error) {
+	if h := w.held[fileID{t.stat.dev, t.stat.ino}]; h != nil && h.mapped {
+		// What is stored from now on faults, and so sets the file's times.
+		_ = unix.Fdatasync(f.fd)
+	}
 	moment := w.now(t.vol)
 	before, err := statFD(f.fd, statMask)
 	if err != nil {

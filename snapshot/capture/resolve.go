@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -37,8 +38,17 @@ type resolver struct {
 	statx   unix.Statx_t
 }
 
-// A touch is a file that something was done to.
-type touch struct{ names, found uint32 }
+// A touch is a file that something was done to, or may have been.
+type touch struct {
+	names uint32            // it has
+	found map[location]bool // of these; just one where it has one
+}
+
+// A location is a name in a folder.
+type location struct {
+	folder fileID
+	name   string
+}
 
 // resolve returns the root of what is dirty.
 func (w *walker) resolve(ctx context.Context, src *source) (*resolver, error) {
@@ -47,6 +57,9 @@ func (w *walker) resolve(ctx context.Context, src *source) (*resolver, error) {
 		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{},
 	}
 	if err := r.files(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.heldFiles(); err != nil {
 		return nil, err
 	}
 	err := r.changes.Folders(func(h unix.FileHandle, all bool, names []string, fresh []bool) error {
@@ -78,10 +91,36 @@ func (r *resolver) files(ctx context.Context) error {
 		}
 		unix.Close(fd)
 		if st.kind() != unix.S_IFDIR {
-			r.touched[fileID{st.dev, st.ino}] = &touch{names: st.nlink}
+			r.touch(&st)
 		}
 		return nil
 	})
+}
+
+func (r *resolver) touch(st *stat) {
+	id := fileID{st.dev, st.ino}
+	if r.touched[id] == nil {
+		r.touched[id] = &touch{names: st.nlink, found: map[location]bool{}}
+	}
+}
+
+// heldFiles counts those that may be written to unheard among the touched ones.
+func (r *resolver) heldFiles() error {
+	for _, f := range r.w.held {
+		if f.handle.Size() == 0 {
+			r.touched[f.id] = &touch{names: math.MaxUint32} // so all names are searched for
+			continue
+		}
+		fd, st, err := r.open(f.handle)
+		if err != nil {
+			return err
+		}
+		if fd >= 0 {
+			unix.Close(fd)
+			r.touch(&st)
+		}
+	}
+	return nil
 }
 
 // open opens what a handle names, just to look at it. Of what is gone there is -1.
@@ -128,10 +167,10 @@ func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []b
 	}
 	d := r.place(path, &st)
 	if all {
-		return r.whole(fd, d)
+		return r.whole(fd, fileID{st.dev, st.ino}, d)
 	}
 	for i, name := range names {
-		r.meet(fd, name)
+		r.meet(fd, fileID{st.dev, st.ino}, name)
 		if d != nil {
 			b := d.name(name)
 			b.fresh = b.fresh || fresh[i]
@@ -231,7 +270,7 @@ func split(path string) iter.Seq[string] {
 }
 
 // whole marks a folder wholly dirty. Its names are met: files that were touched may be among them.
-func (r *resolver) whole(fd int, d *dirty) error {
+func (r *resolver) whole(fd int, id fileID, d *dirty) error {
 	if d != nil {
 		d.all = true
 	}
@@ -245,30 +284,34 @@ func (r *resolver) whole(fd int, d *dirty) error {
 		return unsure("a changed folder cannot be listed: %v", err)
 	}
 	for i := range l.len() {
-		r.meet(dir, string(l.at(i).bytes()))
+		r.meet(dir, id, string(l.at(i).bytes()))
 	}
 	return nil
 }
 
 // meet takes note of what a name stands for. If that is something else by the time of the capture, it changed meanwhile.
-func (r *resolver) meet(dir int, name string) (id fileID, there bool) {
+func (r *resolver) meet(dir int, id fileID, name string) {
 	var st stat
 	if statx(dir, append(zname(name), 0), unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &r.statx, &st) != nil {
-		return id, false
+		return
 	}
-	id = fileID{st.dev, st.ino}
-	if t := r.touched[id]; t != nil && st.kind() != unix.S_IFDIR {
-		t.found++
+	if t := r.touched[fileID{st.dev, st.ino}]; t != nil {
+		t.meet(location{id, name})
 	}
-	return id, true
 }
+
+func (t *touch) meet(p location) {
+	if t.names == 1 {
+		p = location{} // which one does not matter
+	}
+	t.found[p] = true
+}
+
+func (t *touch) complete() bool { return len(t.found) >= int(t.names) }
 
 // again places a path of the parent version that was not captured as it should be.
 func (r *resolver) again(ctx context.Context, a again) error {
-	dir, name := "", a.path
-	if i := strings.LastIndexByte(a.path, '/'); i >= 0 {
-		dir, name = a.path[:i], a.path[i+1:]
-	}
+	dir, name := cutName(a.path)
 	if a.path == "" {
 		return unsure("the version before could not read the root folder")
 	}
@@ -323,15 +366,21 @@ func lostParent(err error) error {
 	return err
 }
 
-// findMissing finds the names that touched files have besides those that are known to have changed: first by the name that the kernel knows, then by
-// what the parent version has of them.
+// findMissing finds the names that touched files have besides those that are known to have changed: first the name that the kernel knows, if it is the
+// only one, then what names the parent version has of them.
 func (r *resolver) findMissing(ctx context.Context) error {
-	missing := map[uint64]bool{}
-	for id, t := range r.touched {
-		if t.found < t.names {
-			missing[id.ino&inoMask] = true
+	if len(r.missing()) == 0 {
+		return nil
+	}
+	for _, f := range r.w.held {
+		if err := r.findName(f.handle); err != nil {
+			return err
 		}
 	}
+	if err := r.changes.Files(r.findName); err != nil {
+		return err
+	}
+	missing := r.missing()
 	if len(missing) == 0 {
 		return nil
 	}
@@ -341,6 +390,59 @@ func (r *resolver) findMissing(ctx context.Context) error {
 	}
 	s := search{r: r, want: missing}
 	return lostParent(s.folder(ctx, nil, root))
+}
+
+// missing are the inode numbers of touched files not all of whose names are known.
+func (r *resolver) missing() map[uint64]bool {
+	missing := map[uint64]bool{}
+	for id, t := range r.touched {
+		if !t.complete() {
+			missing[id.ino&inoMask] = true
+		}
+	}
+	return missing
+}
+
+// findName finds a name of a touched file that the kernel has at hand.
+func (r *resolver) findName(h unix.FileHandle) error {
+	if h.Size() == 0 {
+		return nil
+	}
+	fd, st, err := r.open(h)
+	if fd < 0 || err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	t := r.touched[fileID{st.dev, st.ino}]
+	if t == nil || t.complete() {
+		return nil
+	}
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return nil
+	}
+	path = strings.TrimPrefix(path, "/")
+	if at, err := r.lookup(path); err != nil || !at.same(&st) {
+		return nil
+	}
+	dir, name := cutName(path)
+	of, err := r.lookup(dir)
+	if err != nil {
+		return nil
+	}
+	t.meet(location{fileID{of.dev, of.ino}, name})
+	if d := r.place(dir, &of); d != nil {
+		d.name(name)
+	}
+	return nil
+}
+
+// cutName cuts a path into that of the folder and the name in it.
+func cutName(path string) (dir, name string) {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i+1:]
+	}
+	return "", path
 }
 
 // A search goes through a version for files by their inode numbers.

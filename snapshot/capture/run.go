@@ -139,6 +139,12 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 	}
 	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root}
 	d.before = w.now(d.vol)
+	if w.o.Memory != nil {
+		w.begun = d.before
+		if w.held, err = heldFiles(src); err != nil && byChanges {
+			return unsure("it cannot be told which files are mapped: %v", err)
+		}
+	}
 	if byChanges {
 		if w.changes, err = w.resolve(ctx, src); err != nil {
 			return err

@@ -34,7 +34,9 @@ type walker struct {
 	unnumbered                                  uint64    // subvolumes without an id
 	changes                                     *resolver // nil: by walk
 	again                                       []again   // for the next capture
-	ready                                       opened    // the name being captured, if it was opened ahead
+	held                                        map[fileID]*held
+	begun                                       time.Time
+	ready                                       opened // the name being captured, if it was opened ahead
 	steps                                       uint
 }
 
