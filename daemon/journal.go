@@ -28,6 +28,8 @@ type listener struct {
 type listeners struct {
 	mu  sync.Mutex
 	all map[string]*listener // by mount point
+
+	unheard *track.Unheard
 }
 
 // of returns the listener of a partition. It listens when of returns, if that can be.
@@ -41,8 +43,7 @@ func (ls *listeners) of(p snapshot.Partition) *listener {
 	}
 	if l == nil {
 		l = &listener{partition: p}
-		var err error
-		if l.journal, err = track.Open(p.MountPoint); err != nil {
+		if err := ls.open(l); err != nil {
 			l.why = sentence(err)
 		}
 		if ls.all == nil {
@@ -51,6 +52,17 @@ func (ls *listeners) of(p snapshot.Partition) *listener {
 		ls.all[p.MountPoint] = l
 	}
 	return l
+}
+
+// open begins to listen.
+func (ls *listeners) open(l *listener) (err error) {
+	if ls.unheard == nil {
+		if ls.unheard, err = track.WatchUnheard(); err != nil {
+			return err
+		}
+	}
+	l.journal, err = track.Open(l.partition.MountPoint, ls.unheard)
+	return err
 }
 
 // keepOnly ends listening to all but some partitions.
@@ -86,6 +98,8 @@ func (ls *listeners) close() (err error) {
 		err = errors.Join(err, l.close())
 	}
 	ls.all = nil
+	err = errors.Join(err, ls.unheard.Close())
+	ls.unheard = nil
 	return err
 }
 

@@ -24,6 +24,7 @@ type Journal struct {
 	path    string
 	boot    string
 	stop    int // eventfd
+	unheard *Unheard
 	stopped chan struct{}
 
 	mu     sync.Mutex
@@ -31,18 +32,21 @@ type Journal struct {
 	clock  *clock
 	set    *Set
 	cert   Certificate
+	calls  uint64 // that were unheard up to the last cut
+	late   bool   // one of them may have been under way at the last cut
 	buf    []byte
 	event  event
 	broken error
 }
 
-// Open begins to listen to the file system mounted at path. What changed before is not known: its first set is complete from now on. ErrUnsupported. Close ends it.
-func Open(path string) (*Journal, error) {
+// Open begins to listen to the file system mounted at path; u tells of what cannot be heard, and must not be closed before the journal. What changed before
+// is not known: its first set is complete from now on. ErrUnsupported. Close ends it.
+func Open(path string, u *Unheard) (*Journal, error) {
 	boot, err := bootID()
 	if err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
-	j := &Journal{path: path, boot: boot, fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize)}
+	j := &Journal{path: path, boot: boot, unheard: u, fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize)}
 	if j.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
@@ -69,6 +73,11 @@ func (j *Journal) begin() (err error) {
 		j.end()
 		return err
 	}
+	if j.calls, err = j.unheard.Count(); err != nil {
+		j.end()
+		return err
+	}
+	j.late = false
 	j.cert = Certificate{Boot: j.boot, Since: time.Now().UTC()}
 	j.set, j.broken = &Set{}, nil
 	return nil
@@ -184,10 +193,24 @@ func (j *Journal) Cut() (*Set, error) {
 		return j.anew()
 	}
 	s := j.set
+	j.count()
 	j.cert.Sequence++
 	s.Certificate = j.cert
 	j.set = &Set{}
 	return s, nil
+}
+
+// count makes the set unknown if something was done that is not heard: since the last cut, or before it, for what was begun then may have ended since.
+func (j *Journal) count() {
+	n, err := j.unheard.Count()
+	if err != nil {
+		j.set.forget(err.Error())
+	}
+	if n != j.calls || j.late {
+		j.set.forget("inode flags of some files were changed, or the like")
+	}
+	j.late = n != j.calls
+	j.calls = n
 }
 
 // anew begins to listen again, and returns a set that does not know. j.mu is held.

@@ -8,10 +8,11 @@
 // What is kept of a change is where it was: the handle of a folder and the name in it, never a path, for folders may be moved while nobody looks; and the
 // handle of the file itself, for it may have other names, or have lost the one it was written by.
 //
-// What the kernel does not tell, and a journal so cannot know: writes to a shared mapping until the file is closed, writes by a loop device to its
-// image, and changed inode flags. The package snapshot/capture looks after those.
+// Of changed inode flags and some rarer things fanotify tells nothing. An Unheard counts the calls that do such things, by whomever and wherever, and after
+// one of them a set does not know. What else the kernel does not tell, and a journal cannot know, is left to who captures: writes to a shared mapping
+// until the file is closed, and writes by a loop device to its image.
 //
-// It needs root and Linux 5.17.
+// It needs root and Linux 5.17. Calls of 32-bit programs on a 64-bit kernel are not counted.
 package track
 
 import (

@@ -1,0 +1,145 @@
+package capture
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var fileEpoch = time.Date(2001, 2, 3, 4, 5, 6, 7, time.UTC)
+
+// A crew is some workers of one partition.
+type crew struct {
+	t       *testing.T
+	workers []member
+}
+
+type member struct {
+	process *os.Process
+	in      io.WriteCloser
+	out     *os.File
+	lines   *bufio.Reader
+}
+
+func newCrew(t *testing.T, point string, seed uint64, size int) *crew {
+	c := &crew{t: t}
+	for i := range size {
+		args := fmt.Sprintf("%d %s", seed+uint64(i), point)
+		cmd := exec.Command("/proc/self/exe")
+		if i%4 == 3 {
+			args += " " + t.TempDir()
+			cmd.SysProcAttr = &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+		}
+		cmd.Env = append(os.Environ(), workerEnv+"="+args)
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		must(t, err)
+		out, to, err := os.Pipe()
+		must(t, err)
+		cmd.Stdout = to
+		must(t, cmd.Start())
+		to.Close()
+		t.Cleanup(func() {
+			in.Close()
+			out.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+		c.workers = append(c.workers, member{cmd.Process, in, out, bufio.NewReader(out)})
+	}
+	return c
+}
+
+// begin has each worker do n operations; wait waits for their end.
+func (c *crew) begin(n int) {
+	for _, w := range c.workers {
+		_, err := fmt.Fprintln(w.in, n)
+		must(c.t, err)
+	}
+}
+
+func (c *crew) wait() {
+	for _, w := range c.workers {
+		must(c.t, w.out.SetReadDeadline(time.Now().Add(8*time.Second)))
+		line, err := w.lines.ReadString('\n')
+		if err != nil {
+			_ = w.process.Signal(unix.SIGQUIT) // it says what it is at
+			c.t.Fatalf("a worker does not end: %v", err)
+		}
+		if line != "done\n" {
+			c.t.Fatalf("a worker said %q", line)
+		}
+	}
+}
+
+// newSeed returns the seed of a test that goes by chance, and prints it; YESTER_SEED sets it, to have a failure again.
+func newSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("YESTER_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		must(t, err)
+		seed = n
+	}
+	t.Logf("YESTER_SEED=%d", seed)
+	return seed
+}
+
+// endOf is when a test that goes by chance ends: after YESTER_TORTURE seconds, or the time given.
+func endOf(t *testing.T, usual time.Duration) time.Time {
+	t.Helper()
+	if s := os.Getenv("YESTER_TORTURE"); s != "" {
+		n, err := strconv.Atoi(s)
+		must(t, err)
+		usual = time.Duration(n) * time.Second
+	}
+	return time.Now().Add(usual)
+}
+
+// Whatever is done to a partition, also while it is captured, a version by journal is what a walk makes that reads everything.
+func TestVersionByJournalIsThatByWalk(t *testing.T) {
+	seed := newSeed(t)
+	fstypes := []string{"ext4", "xfs", "btrfs"}
+	versions, byWalk := 0, 0
+	for i, fstype := range fstypes {
+		t.Run(fstype, func(t *testing.T) {
+			until := endOf(t, 9*time.Second)
+			until = time.Now().Add(time.Until(until) / time.Duration(len(fstypes)-i))
+			if os.Getenv("YESTER_TORTURE") == "" {
+				until = time.Now().Add(3 * time.Second)
+			}
+			point := partition(t, fstype)
+			r := newJournalRig(t, point, nil)
+			r.o.clock = time.Now
+			c := newCrew(t, point, seed, 8)
+			random := rand.New(rand.NewPCG(seed, uint64(i)))
+			c.begin(100)
+			c.wait()
+			r.tryNext()
+			for time.Now().Before(until) && !t.Failed() {
+				c.begin(1 + random.IntN(60))
+				if random.IntN(3) == 0 {
+					r.tryNext() // of no certain state: what it misses the next one must have
+				}
+				c.wait()
+				v := r.tryNext()
+				r.asWalk(v)
+				if versions++; v.Method == "walk" {
+					byWalk++
+					t.Logf("%s was made by walk because %s", v.Name, v.Because)
+				}
+			}
+		})
+	}
+	t.Logf("%d tally: versions by journal compared with a walk", versions-byWalk)
+	t.Logf("%d tally: versions that were to be by journal and fell back to a walk", byWalk)
+}
