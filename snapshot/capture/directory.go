@@ -39,6 +39,15 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	}
 	setStat(e, &st, sub.vol, sub.before)
 	sub.known = w.knownBelow(d, t.name.bytes(), &st, e, old)
+	if sub.known == nil && w.changes != nil {
+		from, err := w.changes.movedFrom(ctx, fd, &st, e)
+		if err != nil {
+			return err
+		}
+		if from != nil {
+			return w.arrived(ctx, sub, &st, e, old, from)
+		}
+	}
 	return w.opened(ctx, sub, &st, e, old)
 }
 

@@ -13,6 +13,7 @@ type dirty struct {
 
 // A mark is a name in a dirty folder.
 type mark struct {
+	told   bool // the changes name it, which otherwise only leads to what they name
 	fresh  bool // it may stand for another folder than it did
 	unsure bool // if it is a folder, all in it is to be looked at
 	folder *dirty
@@ -42,6 +43,28 @@ func (d *dirty) at(path string) *dirty {
 		d = b.folder
 	}
 	return d
+}
+
+// find returns the folder of a path, nil if nothing is dirty there.
+func (d *dirty) find(path string) *dirty {
+	for name := range split(path) {
+		b := d.names[name]
+		if b == nil || b.folder == nil {
+			return nil
+		}
+		d = b.folder
+	}
+	return d
+}
+
+// tells tells whether the changes say that the name at a path may stand for something else than before.
+func (d *dirty) tells(path string) bool {
+	dir, name := cutName(path)
+	if d = d.find(dir); d == nil {
+		return false
+	}
+	b := d.names[name]
+	return d.all || b != nil && b.told
 }
 
 // sorted are the names in the order of their bytes.

@@ -283,3 +283,40 @@ func TestJournalFindsWhatIsWrittenUnheard(t *testing.T) {
 		r.look()
 	})
 }
+
+func TestMovedFolderIsTakenOver(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		for i := range 100 {
+			write(t, fmt.Sprintf("%s/a/b/%02d/file", point, i), "x")
+		}
+		write(t, point+"/c/d", "1")
+		write(t, point+"/e/f/g", "1")
+		must(t, os.Link(point+"/c/d", point+"/a/b/42/link"))
+		r.next("walk")
+		look := func(want ...string) {
+			t.Helper()
+			if _, opened := r.look(); !slices.Equal(opened, want) {
+				t.Errorf("opened %q, want %q", opened, want)
+			}
+		}
+		must(t, os.Rename(point+"/a/b", point+"/c/moved"))
+		v, opened := r.look()
+		if len(opened) > 0 || v.Added != 202 || v.Deleted != 202 {
+			t.Errorf("%q opened, %d added, %d deleted", opened, v.Added, v.Deleted)
+		}
+		must(t, os.Rename(point+"/c/moved", point+"/new"))
+		write(t, point+"/new/17/file", "22")
+		must(t, os.Rename(point+"/new", point+"/e/f/new"))
+		must(t, os.Rename(point+"/e/f", point+"/f"))
+		must(t, os.RemoveAll(point+"/e"))
+		look("f/new/17/file")
+		must(t, os.Mkdir(point+"/e", 0o755))
+		must(t, os.Rename(point+"/f/new", point+"/e/again"))
+		must(t, os.Rename(point+"/f", point+"/e/again/05/f"))
+		write(t, point+"/c/d", "333")
+		look("c/d")
+		must(t, unix.Renameat2(unix.AT_FDCWD, point+"/e/again/06", unix.AT_FDCWD, point+"/c", unix.RENAME_EXCHANGE))
+		write(t, point+"/c/file", "4444")
+		look("c/file")
+	})
+}

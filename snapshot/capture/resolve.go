@@ -35,6 +35,8 @@ type resolver struct {
 	root    *dirty
 	folders map[fileID]*dirty // with changes in them, inside of what is captured
 	touched map[fileID]*touch
+	moved   map[fileID]move
+	movedTo map[uint64]string // by their numbers
 	statx   unix.Statx_t
 }
 
@@ -55,6 +57,9 @@ func (w *walker) resolve(ctx context.Context, src *source) (*resolver, error) {
 	r := &resolver{
 		w: w, src: src, changes: w.o.Changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
 		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{},
+	}
+	if err := r.moves(ctx); err != nil {
+		return nil, err
 	}
 	if err := r.files(ctx); err != nil {
 		return nil, err
@@ -173,7 +178,7 @@ func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []b
 		r.meet(fd, fileID{st.dev, st.ino}, name)
 		if d != nil {
 			b := d.name(name)
-			b.fresh = b.fresh || fresh[i]
+			b.told, b.fresh = true, b.fresh || fresh[i]
 		}
 	}
 	return nil
@@ -296,6 +301,7 @@ func (r *resolver) meet(dir int, id fileID, name string) {
 		return
 	}
 	if t := r.touched[fileID{st.dev, st.ino}]; t != nil {
+		t.names = max(t.names, st.nlink)
 		t.meet(location{id, name})
 	}
 }
@@ -323,13 +329,14 @@ func (r *resolver) again(ctx context.Context, a again) error {
 	return err
 }
 
-// now returns the dirty folder that is now what the parent version has at a path, nil if it is gone.
+// now returns the dirty folder that is now what the parent version has at a path, nil if it is gone. That it is must be told by the changes: what is gone
+// without was moved just now, and where to is not known yet.
 func (r *resolver) now(ctx context.Context, path string) (*dirty, error) {
 	e, err := r.w.parentRoot()
 	if err != nil || e == nil {
 		return nil, unsure("the version before cannot be read: %v", err)
 	}
-	at := *e
+	at, here, st := *e, "", r.src.root
 	for name := range split(path) {
 		var next snapshot.Entry
 		err := snapshot.Lookup(ctx, r.w.get, at.Tree, []byte(name), &next)
@@ -340,17 +347,21 @@ func (r *resolver) now(ctx context.Context, path string) (*dirty, error) {
 			return nil, lostParent(err)
 		}
 		at = next
+		here = strings.TrimPrefix(here+"/"+name, "/")
+		moved, ok := r.movedTo[at.Ino&inoMask]
+		if ok {
+			here = moved
+		}
+		st, err = r.lookup(here)
+		switch {
+		case err == nil && sameNumber(&at, &st) && st.kind() == unix.S_IFDIR:
+		case !ok && r.root.tells(here):
+			return nil, nil
+		default:
+			return nil, &errUnsure{why: "the folder " + here + " was moved at this moment", moved: true}
+		}
 	}
-	fd, err := r.openPath(path)
-	if err != nil {
-		return nil, nil
-	}
-	defer unix.Close(fd)
-	st, err := statFD(fd, statMask)
-	if err != nil || !sameNumber(&at, &st) || st.kind() != unix.S_IFDIR {
-		return nil, nil
-	}
-	return r.place(path, &st), nil
+	return r.place(here, &st), nil
 }
 
 const inoMask = 1<<subvolShift - 1
