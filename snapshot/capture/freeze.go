@@ -1,7 +1,9 @@
 package capture
 
 import (
+	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,6 +24,8 @@ const (
 
 	// btrfsPlaceholderIno is of the empty folder that a snapshot has in the place of a nested subvolume.
 	btrfsPlaceholderIno = 2
+
+	btrfsHandle = 0x4d // FILEID_BTRFS_WITHOUT_PARENT
 )
 
 // freeze has s read from a read-only snapshot of the partition, so that all of the version is of one moment; where none can be made, s.because says why. Inode
@@ -38,6 +42,7 @@ func (s *source) freeze(clock func() time.Time) {
 	if err == nil {
 		var root stat
 		if root, err = statFD(fd, statMask|unix.STATX_SUBVOL); err == nil {
+			s.subvol = s.root.subvol
 			s.live, s.fd, s.root, s.moment, s.name = s.fd, fd, root, moment, name
 			return
 		}
@@ -63,6 +68,29 @@ func snapshotTrouble(err error) string {
 		}
 	}
 	return "no snapshot can be made: " + err.Error()
+}
+
+// frozen makes of the handle of a file of the partition that of the same file in the snapshot: struct btrfs_fid has the file's number, its subvolume's id,
+// and its generation. Those of files in nested subvolumes stay.
+func (s *source) frozen(h unix.FileHandle) unix.FileHandle {
+	b := h.Bytes()
+	if s.live < 0 || h.Type() != btrfsHandle || len(b) < 20 || binary.NativeEndian.Uint64(b[8:]) != s.subvol {
+		return h
+	}
+	b = bytes.Clone(b)
+	binary.NativeEndian.PutUint64(b[8:], s.root.subvol)
+	return unix.NewFileHandle(btrfsHandle, b)
+}
+
+// below makes of a path below the mount one below the root folder, of the snapshot if there is one.
+func (s *source) below(path string) string {
+	path = strings.TrimPrefix(path, "/")
+	if s.live >= 0 {
+		if rest, ok := below("/"+path, "/"+s.name); ok {
+			return rest
+		}
+	}
+	return path
 }
 
 // thaw removes the snapshot; nothing of it may be open any more.

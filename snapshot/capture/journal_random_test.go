@@ -112,10 +112,10 @@ func TestVersionByJournalIsThatByWalk(t *testing.T) {
 	versions, byWalk := 0, 0
 	for i, fstype := range fstypes {
 		t.Run(fstype, func(t *testing.T) {
-			until := endOf(t, 9*time.Second)
+			until := endOf(t, 6*time.Second)
 			until = time.Now().Add(time.Until(until) / time.Duration(len(fstypes)-i))
 			if os.Getenv("YESTER_TORTURE") == "" {
-				until = time.Now().Add(3 * time.Second)
+				until = time.Now().Add(2 * time.Second)
 			}
 			point := partition(t, fstype)
 			r := newJournalRig(t, point, nil)

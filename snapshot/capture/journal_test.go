@@ -76,6 +76,9 @@ func (r *journalRig) asWalk(v *snapshot.Version) {
 	must(r.t, err)
 	want, got := r.entries(w), r.entries(v)
 	for path, e := range want {
+		if path == "" && v.Consistency == "snapshot" {
+			e.Ctime = got[""].Ctime // which making a snapshot sets
+		}
 		if g, ok := got[path]; !ok {
 			r.t.Errorf("%q is missing", path)
 		} else if !r.equal(g, e) {
@@ -142,7 +145,7 @@ func TestJournalFindsWhatChanged(t *testing.T) {
 		}
 
 		v, opened := r.look()
-		if len(opened) > 0 || !bytes.Equal(v.Root, first.Root) || v.NewBytes != 0 {
+		if len(opened) > 0 || v.Consistency == "live" && !bytes.Equal(v.Root, first.Root) || v.NewBytes != 0 || v.Changed != 0 {
 			t.Errorf("nothing changed, and %q were opened; %+v", opened, v)
 		}
 

@@ -94,7 +94,7 @@ func (w *walker) arrived(ctx context.Context, d directory, st *stat, e, old, fro
 // before is the path that the open folder fd had when the changes began.
 func (r *resolver) before(fd int, st *stat) (string, error) {
 	id := fileID{st.dev, st.ino}
-	if id == r.root.id {
+	if id == r.root.id || id == r.live {
 		return "", nil
 	}
 	if m, ok := r.moved[id]; ok {

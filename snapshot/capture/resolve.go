@@ -33,6 +33,7 @@ type resolver struct {
 	src     *source
 	changes Changes
 	root    *dirty
+	live    fileID            // of the root folder of the partition itself
 	folders map[fileID]*dirty // with changes in them, inside of what is captured
 	touched map[fileID]*touch
 	moved   map[fileID]move
@@ -57,6 +58,13 @@ func (w *walker) resolve(ctx context.Context, src *source) (*resolver, error) {
 	r := &resolver{
 		w: w, src: src, changes: w.o.Changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
 		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{},
+	}
+	if src.live >= 0 {
+		st, err := statFD(src.live, statMask)
+		if err != nil {
+			return nil, err
+		}
+		r.live = fileID{st.dev, st.ino}
 	}
 	if err := r.moves(ctx); err != nil {
 		return nil, err
@@ -130,6 +138,7 @@ func (r *resolver) heldFiles() error {
 
 // open opens what a handle names, just to look at it. Of what is gone there is -1.
 func (r *resolver) open(h unix.FileHandle) (fd int, st stat, err error) {
+	h = r.src.frozen(h)
 	for {
 		fd, err = unix.OpenByHandleAt(r.src.fd, h, unix.O_PATH|unix.O_CLOEXEC)
 		if err != unix.EINTR {
@@ -194,9 +203,8 @@ func (r *resolver) path(fd int, st *stat) (string, error) {
 		if err != nil {
 			return "", unsure("a changed folder lies too deep: %v", err)
 		}
-		path = strings.TrimPrefix(path, "/")
-		at, err := r.lookup(path)
-		if err == nil && at.same(st) {
+		path = r.src.below(path)
+		if at, err := r.lookup(path); err == nil && at.same(st) {
 			return path, nil
 		}
 		if strings.HasSuffix(path, " (deleted)") {
@@ -206,17 +214,26 @@ func (r *resolver) path(fd int, st *stat) (string, error) {
 	return "", unsure("a changed folder moves too fast to be found")
 }
 
-// lookup stats a path in the partition.
+// lookup stats a path in the partition: in its snapshot if there is one, or what is nested in it.
 func (r *resolver) lookup(path string) (st stat, err error) {
-	fd, err := r.openPath(path)
-	if err != nil {
-		return st, err
+	for _, root := range []int{r.src.fd, r.src.live} {
+		if root < 0 {
+			break
+		}
+		var fd int
+		if fd, err = openPath(root, path); err != nil {
+			continue
+		}
+		st, err = statFD(fd, statMask)
+		unix.Close(fd)
+		if err == nil && !r.src.isPlaceholder(volume{}, &st) {
+			return st, nil
+		}
 	}
-	defer unix.Close(fd)
-	return statFD(fd, statMask)
+	return st, err
 }
 
-func (r *resolver) openPath(path string) (fd int, err error) {
+func openPath(root int, path string) (fd int, err error) {
 	if path == "" {
 		path = "."
 	}
@@ -225,7 +242,7 @@ func (r *resolver) openPath(path string) (fd int, err error) {
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
 	}
 	for range 100 {
-		fd, err = unix.Openat2(r.src.fd, path, &how)
+		fd, err = unix.Openat2(root, path, &how)
 		if err != unix.EINTR && err != unix.EAGAIN {
 			break
 		}
@@ -432,7 +449,7 @@ func (r *resolver) findName(h unix.FileHandle) error {
 	if err != nil {
 		return nil
 	}
-	path = strings.TrimPrefix(path, "/")
+	path = r.src.below(path)
 	if at, err := r.lookup(path); err != nil || !at.same(&st) {
 		return nil
 	}

@@ -19,6 +19,7 @@ type source struct {
 	fstype string
 
 	live    int       // with a snapshot, the root folder of the partition itself; else -1
+	subvol  uint64    // id of the partition's subvolume, with a snapshot
 	moment  time.Time // when the snapshot was made, or earlier
 	name    string    // of the snapshot
 	because string    // why there is none, where there could be one
