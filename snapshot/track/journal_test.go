@@ -1,0 +1,214 @@
+package track
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// image makes a file with a file system in it.
+func image(t testing.TB) string {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: file systems are mounted and listened to")
+	}
+	path := filepath.Join(t.TempDir(), "image")
+	must(t, os.WriteFile(path, nil, 0o600))
+	must(t, os.Truncate(path, 64<<20))
+	run(t, "mkfs.ext4", "-q", path)
+	return path
+}
+
+func run(t testing.TB, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mounted mounts an image.
+func mounted(t testing.TB, image string) (point string) {
+	point = t.TempDir()
+	run(t, "mount", "-o", "loop", image, point)
+	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
+	return point
+}
+
+func open(t testing.TB, point string) *Journal {
+	j, err := Open(point, nil)
+	if errors.Is(err, ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	t.Cleanup(func() {
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return j
+}
+
+func cut(t testing.TB, j *Journal) *Set {
+	t.Helper()
+	s, err := j.Cut()
+	must(t, err)
+	return s
+}
+
+// names are all names in a set.
+func names(t testing.TB, s *Set) (all []string) {
+	t.Helper()
+	must(t, s.Folders(func(_ unix.FileHandle, _ bool, names []string, _ []bool) error {
+		all = append(all, names...)
+		return nil
+	}))
+	slices.Sort(all)
+	return all
+}
+
+func TestCutHasAllThatWasDoneBefore(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	for i := range 50 {
+		name := string(rune('A' + i))
+		must(t, os.WriteFile(filepath.Join(point, name), []byte("1"), 0o600))
+		s := cut(t, j)
+		if got := names(t, s); !slices.Equal(got, []string{name}) || s.Unknown() != "" || s.Certificate.Sequence != uint64(i+1) {
+			t.Fatalf("%q, %q, %+v; want %q", got, s.Unknown(), s.Certificate, name)
+		}
+	}
+}
+
+func TestReturnedSetComesAgain(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	must(t, os.Mkdir(filepath.Join(point, "a"), 0o700))
+	s := cut(t, j)
+	must(t, os.Mkdir(filepath.Join(point, "b"), 0o700))
+	j.Return(s)
+	if got := names(t, cut(t, j)); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestUnmountIsUnknown(t *testing.T) {
+	file := image(t)
+	point := mounted(t, file)
+	j := open(t, point)
+	cut(t, j)
+	must(t, unix.Unmount(point, 0))
+	elsewhere := mounted(t, file)
+	must(t, os.WriteFile(filepath.Join(elsewhere, "unheard"), nil, 0o600))
+	must(t, unix.Unmount(elsewhere, 0))
+	run(t, "mount", "-o", "loop", file, point)
+	if s := cut(t, j); s.Unknown() != "the file system was unmounted" {
+		t.Errorf("%q, %q", s.Unknown(), names(t, s))
+	}
+	must(t, os.WriteFile(filepath.Join(point, "heard"), nil, 0o600))
+	if s := cut(t, j); s.Unknown() != "" || !slices.Equal(names(t, s), []string{"heard"}) || s.Certificate.Sequence != 1 {
+		t.Errorf("%q, %q, %+v", s.Unknown(), names(t, s), s.Certificate)
+	}
+}
+
+func TestAnotherFileSystemInThatPlaceIsUnknown(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	cut(t, j)
+	run(t, "mount", "-o", "loop", image(t), point)
+	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
+	if s := cut(t, j); s.Unknown() != "another file system was mounted" {
+		t.Errorf("%q", s.Unknown())
+	}
+	must(t, os.WriteFile(filepath.Join(point, "heard"), nil, 0o600))
+	if s := cut(t, j); s.Unknown() != "" || !slices.Equal(names(t, s), []string{"heard"}) {
+		t.Errorf("%q, %q", s.Unknown(), names(t, s))
+	}
+}
+
+func TestNothingMountedIsAnErrorUntilThereIs(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	must(t, os.Mkdir(filepath.Join(point, "a"), 0o700))
+	must(t, unix.Close(j.fd)) // as if the kernel had ended it
+	j.mu.Lock()
+	j.fd = -1
+	j.path += "/nothing"
+	j.mu.Unlock()
+	if _, err := j.Cut(); err == nil {
+		t.Error("no error")
+	}
+	j.mu.Lock()
+	j.path = point
+	j.mu.Unlock()
+	if s := cut(t, j); s.Unknown() == "" {
+		t.Error("nothing was listened to, and the set knows")
+	}
+	if s := cut(t, j); s.Unknown() != "" {
+		t.Error(s.Unknown())
+	}
+}
+
+func TestSetClockIsUnknown(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	cut(t, j)
+	now := unix.NsecToTimespec(time.Now().UnixNano())
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
+		t.Skip("the clock cannot be set: ", err)
+	}
+	if s := cut(t, j); s.Unknown() != "the clock was set" {
+		t.Errorf("%q", s.Unknown())
+	}
+	if s := cut(t, j); s.Unknown() != "" {
+		t.Error(s.Unknown())
+	}
+}
+
+func TestReadErrorIsUnknown(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	cut(t, j)
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	j.mu.Lock()
+	must(t, unix.Dup3(null, j.fd, unix.O_CLOEXEC)) // it ends at once, which fanotify never does
+	j.mu.Unlock()
+	must(t, unix.Close(null))
+	must(t, os.Mkdir(filepath.Join(point, "a"), 0o700))
+	if s := cut(t, j); s.Unknown() == "" {
+		t.Errorf("%q", names(t, s))
+	}
+}
+
+func TestChangedFlagsAreCounted(t *testing.T) {
+	point := mounted(t, image(t))
+	u, err := WatchUnheard()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	defer u.Close()
+	file := filepath.Join(point, "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	before, err := u.Count()
+	must(t, err)
+	run(t, "chattr", "+d", file)
+	after, err := u.Count()
+	must(t, err)
+	if after <= before {
+		t.Errorf("%d calls, then %d", before, after)
+	}
+}
