@@ -42,6 +42,12 @@ type Certificate struct {
 	Events   uint64    `json:"events"`   // heard since then
 }
 
+// An Audit is what a walk found that the journal should have told. Missed must be 0.
+type Audit struct {
+	Missed uint64   `json:"missed"`          // names that differ from the parent version
+	Paths  []string `json:"paths,omitempty"` // some of them, as those of warnings
+}
+
 // MaxWarnings is how many warnings a record lists; WarningCount counts them all.
 const MaxWarnings = 1000
 
@@ -56,10 +62,11 @@ type Version struct {
 	End          time.Time    `json:"end"`
 	Root         []byte       `json:"root"` // the root directory's Entry, encoded as in a page
 	Totals       Totals       `json:"totals"`
-	Parent       string       `json:"parent,omitempty"`       // version it was compared with
-	Method       string       `json:"method"`                 // "walk" or "journal"
-	Because      string       `json:"because,omitempty"`      // why not the journal
-	Journal      *Certificate `json:"journal,omitempty"`      // of what listens to changes since the version was begun; nil: nothing does
+	Parent       string       `json:"parent,omitempty"`  // version it was compared with
+	Method       string       `json:"method"`            // "walk" or "journal"
+	Because      string       `json:"because,omitempty"` // why not the journal
+	Journal      *Certificate `json:"journal,omitempty"` // of what listens to changes since the version was begun; nil: nothing does
+	Audit        *Audit       `json:"audit,omitempty"`
 	Consistency  string       `json:"consistency"`            // "live" or "snapshot"
 	LiveBecause  string       `json:"live_because,omitempty"` // why not a snapshot, if the file system has any
 	Tool         string       `json:"tool"`                   // "yester 0.1.0"

@@ -48,7 +48,9 @@ type Options struct {
 	Changes     Changes
 	Because     string
 	Certificate *snapshot.Certificate
-	Memory      *Memory // to go by at the next capture; nil: it will be a walk
+	Audit       bool           // walk all the same, and see whether the changes told all
+	Later       func() Changes // for an audit: what changed since Changes ended, nil if that is not known
+	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 
 	Limiter  Limiter
 	Progress Progress

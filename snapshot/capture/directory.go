@@ -38,6 +38,7 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 		w.lookAgain(false) // it may become read-only, or cease to be, unheard
 	}
 	setStat(e, &st, sub.vol, sub.before)
+	sub.other = d.other || !sameFolder(e, old)
 	sub.known = w.knownBelow(d, t.name.bytes(), &st, e, old)
 	if sub.known == nil && w.changes != nil {
 		from, err := w.changes.movedFrom(ctx, fd, &st, e)

@@ -46,6 +46,7 @@ func (r *journalRig) tryNext() *snapshot.Version {
 	must(r.t, err)
 	r.o.Changes, r.o.Because = set, set.Unknown()
 	r.o.Certificate = (*snapshot.Certificate)(&set.Certificate)
+	r.o.Later = func() Changes { return r.journal.Peek() }
 	v, err := r.try(r.t.Context())
 	must(r.t, err)
 	r.last = v
@@ -321,5 +322,67 @@ func TestMovedFolderIsTakenOver(t *testing.T) {
 		must(t, unix.Renameat2(unix.AT_FDCWD, point+"/e/again/06", unix.AT_FDCWD, point+"/c", unix.RENAME_EXCHANGE))
 		write(t, point+"/c/file", "4444")
 		look("c/file")
+	})
+}
+
+// A deaf is the changes without those of some names.
+type deaf struct {
+	Changes
+	to []string
+}
+
+func (d deaf) Folders(visit func(unix.FileHandle, bool, []string, []bool) error) error {
+	return d.Changes.Folders(func(h unix.FileHandle, all bool, names []string, fresh []bool) error {
+		var heard []string
+		var isFresh []bool
+		for i, n := range names {
+			if !slices.Contains(d.to, n) {
+				heard, isFresh = append(heard, n), append(isFresh, fresh[i])
+			}
+		}
+		return visit(h, all, heard, isFresh)
+	})
+}
+
+func (d deaf) Files(func(unix.FileHandle) error) error { return nil }
+
+func TestAuditFindsWhatTheJournalMissed(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		for i := range 10 {
+			write(t, fmt.Sprintf("%s/dir/%d", point, i), "1")
+		}
+		r.next("walk")
+		change := func() {
+			write(t, point+"/dir/2", "22")
+			write(t, point+"/dir/3", "333")
+			write(t, point+"/new/file", "1")
+			must(t, os.Remove(point+"/dir/4"))
+		}
+		change()
+		r.o.Audit = true
+		r.o.trace = func(op, path string) { // as if meanwhile
+			if op == "open" && path == "dir/2" {
+				write(t, point+"/dir/9", "changed before it is looked at")
+				write(t, point+"/later", "1")
+			}
+		}
+		if v := r.next("walk"); v.Audit == nil || v.Audit.Missed != 0 {
+			t.Errorf("%+v, %q", v.Audit, v.Because)
+		}
+		r.o.trace = nil
+		r.next("walk")
+
+		write(t, point+"/dir/2", "4444")
+		write(t, point+"/dir/3", "55555")
+		must(t, os.Remove(point+"/dir/5"))
+		write(t, point+"/dir/missed", "1")
+		set, err := r.journal.Cut()
+		must(t, err)
+		r.o.Changes = deaf{set, []string{"2", "5", "missed"}}
+		v, err := r.try(t.Context())
+		must(t, err)
+		if v.Audit == nil || v.Audit.Missed != 3 || !slices.Equal(v.Audit.Paths, []string{"dir/2", "dir/5", "dir/missed"}) {
+			t.Errorf("%+v", v.Audit)
+		}
 	})
 }

@@ -39,6 +39,7 @@ func (m *merge) name(ctx context.Context, d directory, name zname) error {
 			return err
 		}
 		m.w.added++
+		m.differs(name.bytes())
 		return m.l.folder.add(ctx, &m.l.entry, nil)
 	}
 	there, err := m.w.capture(ctx, d, name, &m.l.entry, &m.l.old)
@@ -50,6 +51,7 @@ func (m *merge) name(ctx context.Context, d directory, name zname) error {
 	}
 	if !alike(&m.l.entry, &m.l.old) {
 		m.w.changed++
+		m.differs(name.bytes())
 	}
 	if !m.l.entry.IsDir() {
 		m.w.lost(&m.l.old)
@@ -63,10 +65,18 @@ func (m *merge) name(ctx context.Context, d directory, name zname) error {
 
 // gone counts the next of the parent's entries as deleted, with all below it.
 func (m *merge) gone(ctx context.Context) error {
+	m.differs(m.l.old.Name)
 	m.w.deleted++
 	m.w.lost(&m.l.old)
 	m.next(ctx)
 	return m.l.folder.diverge(ctx)
+}
+
+// differs tells the audit, if there is one, of a name that is not what it was.
+func (m *merge) differs(name []byte) {
+	if m.l.audit {
+		m.w.differs(name)
+	}
 }
 
 // rest ends the merge. A parent version that cannot be read any further costs time, not this version: what it would have told is read again.

@@ -26,6 +26,12 @@ func (e *errUnsure) Error() string { return e.why }
 
 func unsure(format string, args ...any) error { return &errUnsure{why: fmt.Sprintf(format, args...)} }
 
+// isUnsure tells whether an error is errUnsure.
+func isUnsure(err error) bool {
+	_, is := errors.AsType[*errUnsure](err)
+	return is
+}
+
 // A resolver finds where the changes are now. What moves while it does is in the next changes too; what was found where it is no more is
 // noticed at the end of the capture, for every folder that is not gone must have been met.
 type resolver struct {
@@ -54,9 +60,9 @@ type location struct {
 }
 
 // resolve returns the root of what is dirty.
-func (w *walker) resolve(ctx context.Context, src *source) (*resolver, error) {
+func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*resolver, error) {
 	r := &resolver{
-		w: w, src: src, changes: w.o.Changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
+		w: w, src: src, changes: changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
 		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{},
 	}
 	if src.live >= 0 {

@@ -74,11 +74,18 @@ func look(ctx context.Context, v *store.Vault, put *store.Writer, o *Options, sr
 		}
 		w.nameVersion(version, o.Parent)
 		version.Method, version.Because = "journal", w.whyWalk()
+		audit := o.Audit && version.Because == ""
+		if audit {
+			version.Because = "everything is looked at every so often, to see whether the journal told it all"
+		}
 		if version.Because != "" {
 			version.Method = "walk"
 		}
 		root := new(snapshot.Entry)
-		err = w.root(ctx, src, root, version.Because == "")
+		err = w.root(ctx, src, root, version.Because == "", audit)
+		if err == nil {
+			version.Audit, err = w.verdict(ctx)
+		}
 		why, is := errors.AsType[*errUnsure](err)
 		switch {
 		case !is:
@@ -132,7 +139,7 @@ func (w *walker) read(n uint64) {
 }
 
 // root walks the whole partition. Its root folder is the one whose trouble is the task's.
-func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byChanges bool) error {
+func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byChanges, toAudit bool) error {
 	old, err := w.parentRoot()
 	if err != nil {
 		return err
@@ -145,8 +152,15 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 			return unsure("it cannot be told which files are mapped: %v", err)
 		}
 	}
+	if toAudit {
+		told, err := w.resolve(ctx, src, w.o.Changes)
+		if err != nil {
+			return err
+		}
+		w.audit = &audit{told: told}
+	}
 	if byChanges {
-		if w.changes, err = w.resolve(ctx, src); err != nil {
+		if w.changes, err = w.resolve(ctx, src, w.o.Changes); err != nil {
 			return err
 		}
 		d.known = &known{w.changes.root}

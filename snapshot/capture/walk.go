@@ -35,6 +35,7 @@ type walker struct {
 	changes                                     *resolver // nil: by walk
 	again                                       []again   // for the next capture
 	held                                        map[fileID]*held
+	audit                                       *audit // nil: none
 	begun                                       time.Time
 	ready                                       opened // the name being captured, if it was opened ahead
 	steps                                       uint
@@ -48,6 +49,7 @@ type level struct {
 	folder folder
 	ahead  ahead
 	editor *snapshot.Editor
+	audit  bool // what differs here is to be told to the audit
 }
 
 // A directory is an open one and what is to be known about it.
@@ -57,6 +59,7 @@ type directory struct {
 	at     spot
 	before time.Time // when it was opened, or earlier
 	known  *known    // what the changes say of it; nil: nothing
+	other  bool      // it is not the folder that the parent version has there, or lies in such a one
 }
 
 // A target is a name that is being captured, and what it is.
@@ -83,6 +86,7 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 		return w.revisit(ctx, d, e, old)
 	}
 	l := w.level()
+	l.audit = w.audit != nil && !d.other
 	defer func() { w.levels = append(w.levels, l) }()
 	if err := l.names.list(d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) }); err != nil {
 		w.lookAgain(true)

@@ -263,6 +263,18 @@ func (j *Journal) drain() {
 	}
 }
 
+// Peek returns what changed since the last cut without ending it.
+func (j *Journal) Peek() *Set {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.fd >= 0 {
+		j.drain()
+	}
+	s := &Set{}
+	s.merge(j.set)
+	return s
+}
+
 // Return gives back a set that Cut returned, as if it had not been cut.
 func (j *Journal) Return(s *Set) {
 	j.mu.Lock()

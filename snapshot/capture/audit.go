@@ -1,0 +1,102 @@
+package capture
+
+import (
+	"context"
+	"time"
+
+	"yester/snapshot"
+)
+
+// An audit is a walk that sees whether the changes told all that it finds.
+type audit struct {
+	told     *resolver
+	suspects []string // paths that differ from the parent version and were not told
+	count    uint64
+}
+
+const (
+	// maxSuspects is how many paths an audit looks at again; of more it can only tell that they are many.
+	maxSuspects = 1000
+	// settling is how long a change may be seen before it is told.
+	settling = 300 * time.Millisecond
+)
+
+// differs is told that the name in the folder that is being walked is not what it was in the parent version.
+func (w *walker) differs(name []byte) {
+	a := w.audit
+	if a == nil {
+		return
+	}
+	path := string(name)
+	if len(w.path) > 0 {
+		path = string(w.path) + "/" + path
+	}
+	if a.told.root.covers(path) {
+		return
+	}
+	if a.count++; len(a.suspects) < maxSuspects {
+		a.suspects = append(a.suspects, path)
+	}
+}
+
+// covers tells whether a capture by these changes would have looked at a path.
+func (d *dirty) covers(path string) bool {
+	for name := range split(path) {
+		if d == nil {
+			return false
+		}
+		b := d.names[name]
+		switch {
+		case b == nil:
+			return d.all && name == path[len(path)-len(name):]
+		case b.unsure:
+			return true
+		}
+		d = b.folder
+	}
+	return true
+}
+
+// verdict says what the changes did not tell, but for what changed since they were cut off; nil if that cannot be said.
+func (w *walker) verdict(ctx context.Context) (*snapshot.Audit, error) {
+	a := w.audit
+	if a == nil {
+		return nil, nil
+	}
+	v := &snapshot.Audit{Missed: a.count}
+	if a.count == 0 {
+		return v, nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(settling):
+	}
+	later := w.o.Later()
+	if later == nil {
+		return nil, nil
+	}
+	held, err := heldFiles(w.src)
+	if err != nil {
+		return nil, nil
+	}
+	w.held = held
+	since, err := w.resolve(ctx, w.src, later)
+	if isUnsure(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range a.suspects {
+		if since.root.covers(path) {
+			v.Missed--
+		} else if len(v.Paths) < maxMissed {
+			v.Paths = append(v.Paths, printable([]byte(path)))
+		}
+	}
+	return v, nil
+}
+
+// maxMissed is how many paths a record lists that a journal missed.
+const maxMissed = 100
