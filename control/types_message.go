@@ -25,10 +25,11 @@ const (
 	MessageTask   = "task"   // another task did not end well
 	MessageLate   = "late"   // a partition has no version of the last day
 	MessageClock  = "clock"  // the machine's clock is not believed
+	MessageMissed = "missed" // a journal did not tell of a change
 )
 
 // MessageKinds lists them.
-var MessageKinds = []string{MessageBackup, MessageClock, MessageDamage, MessageDrill, MessageLate, MessagePlace, MessageSpace, MessageTask}
+var MessageKinds = []string{MessageBackup, MessageClock, MessageDamage, MessageDrill, MessageLate, MessageMissed, MessagePlace, MessageSpace, MessageTask}
 
 // A MessagesRequest narrows a listing.
 type MessagesRequest struct {

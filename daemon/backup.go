@@ -154,6 +154,9 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 			return capture.Run(ctx, b.vault, w, o)
 		})
 	})
+	if err == nil {
+		b.audited(v)
+	}
 	return v, b.inVault(errors.Join(err, w.Close()))
 }
 

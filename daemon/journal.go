@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yester/control"
@@ -30,6 +31,8 @@ type listeners struct {
 	all map[string]*listener // by mount point
 
 	unheard *track.Unheard
+
+	audits, missed atomic.Uint64 // since the daemon was started: audits, and changes that they found and journals had not told
 }
 
 // of returns the listener of a partition. It listens when of returns, if that can be.
@@ -116,30 +119,74 @@ func (l *listener) capture(o capture.Options, audit time.Duration, work func(cap
 	}
 	o.Changes, o.Because, o.Memory = set, set.Unknown(), &l.memory
 	o.Certificate = (*snapshot.Certificate)(&set.Certificate)
+	o.Later = l.later
 	now := o.Now()
-	if since := now.Sub(l.walked); o.Because == "" && !l.walked.IsZero() && audit > 0 && (since >= audit || since < 0) {
-		o.Because = fmt.Sprintf("every %d days all is looked at", int(audit/(24*time.Hour)))
-	}
+	since := now.Sub(l.walked)
+	o.Audit = audit > 0 && (since >= audit || since < 0)
 	v, err := work(o)
 	if err != nil {
 		l.journal.Return(set)
 		return v, err
 	}
-	if v.Method == "walk" {
+	if v.Method == control.ByWalk {
 		l.walked = now
 	}
 	return v, nil
 }
 
-// report is what the API says of the journal of a partition; nil if it has none.
-func (ls *listeners) report(p *control.Partition) *control.Journal {
+// later is what changed since the last cut, nil if that is not known.
+func (l *listener) later() capture.Changes {
+	s := l.journal.Peek()
+	if s.Unknown() != "" {
+		return nil
+	}
+	return s
+}
+
+// audited tells of what an audit found.
+func (b *backup) audited(v *snapshot.Version) {
+	a := v.Audit
+	if a == nil {
+		return
+	}
+	ls := &b.d.listeners
+	ls.audits.Add(1)
+	ls.missed.Add(a.Missed)
+	cause := "missed/" + v.Partition.Name
+	if a.Missed == 0 {
+		b.d.resolve(cause)
+		return
+	}
+	for _, path := range a.Paths {
+		b.log.log.Error("the journal did not tell of a change", "task", b.log.task, "partition", v.Partition.Name, "version", v.Name, "path", path)
+	}
+	b.d.raise(control.MessageMissed, cause, fmt.Sprintf("the journal of %s did not tell of %d changes, which version %s has and earlier ones may lack (%s); please report it, and set audit_days = 1 until then",
+		v.Partition.Name, a.Missed, v.Name, list(a.Paths)))
+}
+
+// report is what the API says of the journal of what is mounted at a point; nil if it has none.
+func (ls *listeners) report(point string) *control.Journal {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	l := ls.all[p.MountPoint]
-	switch {
-	case l == nil:
-		return nil
-	case l.journal == nil:
+	if l := ls.all[point]; l != nil {
+		return l.report()
+	}
+	return nil
+}
+
+// reports are those of all, by the names of their partitions.
+func (ls *listeners) reports() map[string]*control.Journal {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	all := map[string]*control.Journal{}
+	for _, l := range ls.all {
+		all[l.partition.Name] = l.report()
+	}
+	return all
+}
+
+func (l *listener) report() *control.Journal {
+	if l.journal == nil {
 		return &control.Journal{Because: l.why}
 	}
 	r := l.journal.Report()

@@ -16,6 +16,7 @@ type now struct {
 	open, stored, data, dead, packs, placeUp, free, size *prometheus.Desc
 	blocks, messages, waiting, failures                  *prometheus.Desc
 	mount, hits, misses, cached                          *prometheus.Desc
+	names, heard, audits, missed                         *prometheus.Desc
 }
 
 func newNow(d *Daemon) *now {
@@ -46,6 +47,10 @@ func newNow(d *Daemon) *now {
 		hits:     desc("cache_hits_total", "Chunks that the mount and other readers found in the cache."),
 		misses:   desc("cache_misses_total", "Chunks that were read from their packs."),
 		cached:   desc("cache_bytes", "Bytes in the cache."),
+		names:    desc("journal_names", "Names that changed since the last backup, as far as was heard.", "partition"),
+		heard:    desc("journal_known", "1 if all that changed since then was heard, so that the next backup needs not look at everything.", "partition"),
+		audits:   desc("journal_audits_total", "Walks that looked whether the journals told everything."),
+		missed:   desc("journal_missed_total", "Changes that these found and the journals had not told."),
 	}
 }
 
@@ -59,6 +64,7 @@ func (n *now) Collect(to chan<- prometheus.Metric) {
 	}
 	n.service(gauge)
 	n.alerts(gauge)
+	n.journals(gauge, to)
 	gauge(n.mount, bit(n.d.mountStatus().Mounted))
 	v, err := n.d.openedVault()
 	gauge(n.open, bit(err == nil))
@@ -90,6 +96,16 @@ func (n *now) service(gauge gauge) {
 	for _, kind := range taskKinds {
 		gauge(n.running, bit(at[kind]), kind)
 	}
+}
+
+func (n *now) journals(gauge gauge, to chan<- prometheus.Metric) {
+	ls := &n.d.listeners
+	for name, j := range ls.reports() {
+		gauge(n.names, float64(j.Names), name)
+		gauge(n.heard, bit(j.Because == ""), name)
+	}
+	to <- prometheus.MustNewConstMetric(n.audits, prometheus.CounterValue, float64(ls.audits.Load()))
+	to <- prometheus.MustNewConstMetric(n.missed, prometheus.CounterValue, float64(ls.missed.Load()))
 }
 
 func (n *now) alerts(gauge gauge) {

@@ -72,7 +72,7 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 			Excluded: m.Excluded,
 		})
 		if m.Excluded == "" {
-			ps[len(ps)-1].Journal = d.listeners.report(&ps[len(ps)-1])
+			ps[len(ps)-1].Journal = d.listeners.report(m.MountPoint)
 		}
 	}
 	if policy != nil {
