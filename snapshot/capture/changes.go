@@ -74,9 +74,9 @@ func (w *walker) whyWalk() string {
 	case w.o.Because != "":
 		return w.o.Because
 	case w.o.Changes == nil || m == nil:
-		return "nobody listens to changes"
+		return "nobody listens to changes here"
 	case m.version == "":
-		return "nothing is known of the version before"
+		return "nobody listened to changes since the version before"
 	case m.version != p.Name || !bytes.Equal(m.root, p.Root):
 		return "the version before is not the one since which changes were listened to"
 	case m.selection != w.selection():

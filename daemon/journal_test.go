@@ -1,0 +1,96 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"yester/control"
+)
+
+// byJournal takes versions until one is by journal: while others change inode flags on the machine, say, none is.
+func byJournal(t *testing.T, c *control.Client) control.Result {
+	t.Helper()
+	for range 20 {
+		r := backUp(t, c).Results[0]
+		switch {
+		case r.Method == control.ByJournal:
+			return r
+		case strings.Contains(r.Because, "older than 5.17"), strings.Contains(r.Because, "cannot be counted"), strings.Contains(r.Because, "mapped"):
+			t.Skip("changes cannot be listened to here: ", r.Because)
+		}
+		t.Logf("by walk, because %s", r.Because)
+	}
+	t.Fatal("no version is made by journal")
+	return control.Result{}
+}
+
+func TestBackupGoesByTheJournal(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	o := options(t)
+	var ahead atomic.Int64
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	c, stop := serve(t, o)
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := backUp(t, c).Results[0]; r.Method != control.ByWalk || r.Because != "it is the first version" {
+		t.Errorf("the first version was made by %s because %q", r.Method, r.Because)
+	}
+	byJournal(t, c)
+	if err := os.WriteFile(filepath.Join(dir, "new"), []byte("new"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := byJournal(t, c); r.Added != 1 {
+		t.Errorf("%+v", r)
+	}
+	vs, err := c.Versions(t.Context(), control.VersionsRequest{})
+	if last := len(vs) - 1; err != nil || vs[0].Method != control.ByWalk || vs[0].Because == "" || vs[last].Method != control.ByJournal || vs[last].Because != "" {
+		t.Errorf("%+v, %v", vs, err)
+	}
+	if s := journalOf(t, c); s == nil || s.Since.IsZero() || s.Events == 0 {
+		t.Errorf("status says %+v", s)
+	}
+
+	ahead.Store(int64(auditDays * 24 * time.Hour))
+	if r := backUp(t, c).Results[0]; r.Method != control.ByWalk || !strings.Contains(r.Because, "every so often") && !strings.Contains(r.Because, "flags") {
+		t.Errorf("after a week a version was made by %s because %q", r.Method, r.Because)
+	}
+	if ms, err := c.Messages(t.Context(), control.MessagesRequest{}); err != nil || hasKind(ms, control.MessageMissed) {
+		t.Errorf("%+v, %v", ms, err)
+	}
+	byJournal(t, c)
+
+	stop()
+	c, _ = serve(t, o)
+	if r := backUp(t, c).Results[0]; r.Method != control.ByWalk || r.Because != "nobody listened to changes since the version before" {
+		t.Errorf("after a restart a version was made by %s because %q", r.Method, r.Because)
+	}
+}
+
+func hasKind(ms []control.Message, kind string) bool {
+	for _, m := range ms {
+		if m.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+func journalOf(t *testing.T, c *control.Client) *control.Journal {
+	t.Helper()
+	s, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.Partitions {
+		if p.Selected {
+			return p.Journal
+		}
+	}
+	return nil
+}
