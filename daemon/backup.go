@@ -150,7 +150,11 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	t.parent = b.parent(ctx, t.partition.Name)
 	var v *snapshot.Version
 	b.onThread(func() {
-		v, err = l.capture(b.options(t), b.d.o.Settings.audit(), func(o capture.Options) (*snapshot.Version, error) {
+		o := b.options(t)
+		if b.d.vaultDamaged() {
+			o.Because = "the vault is damaged, and looking at everything may make good what is lost"
+		}
+		v, err = l.capture(o, b.d.o.Settings.audit(), func(o capture.Options) (*snapshot.Version, error) {
 			return capture.Run(ctx, b.vault, w, o)
 		})
 	})
