@@ -33,7 +33,7 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	if !st.same(&t.stat) {
 		return errReplaced
 	}
-	if st.dev != d.vol.dev {
+	if st.dev != d.vol.dev && st.ino != btrfsPlaceholderIno {
 		sub.vol = w.nested(fd)
 		w.lookAgain(false) // it may become read-only, or cease to be, unheard
 	}

@@ -386,3 +386,42 @@ func TestAuditFindsWhatTheJournalMissed(t *testing.T) {
 		}
 	})
 }
+
+func TestSubvolumesAreListenedTo(t *testing.T) {
+	top := partition(t, "btrfs")
+	for _, name := range []string{"@", "@home", "@/nested", "@/nested/deeper"} {
+		command(t, "btrfs", "subvolume", "create", top+"/"+name)
+	}
+	write(t, top+"/@/nested/deeper/file", "1")
+	command(t, "btrfs", "subvolume", "snapshot", "-r", top+"/@home", top+"/@/frozen")
+	point := t.TempDir()
+	device := command(t, "findmnt", "-n", "-o", "SOURCE", top)
+	mount(t, point, "mount", "-o", "subvol=@", device, point)
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/dir/file", "1")
+	first := r.next("walk")
+	if _, there := r.entries(first)["nested/deeper/file"]; !there {
+		t.Error("nested subvolumes are not there")
+	}
+	write(t, point+"/dir/file", "22")
+	write(t, point+"/nested/deeper/new", "22")
+	write(t, top+"/@home/file", "beside")
+	must(t, os.Link(top+"/@home/file", top+"/@home/link"))
+	write(t, top+"/@/nested/beside/file", "through another mount")
+	_, opened := r.look()
+	if want := []string{"dir/file", "nested/deeper/new"}; !slices.Equal(opened, want) {
+		t.Errorf("%q were opened, want %q", opened, want)
+	}
+	command(t, "btrfs", "subvolume", "snapshot", top+"/@home", point+"/copy")
+	must(t, os.Rename(point+"/nested/deeper", point+"/deeper"))
+	write(t, point+"/deeper/file", "333")
+	r.look()
+	command(t, "btrfs", "subvolume", "delete", point+"/deeper")
+	command(t, "btrfs", "property", "set", point+"/frozen", "ro", "false")
+	write(t, point+"/frozen/thawed", "1")
+	command(t, "btrfs", "property", "set", point+"/nested", "ro", "true")
+	v, _ := r.look()
+	if _, there := r.entries(v)["frozen/thawed"]; !there {
+		t.Error("what was made writable is not there")
+	}
+}

@@ -40,6 +40,7 @@ type resolver struct {
 	changes Changes
 	root    *dirty
 	live    fileID            // of the root folder of the partition itself
+	devices map[uint64]bool   // of the partition and the subvolumes nested in it; others lie beside it
 	folders map[fileID]*dirty // with changes in them, inside of what is captured
 	touched map[fileID]*touch
 	moved   map[fileID]move
@@ -71,6 +72,12 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 			return nil, err
 		}
 		r.live = fileID{st.dev, st.ino}
+	}
+	r.devices = map[uint64]bool{src.root.dev: true}
+	for _, a := range w.o.Memory.again {
+		if st, err := r.lookup(a.path); err == nil {
+			r.devices[st.dev] = true
+		}
 	}
 	if err := r.moves(ctx); err != nil {
 		return nil, err
@@ -109,7 +116,7 @@ func (r *resolver) files(ctx context.Context) error {
 			return err
 		}
 		unix.Close(fd)
-		if st.kind() != unix.S_IFDIR {
+		if st.kind() != unix.S_IFDIR && r.devices[st.dev] {
 			r.touch(&st)
 		}
 		return nil
@@ -136,7 +143,9 @@ func (r *resolver) heldFiles() error {
 		}
 		if fd >= 0 {
 			unix.Close(fd)
-			r.touch(&st)
+			if r.devices[st.dev] {
+				r.touch(&st)
+			}
 		}
 	}
 	return nil
@@ -199,8 +208,17 @@ func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []b
 	return nil
 }
 
-// errGone tells that a folder is deleted, and somebody has it open.
+// errGone tells that a folder is deleted, and somebody has it open; or that it is no part of the partition, but of the same file system.
 var errGone = errors.New("gone")
+
+// outside tells whether the open folder fd lies beside what is mounted: the kernel knows no way up from there.
+func (r *resolver) outside(fd int) bool {
+	up, err := unix.Openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(up)
+	}
+	return err == unix.ENOENT
+}
 
 // path is where the open folder fd is, "" for the root. errGone.
 func (r *resolver) path(fd int, st *stat) (string, error) {
@@ -213,7 +231,7 @@ func (r *resolver) path(fd int, st *stat) (string, error) {
 		if at, err := r.lookup(path); err == nil && at.same(st) {
 			return path, nil
 		}
-		if strings.HasSuffix(path, " (deleted)") {
+		if strings.HasSuffix(path, " (deleted)") || r.outside(fd) {
 			return "", errGone
 		}
 	}

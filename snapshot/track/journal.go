@@ -84,7 +84,11 @@ func (j *Journal) begin() (err error) {
 }
 
 func (j *Journal) mark() error {
-	if err := unix.FanotifyMark(j.fd, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, j.path); err != nil {
+	err := unix.FanotifyMark(j.fd, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, j.path)
+	if err == unix.EXDEV {
+		err = j.markTop()
+	}
+	if err != nil {
 		return unsupported("fanotify_mark", err)
 	}
 	return nil
