@@ -66,13 +66,11 @@ func (b *backup) around(ctx context.Context, work func() error) error {
 	if err == nil {
 		err = work()
 	}
-	of := context.WithoutCancel(ctx)
+	of := ctx
 	if ctx.Err() != nil {
 		var end context.CancelFunc
-		of, end = context.WithTimeoutCause(of, hookAfterCancel, errors.New("the task was cancelled, which leaves it "+hookAfterCancel.String()))
+		of, end = context.WithTimeoutCause(context.WithoutCancel(ctx), hookAfterCancel, fmt.Errorf("the task was cancelled, which leaves it %v", hookAfterCancel))
 		defer end()
-	} else {
-		of = ctx
 	}
 	if failed := b.hook(of, "after", b.outcome(ctx, err)...); failed != nil && err == nil {
 		err = failed

@@ -182,6 +182,35 @@ func TestNestedSubvolumesAreReadWhereTheyAre(t *testing.T) {
 	}
 }
 
+// The usual way to lay out a root file system: what is mounted is a subvolume, and others are nested in it and mounted beside it.
+func TestMountedSubvolumeHasASnapshotOfItsOwn(t *testing.T) {
+	top := partition(t, "btrfs")
+	command(t, "btrfs", "subvolume", "create", top+"/@")
+	command(t, "btrfs", "subvolume", "create", top+"/@/home")
+	write(t, top+"/@/etc/file", "x")
+	write(t, top+"/@/home/file", "y")
+	write(t, top+"/elsewhere", "z")
+	point := t.TempDir()
+	mount(t, point, "mount", "-o", "subvol=@", command(t, "findmnt", "-no", "SOURCE", top), point)
+	m, err := Discover()
+	must(t, err)
+	i := slices.IndexFunc(m, func(m Mount) bool { return m.MountPoint == point })
+	if i < 0 || m[i].FSType != "btrfs" {
+		t.Fatalf("got %+v", m)
+	}
+	r := newRig(t, top)
+	r.o.Partition = m[i].Partition
+	v := r.run()
+	if got := r.paths(v, point); v.Consistency != "snapshot" || !slices.Equal(got, []string{"etc/", "etc/file", "home/", "home/file"}) {
+		t.Errorf("%s (%s), %q", v.Consistency, v.LiveBecause, got)
+	}
+	if v := r.run(); v.Added+v.Changed+v.Deleted+v.ReadBytes+v.NewBytes != 0 {
+		t.Errorf("again: %+v", v)
+	}
+	wantNoSnapshots(t, point)
+	wantNoSnapshots(t, top)
+}
+
 func TestVaultOnTheSamePartitionStaysOutOfItsSnapshot(t *testing.T) {
 	point := partition(t, "btrfs")
 	write(t, point+"/vault/pack", "x")
