@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"yester/control"
 )
@@ -181,7 +182,7 @@ func TestMetricsAddressServesNothingElse(t *testing.T) {
 	busy.Close()
 	serve(t, o)
 	var status int
-	for c := http.DefaultClient; ; { // it listens beside the socket, maybe a bit later
+	for c := http.DefaultClient; ; time.Sleep(time.Millisecond) { // it listens beside the socket, maybe a bit later
 		resp, err := c.Get("http://" + o.Settings.Metrics + "/metrics")
 		if err == nil {
 			resp.Body.Close()

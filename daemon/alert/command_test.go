@@ -46,7 +46,7 @@ func TestCommandThatNeverEndsIsKilledWithItsChildren(t *testing.T) {
 		done <- runCommand(ctx, []string{"/bin/sh", "-c", `sleep 1000 & echo $! > "$1.new"; mv "$1.new" "$1"; wait`, "sh", file}, &control.Alert{})
 	}()
 	var child int
-	for child == 0 {
+	for ; child == 0; time.Sleep(time.Millisecond) {
 		if b, err := os.ReadFile(file); err == nil {
 			must(t, json.Unmarshal(b, &child))
 		}
@@ -55,7 +55,7 @@ func TestCommandThatNeverEndsIsKilledWithItsChildren(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("it ended well")
 	}
-	for deadline := time.Now().Add(time.Minute); syscall.Kill(child, 0) == nil; { // until init has waited for it
+	for deadline := time.Now().Add(time.Minute); syscall.Kill(child, 0) == nil; time.Sleep(time.Millisecond) { // until init has waited for it
 		if state, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(mustRead(t, file))) + "/stat"); strings.Contains(string(state), ") Z ") {
 			break
 		}
