@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -104,9 +107,10 @@ func warn(t *control.Task, count uint64, ws []control.Warning) {
 }
 
 // safely runs a job's work and makes an error of a panic, so that one bad task does not take the mount down.
-func safely(work func() error) (err error) {
+func safely(log *slog.Logger, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			log.Error("a task met a bug of ours", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = control.Errorf(control.Internal, "internal error: %v", p).WithHint("please report it")
 		}
 	}()

@@ -251,7 +251,7 @@ func (f *Offline) task(ctx context.Context, kind string, show func(control.Task)
 	j.progress.rate(sample{at: now})
 	go func() {
 		defer close(j.done)
-		err := safely(func() error { return work(ctx, j) })
+		err := safely(slog.Default(), func() error { return work(ctx, j) })
 		j.finish(ctx, err, time.Now().UTC())
 	}()
 	tick := time.NewTicker(watchInterval)

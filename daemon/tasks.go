@@ -128,7 +128,7 @@ func (ts *tasks) run(ctx context.Context, j *job, work func(context.Context, *jo
 	defer close(j.done)
 	id := j.look(ts.now()).ID
 	ts.log.Info("task begins", "task", id)
-	err := safely(func() error { return work(ctx, j) })
+	err := safely(ts.log, func() error { return work(ctx, j) })
 	j.finish(ctx, err, ts.now().UTC())
 	t := j.look(ts.now())
 	if t.State == control.Failed {

@@ -125,6 +125,8 @@ func (c *collection) drop(ctx context.Context, number uint32) error {
 	}
 	m, err := c.inspect(ctx, number)
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil:
 		c.keep(p, err)
 		return ctx.Err()
@@ -215,9 +217,12 @@ func (c *collection) repacker(s packSort) *repacker {
 func (c *collection) repack(ctx context.Context, r *repacker, number uint32) error {
 	v, p := c.v, c.marks[number].pack
 	m, err := c.inspect(ctx, number)
-	if err != nil {
-		c.keep(p, err)
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case err != nil:
+		c.keep(p, err)
+		return nil
 	}
 	f, err := v.files.fresh(p)
 	if err != nil {
