@@ -129,7 +129,7 @@ func (c *collection) drop(ctx context.Context, number uint32) error {
 		return ctx.Err()
 	case err != nil:
 		c.keep(p, err)
-		return ctx.Err()
+		return nil
 	case c.marks[number].live > 0: // as was found only now
 		return nil
 	case !c.takeOut(number, nil, nil, false):
