@@ -41,7 +41,8 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 		policy = mail.TLSMandatory
 	}
 	options := []mail.Option{
-		mail.WithPort(n), mail.WithTimeout(sendTimeout), mail.WithTLSConfig(trust(s.CA, host)), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dialer(ctx, s, host)),
+		// The library has a longer limit: that of ctx counts, and says so.
+		mail.WithPort(n), mail.WithTimeout(2 * sendTimeout), mail.WithTLSConfig(trust(s.CA, host)), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dialer(ctx, s, host)),
 	}
 	if isASCII(s.From + strings.Join(s.To, "")) { // else a server on the way that knows no SMTPUTF8 would refuse what has no need of it
 		options = append(options, mail.WithoutSMTPUTF8())
