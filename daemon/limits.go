@@ -13,10 +13,13 @@ import (
 // so a collection takes milliseconds, and Go's 100 would only double the memory.
 const gcPercent = 50
 
-// setMemoryLimit keeps Go's memory a bit under what the priority allows the whole process.
+// notGo is the least of the process's memory that Go does not count: the program itself. What the index has mapped of its files comes on top, some 80 bytes a file.
+const notGo = 16e6
+
+// setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's.
 func setMemoryLimit(p sched.Priority) {
 	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(p.Memory / 8 * 7)
+	debug.SetMemoryLimit(p.Memory/8*7 - notGo)
 }
 
 // setIdleMemory sets the limit that holds between backups: no more than a mount needs, even when backups may take all they want.

@@ -144,9 +144,9 @@ func indexOptions(dir string, log badger.Logger) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(32 << 20).
-		WithMemTableSize(8 << 20).
+		WithMemTableSize(4 << 20).
 		WithNumMemtables(2).
-		WithBaseTableSize(8 << 20).
+		WithBaseTableSize(2 << 20).
 		WithValueThreshold(1 << 10).
 		WithValueLogFileSize(16 << 20).
 		WithNumCompactors(2).
