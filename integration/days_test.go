@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -89,6 +90,7 @@ func TestSecondLongDays(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	p := newPartition(t, "ext4", gib)
+	must(t, os.WriteFile(p.path("file"), []byte("every day"), 0o644))
 	a := startAged(t, home)
 	a.run(done, "activate", "--partition", p.name, "--priority", "max", "--start", "03:00", "--retention", "3")
 	a.wait("four scheduled backups", func() bool { return completed(a.turns()) >= 4 })
