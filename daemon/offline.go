@@ -42,7 +42,7 @@ func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
 		o.Log = slog.Default()
 	}
 	f := &Offline{log: o.Log, places: o.Places}
-	so := store.Options{Log: o.Log, ReadOnly: true}
+	so := store.Options{Log: o.Log, ReadOnly: true, Cache: cacheBytes}
 	var missing error
 	for _, dir := range o.Places {
 		p, err := place.NewDir(dir)

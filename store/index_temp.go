@@ -31,7 +31,7 @@ type tempIndex struct {
 	mu     sync.Mutex // held while entries are made
 	memory int        // bytes of entries that may stay in memory
 	bins   [tempBins]tempBin
-	held   int // bytes of entries in memory
+	held   int // bytes that the bins take in memory, until a file is used
 	size   int64
 	runs   *os.File // unsorted; nil while all is in memory
 	sorted *os.File // nil if all is in memory
@@ -69,8 +69,9 @@ func (x *tempIndex) add(number uint32, frames []pack.Frame) error {
 	for i := range frames {
 		l := location{pack: number, num: uint32(i), frame: frames[i]}
 		b := &x.bins[l.frame.Chunk[0]]
+		before := cap(b.entries)
 		b.entries = l.append(append(b.entries, l.frame.Chunk[:tempKey]...))
-		x.held += tempEntry
+		x.held += cap(b.entries) - before
 		if x.runs != nil && len(b.entries) >= tempRunLen {
 			if err := x.spill(b); err != nil {
 				return err
@@ -124,7 +125,7 @@ func (x *tempIndex) spill(b *tempBin) error {
 		return tempError(err)
 	}
 	b.runs = append(b.runs, tempRun{x.size, int64(len(b.entries))})
-	x.size, x.held = x.size+int64(len(b.entries)), x.held-len(b.entries)
+	x.size += int64(len(b.entries))
 	b.entries = b.entries[:0]
 	return nil
 }
