@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yester/control"
+)
+
+// another is a daemon's options with another home, on another machine.
+func another(t *testing.T) Options {
+	t.Helper()
+	o := options(t)
+	o.MachineID = filepath.Join(t.TempDir(), "machine-id")
+	if err := os.WriteFile(o.MachineID, []byte(strings.Repeat("7a", 16)+"\n"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// wantFailed takes a backup that must fail because the instance is another daemon's.
+func wantFailed(t *testing.T, c *control.Client) {
+	t.Helper()
+	if task := backUp(t, c); task.State != control.Failed || !strings.Contains(task.Error, "belong to another daemon") {
+		t.Errorf("got %+v", task)
+	}
+}
+
+func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
+	o, c, _, version := startFilled(t)
+	was, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := serve(t, another(t))
+	if _, err := other.Adopt(t.Context(), control.AdoptRequest{}); !errors.Is(err, control.NoVault) {
+		t.Errorf("without a vault: %v", err)
+	}
+	if _, err := other.Adopt(t.Context(), control.AdoptRequest{Places: []string{t.TempDir()}}); !errors.Is(err, control.NoVault) {
+		t.Errorf("of a folder without a vault: %v", err)
+	}
+	a, err := other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}})
+	if err != nil || a.Anew || len(a.Instances) != 1 || a.Instances[0].ID != was.Instance.ID || a.Instances[0].Ours || a.Instances[0].Newest != version.Version || a.Instances[0].Owner == nil {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	if _, err := other.Adopt(t.Context(), control.AdoptRequest{AsInstance: "nobody"}); !errors.Is(err, control.NotFound) {
+		t.Errorf("as nobody: %v", err)
+	}
+	a, err = other.Adopt(t.Context(), control.AdoptRequest{AsInstance: was.Instance.Name})
+	if err != nil || !a.Anew || a.Instance.ID != was.Instance.ID {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	until(t, "the other daemon to be the instance", func() bool {
+		s, err := other.Status(t.Context())
+		return err == nil && s.Instance.ID == was.Instance.ID
+	})
+	if _, err := other.Activate(t.Context(), control.ActivateRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if task := backUp(t, other); task.State != control.Completed || len(task.Results) != 1 || task.Results[0].Parent != version.Version || task.Results[0].Added != 0 {
+		t.Errorf("got %+v", task)
+	}
+	wantFailed(t, c)
+	if err := c.Pin(t.Context(), control.PinRequest{Partition: version.Partition, Version: version.Version}); !errors.Is(err, control.Conflict) {
+		t.Errorf("pin: %v", err)
+	}
+	if _, err := c.VaultGC(t.Context()); !errors.Is(err, control.Conflict) {
+		t.Errorf("gc: %v", err)
+	}
+	if s, err := c.Status(t.Context()); err != nil || !strings.Contains(strings.Join(s.Attention, "\n"), "belong to another daemon") {
+		t.Errorf("status says %q, %v", s.Attention, err)
+	}
+}
+
+// A machine that was copied with all it had is two that are the same. The one that was started later goes on.
+func TestOfACopiedMachineTheLaterGoesOn(t *testing.T) {
+	o, _, _, _, stop := startFilledUntil(t)
+	stop()
+	copied := o
+	copied.Home = newHome(t)
+	copied.Home.Mount, copied.Home.Vault = "", o.Home.Vault
+	if err := os.CopyFS(copied.Home.State, os.DirFS(o.Home.State)); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := serve(t, o)
+	if task := backUp(t, first); task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+	second, _ := serve(t, copied)
+	if task := backUp(t, second); task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+	wantFailed(t, first)
+	if task := backUp(t, second); task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+}
