@@ -25,6 +25,7 @@ tests='
 4  daemon      TestRandomLivesFollowTheRules
 2  snapshot    TestDamageWithinParityIsHealed
 2  snapshot    TestDamageBeyondParityNamesJustWhatIsLost
+8  capture     TestVersionByJournalIsThatByWalk
 30 integration TestKillAtAnyMomentLosesNothing
 6  integration TestDamageWithinParityIsReadAroundAndRepaired
 6  integration TestDamageBeyondParityIsNamedAsItReads
@@ -37,6 +38,7 @@ mkdir -p $bin
 rm -f $bin/*.log $bin/tallies
 $go test -c -o $bin/store.test ./store &&
 	$go test -c -o $bin/snapshot.test ./snapshot &&
+	$go test -c -o $bin/capture.test ./snapshot/capture &&
 	$go test -c -o $bin/daemon.test ./daemon &&
 	$go test -c -o $bin/integration.test ./integration || exit 1
 if command -v gcc >/dev/null; then
@@ -54,6 +56,7 @@ try() {
 	local program=$1 test=$2 seconds=$3 seed log began code=0
 	local dir=${program%-race} race=
 	[ "$dir" = "$program" ] || race=' -race'
+	[ "$dir" != capture ] || dir=snapshot/capture
 	seed=$(od -An -N8 -tu8 /dev/urandom | tr -d ' ')
 	log=$bin/$program-$test-$seed.log
 	began=$SECONDS
