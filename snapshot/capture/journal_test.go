@@ -2,10 +2,12 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -20,6 +22,7 @@ type journalRig struct {
 	*rig
 	journal *track.Journal
 	memory  Memory
+	vague   bool // of folders with changes, the names are not told
 }
 
 // newJournalRig makes one. u may be nil: what others do on the machine then makes no test walk.
@@ -45,6 +48,9 @@ func (r *journalRig) tryNext() *snapshot.Version {
 	set, err := r.journal.Cut()
 	must(r.t, err)
 	r.o.Changes, r.o.Because = set, set.Unknown()
+	if r.vague {
+		r.o.Changes = vague{set}
+	}
 	r.o.Certificate = (*snapshot.Certificate)(&set.Certificate)
 	r.o.Later = func() Changes { return r.journal.Peek() }
 	v, err := r.try(r.t.Context())
@@ -325,6 +331,15 @@ func TestMovedFolderIsTakenOver(t *testing.T) {
 	})
 }
 
+// A vague is the changes as they are when there are too many: any name in a folder may be one.
+type vague struct{ Changes }
+
+func (v vague) Folders(visit func(unix.FileHandle, bool, []string, []bool) error) error {
+	return v.Changes.Folders(func(h unix.FileHandle, all bool, names []string, _ []bool) error {
+		return visit(h, all || len(names) > 0, nil, nil)
+	})
+}
+
 // A deaf is the changes without those of some names.
 type deaf struct {
 	Changes
@@ -423,5 +438,93 @@ func TestSubvolumesAreListenedTo(t *testing.T) {
 	v, _ := r.look()
 	if _, there := r.entries(v)["frozen/thawed"]; !there {
 		t.Error("what was made writable is not there")
+	}
+}
+
+func TestWhollyDirtyFolderIsListed(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		for i := range 50 {
+			write(t, fmt.Sprintf("%s/dir/%02d/file", point, i), "1")
+			write(t, fmt.Sprintf("%s/dir/f%02d", point, i), "1")
+		}
+		r.next("walk")
+		write(t, point+"/dir/f07", "22")
+		write(t, point+"/dir/new", "1")
+		write(t, point+"/dir/12/file", "22")
+		must(t, os.RemoveAll(point+"/dir/13"))
+		write(t, point+"/dir/13/other", "1")
+		must(t, os.Remove(point+"/dir/f08"))
+		r.vague = true
+		if _, opened := r.look(); !slices.Equal(opened, []string{"dir/12/file", "dir/13/other", "dir/f07", "dir/new"}) {
+			t.Errorf("opened %q", opened)
+		}
+	})
+}
+
+func TestCancelledCaptureTakesNothingFromTheJournal(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/a/file", "1")
+	r.next("walk")
+	write(t, point+"/a/file", "22")
+	ctx, cancel := context.WithCancel(t.Context())
+	r.o.trace = func(string, string) { cancel() }
+	set, err := r.journal.Cut()
+	must(t, err)
+	r.o.Changes = set
+	if _, err := r.try(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	r.o.trace = nil
+	r.journal.Return(set)
+	write(t, point+"/b/file", "1")
+	r.look()
+}
+
+func TestOtherSelectionMakesAWalk(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/a/file.o", "1")
+	write(t, point+"/b/file", "1")
+	r.next("walk")
+	for _, change := range []func(){
+		func() { r.o.Excludes = []string{"*.o"} },
+		func() { r.o.Never = []string{point + "/b"} },
+		func() { r.o.Includes = []string{point + "/a"} },
+		func() { r.last = nil },
+		func() { r.memory = Memory{} },
+	} {
+		change()
+		if v := r.next("walk"); v.Because == "" {
+			t.Error("no reason")
+		}
+		write(t, point+"/b/file", fmt.Sprint(r.start))
+		r.look()
+	}
+}
+
+func TestWhatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
+	r := newJournalRig(t, partition(t, "ext4"), nil)
+	point := r.o.Partition.MountPoint
+	write(t, point+"/dir/closed/file", "x")
+	write(t, point+"/dir/secret", "x")
+	must(t, os.Chmod(point+"/dir/closed", 0))
+	must(t, os.Chmod(point+"/dir/secret", 0))
+	for p := filepath.Dir(point); p != os.TempDir(); p = filepath.Dir(p) {
+		must(t, os.Chmod(p, 0o755))
+	}
+	func() { // as nobody, to whom these are closed
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		must(t, unix.Setfsuid(65534))
+		defer unix.Setfsuid(0)
+		if v := r.tryNext(); v.WarningCount < 2 {
+			t.Errorf("%d warnings", v.WarningCount)
+		}
+	}()
+	must(t, os.Rename(point+"/dir", point+"/moved"))
+	v, _ := r.look()
+	if all := r.entries(v); all["moved/secret"].Size != 1 || all["moved/closed/file"].Size != 1 {
+		t.Errorf("%v", all)
 	}
 }
