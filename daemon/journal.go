@@ -54,8 +54,21 @@ func (ls *listeners) of(p snapshot.Partition) *listener {
 			ls.all = map[string]*listener{}
 		}
 		ls.all[p.MountPoint] = l
+		ls.share()
 	}
 	return l
+}
+
+// journalBytes is what all journals together may take.
+const journalBytes = 24 << 20
+
+// share gives each journal its part of that.
+func (ls *listeners) share() {
+	for _, l := range ls.all {
+		if l.journal != nil {
+			l.journal.Limit(journalBytes / len(ls.all))
+		}
+	}
 }
 
 // open begins to listen.

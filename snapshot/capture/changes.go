@@ -44,8 +44,8 @@ type again struct {
 // maxAgainPaths is how many paths a memory keeps; with more, it knows nothing.
 const maxAgainPaths = 10_000
 
-// selection tells captures apart that would take different names of the same partition.
-func (w *walker) selection() [sha256.Size]byte {
+// selectionOf tells captures apart that would take different names of the same partition.
+func selectionOf(w *walker) [sha256.Size]byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %v %q ", w.o.Partition.MountPoint, w.o.System, w.o.Excludes)
 	for _, in := range w.o.Includes {
@@ -54,7 +54,9 @@ func (w *walker) selection() [sha256.Size]byte {
 	}
 	ids := make([]fileID, 0, len(w.never))
 	for id := range w.never {
-		ids = append(ids, id)
+		if w.src.live < 0 || id.dev != w.src.root.dev { // those of the partition itself are there too, and of the snapshot others each time
+			ids = append(ids, id)
+		}
 	}
 	slices.SortFunc(ids, func(a, b fileID) int {
 		return bytes.Compare(fmt.Append(nil, a), fmt.Append(nil, b))
@@ -79,7 +81,7 @@ func (w *walker) whyWalk() string {
 		return "nobody listened to changes since the version before"
 	case m.version != p.Name || !bytes.Equal(m.root, p.Root):
 		return "the version before is not the one since which changes were listened to"
-	case m.selection != w.selection():
+	case m.selection != w.selection:
 		return "other folders are backed up than before"
 	}
 	return ""
@@ -92,7 +94,7 @@ func (w *walker) remember(v *snapshot.Version) {
 	}
 	*w.o.Memory = Memory{}
 	if w.unnumbered == 0 && len(w.again) <= maxAgainPaths {
-		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection(), again: w.again, begun: w.begun}
+		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection, again: w.again, begun: w.begun}
 	}
 }
 

@@ -482,11 +482,17 @@ func TestCancelledCaptureTakesNothingFromTheJournal(t *testing.T) {
 }
 
 func TestOtherSelectionMakesAWalk(t *testing.T) {
-	point := partition(t, "ext4")
-	r := newJournalRig(t, point, nil)
+	forEachJournalled(t, otherSelectionMakesAWalk)
+}
+
+func otherSelectionMakesAWalk(t *testing.T, r *journalRig, point string) {
+	write(t, point+"/vault/pack", "1")
+	r.o.Never = []string{point + "/vault"}
 	write(t, point+"/a/file.o", "1")
 	write(t, point+"/b/file", "1")
 	r.next("walk")
+	write(t, point+"/vault/pack", "22")
+	r.look()
 	for _, change := range []func(){
 		func() { r.o.Excludes = []string{"*.o"} },
 		func() { r.o.Never = []string{point + "/b"} },

@@ -126,6 +126,7 @@ func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*wal
 		return nil, err
 	}
 	w.reader.onRead = w.read
+	w.selection = selectionOf(w)
 	return w, nil
 }
 

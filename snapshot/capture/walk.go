@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ type walker struct {
 	changes                                     *resolver // nil: by walk
 	again                                       []again   // for the next capture
 	held                                        map[fileID]*held
+	selection                                   [sha256.Size]byte
 	audit                                       *audit // nil: none
 	begun                                       time.Time
 	ready                                       opened // the name being captured, if it was opened ahead

@@ -27,16 +27,16 @@ type Journal struct {
 	unheard *Unheard
 	stopped chan struct{}
 
-	mu     sync.Mutex
-	fd     int // fanotify; -1 after an error
-	clock  *clock
-	set    *Set
-	cert   Certificate
-	calls  uint64 // that were unheard up to the last cut
-	late   bool   // one of them may have been under way at the last cut
-	buf    []byte
-	event  event
-	broken error
+	mu    sync.Mutex
+	fd    int // fanotify; -1 after an error
+	clock *clock
+	set   *Set
+	cert  Certificate
+	calls uint64 // that were unheard up to the last cut
+	late  bool   // one of them may have been under way at the last cut
+	buf   []byte
+	event event
+	limit int // bytes that a set may take
 }
 
 // Open begins to listen to the file system mounted at path; u tells of what cannot be heard, and must not be closed before the journal. What changed before
@@ -46,7 +46,7 @@ func Open(path string, u *Unheard) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
-	j := &Journal{path: path, boot: boot, unheard: u, fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize)}
+	j := &Journal{path: path, boot: boot, unheard: u, limit: maxBytes, fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize)}
 	if j.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
@@ -79,7 +79,7 @@ func (j *Journal) begin() (err error) {
 	}
 	j.late = false
 	j.cert = Certificate{Boot: j.boot, Since: time.Now().UTC()}
-	j.set, j.broken = &Set{}, nil
+	j.set = j.newSet()
 	return nil
 }
 
@@ -171,7 +171,6 @@ func (j *Journal) read(limit int) {
 
 // fail ends listening until the next cut.
 func (j *Journal) fail(err error) {
-	j.broken = err
 	j.set.forget(err.Error())
 	j.end()
 }
@@ -200,7 +199,7 @@ func (j *Journal) Cut() (*Set, error) {
 	j.count()
 	j.cert.Sequence++
 	s.Certificate = j.cert
-	j.set = &Set{}
+	j.set = j.newSet()
 	return s, nil
 }
 
@@ -247,6 +246,9 @@ func (j *Journal) check() {
 	if err == nil && (len(after) != 1 || after[0] != before[0]) {
 		err = errors.New("another file system was mounted")
 	}
+	if err == nil && overlaysUnheard() {
+		err = errors.New("overlay file systems are mounted, which before Linux 6.5 write unheard")
+	}
 	if err == nil && j.clock.wasSet() {
 		err = errors.New("the clock was set")
 	}
@@ -285,6 +287,16 @@ func (j *Journal) Return(s *Set) {
 	defer j.mu.Unlock()
 	j.set.merge(s)
 }
+
+// Limit sets how many bytes a journal may take for what changed. Past that it does not know any more. The default is 24 MiB.
+func (j *Journal) Limit(bytes int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.limit, j.set.limitBytes = bytes, bytes
+	j.set.bound()
+}
+
+func (j *Journal) newSet() *Set { return &Set{limitBytes: j.limit} }
 
 // A Report says what a journal is doing.
 type Report struct {

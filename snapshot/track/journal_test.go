@@ -212,3 +212,35 @@ func TestChangedFlagsAreCounted(t *testing.T) {
 		t.Errorf("%d calls, then %d", before, after)
 	}
 }
+
+func TestOverlaysAreUnheardOfOldKernelsOnly(t *testing.T) {
+	for release, want := range map[string]bool{"5.17.0": false, "6.1.0-28-amd64": false, "6.5.0-14-generic": true, "6.18.44": true, "7.0-rc1": true} {
+		if got := kernelVersion(release) >= overlayHeardSince; got != want {
+			t.Errorf("%s: %v", release, got)
+		}
+	}
+	dir := mounted(t, image(t))
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	merged := filepath.Join(dir, "merged")
+	run(t, "mount", "-t", "overlay", "-o", "lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work", "overlay", merged)
+	defer unix.Unmount(merged, 0)
+	if !overlayMounted() {
+		t.Error("an overlay is not seen")
+	}
+	if overlaysUnheard() {
+		t.Skip("this kernel does not tell what they write")
+	}
+	j := open(t, dir)
+	must(t, os.WriteFile(filepath.Join(merged, "file"), []byte("1"), 0o600))
+	f, err := os.OpenFile(filepath.Join(merged, "file"), os.O_WRONLY, 0)
+	must(t, err)
+	defer f.Close()
+	cut(t, j)
+	_, err = f.WriteString("2")
+	must(t, err)
+	if s := cut(t, j); !slices.Contains(names(t, s), "file") {
+		t.Errorf("%q, %q", names(t, s), s.Unknown())
+	}
+}

@@ -2,6 +2,7 @@ package track
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -25,7 +26,7 @@ type Set struct {
 	files   table // handles of files that were touched, by whatever name
 	moved   table // handle of a folder that was moved → place of the folder it was in at first, and its name there
 
-	limitNames, limitBytes int // for tests; 0: the constants
+	limitNames, limitBytes int // 0: the constants
 	key                    []byte
 }
 
@@ -80,10 +81,7 @@ func (s *Set) size() int { return s.folders.size() + s.names.size() + s.files.si
 
 // bound keeps the set within its limits.
 func (s *Set) bound() {
-	names, size := s.limitNames, s.limitBytes
-	if names == 0 {
-		names, size = maxNames, maxBytes
-	}
+	names, size := cmp.Or(s.limitNames, maxNames), cmp.Or(s.limitBytes, maxBytes)
 	if s.names.n <= names && s.size() <= size {
 		return
 	}
