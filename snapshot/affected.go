@@ -112,7 +112,7 @@ func (w *searchWalk) span(ctx context.Context, s Span, depth uint8) (clean bool,
 
 // unread reports what could not be read, if it is lost.
 func (w *searchWalk) unread(err error, off, n uint64) error {
-	if !isLost(err) {
+	if !IsLost(err) {
 		return err
 	}
 	w.lost(off, n)

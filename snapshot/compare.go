@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"syscall"
 )
@@ -64,4 +66,18 @@ func Compare(a, b *Entry) Aspects {
 // sameContent relies on that the same bytes are cut into the same chunks, and those listed by the same pages.
 func sameContent(a, b *Entry) bool {
 	return a.Size == b.Size && a.Depth == b.Depth && slices.Equal(a.Content, b.Content)
+}
+
+// ContentKey is the same for entries that differ in neither type, content, target nor device, and only for these; of folders only the type is looked at.
+func (e *Entry) ContentKey() [sha256.Size]byte {
+	le := binary.LittleEndian
+	b := le.AppendUint32(make([]byte, 0, 256), e.Type())
+	b = le.AppendUint64(b, e.Rdev)
+	if e.IsRegular() {
+		b = append(le.AppendUint64(b, e.Size), e.Depth)
+		for _, r := range e.Content {
+			b = le.AppendUint64(append(b, r.ID[:]...), r.Len)
+		}
+	}
+	return sha256.Sum256(append(b, e.Target...))
 }

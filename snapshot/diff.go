@@ -50,7 +50,7 @@ func (d *differ) run(ctx context.Context, a, b *Entry, at string) error {
 		d.path = append(d.path[:0], at...)
 	}
 	switch err := errors.Join(errX, errY); {
-	case err != nil && isLost(err):
+	case err != nil && IsLost(err):
 		return d.lost(err)
 	case err != nil:
 		return err
@@ -205,7 +205,7 @@ func (f *folderPair) named(name []byte, err error, do func() error) error {
 // tell what became of it.
 func (f *folderPair) open(ctx context.Context, p, other *position) error {
 	err := p.open(ctx, f.get)
-	if err == nil || !isLost(err) {
+	if err == nil || !IsLost(err) {
 		return err
 	}
 	p.skip()
@@ -214,7 +214,7 @@ func (f *folderPair) open(ctx context.Context, p, other *position) error {
 			other.skip()
 			continue
 		}
-		if more := other.open(ctx, f.get); more != nil && !isLost(more) {
+		if more := other.open(ctx, f.get); more != nil && !IsLost(more) {
 			return more
 		} else if more != nil {
 			err = errors.Join(err, more)

@@ -155,7 +155,7 @@ func (f *Finder) again(ctx context.Context, at string) (bool, error) {
 	if err == nil {
 		return true, nil
 	}
-	if !errors.Is(err, ErrNotExist) && !errors.Is(err, ErrNotDir) && !isLost(err) {
+	if !errors.Is(err, ErrNotExist) && !errors.Is(err, ErrNotDir) && !IsLost(err) {
 		return false, err
 	}
 	sum := sha256.Sum256([]byte(at))

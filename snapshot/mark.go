@@ -141,7 +141,7 @@ type losses struct {
 
 // add keeps an error that says that something is lost, and returns any other.
 func (l *losses) add(err error) error {
-	if !isLost(err) {
+	if !IsLost(err) {
 		return err
 	}
 	if l.count++; l.count <= maxLosses {
@@ -157,7 +157,7 @@ func (l *losses) err() error {
 	return fmt.Errorf("%d pages are %w: %w", l.count, store.ErrLost, errors.Join(l.errs...))
 }
 
-// isLost tells whether an error of reading says that what was wanted is not to be had.
-func isLost(err error) bool {
+// IsLost tells whether an error of reading says that what was wanted is not to be had.
+func IsLost(err error) bool {
 	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) || errors.Is(err, ErrFormat)
 }

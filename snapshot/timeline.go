@@ -64,7 +64,7 @@ func (t *Timeline) Stays() []Stay { return t.stays }
 func (t *Timeline) Add(ctx context.Context, version string, root *Entry) error {
 	e, same, err := t.look(ctx, root)
 	switch {
-	case isLost(err):
+	case IsLost(err):
 		t.AddUnread(version, err)
 	case err != nil:
 		return err
