@@ -112,7 +112,8 @@ func (c *conn) next(in []byte) (int, error) {
 func (c *conn) take(in []byte, r *reply) {
 	h := (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
 	switch h.Opcode {
-	case opForget, opBatchForget: // nothing is remembered, and no answer wanted
+	case opForget, opBatchForget: // no answer is wanted
+		c.forget(h, in)
 		return
 	case opInterrupt:
 		if c.interrupt((*fuse.InterruptIn)(unsafe.Pointer(h)).Unique) {

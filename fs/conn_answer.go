@@ -154,6 +154,22 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 	return mustWait, nil
 }
 
+// A forgotten is what the kernel tells of each node that it forgets (linux/fuse.h, struct fuse_forget_one).
+type forgotten struct{ node, times uint64 }
+
+// forget takes in which nodes the kernel forgot.
+func (c *conn) forget(h *fuse.InHeader, req []byte) {
+	const item = unsafe.Sizeof(forgotten{})
+	if h.Opcode == opForget {
+		c.view.forget(nodeID(h.NodeId), (*fuse.ForgetIn)(unsafe.Pointer(h)).Nlookup)
+		return
+	}
+	for all := req[inHeader+8:]; uintptr(len(all)) >= item; all = all[item:] { // after their number
+		one := (*forgotten)(unsafe.Pointer(unsafe.SliceData(all)))
+		c.view.forget(nodeID(one.node), one.times)
+	}
+}
+
 // xattr answers GETXATTR and LISTXATTR, which ask for the size of what they would be told if they give no room for it.
 func (c *conn) xattr(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *reply) (st fuse.Status) {
 	i := (*fuse.GetXAttrIn)(unsafe.Pointer(h))

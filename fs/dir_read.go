@@ -15,7 +15,12 @@ import (
 func (v *view) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out *dirList) fuse.Status {
 	l := lister{view: v, out: out}
 	dir := nodeID(in.NodeId)
-	if !dir.inVersion() {
+	switch {
+	case dir.kind() == byFileKind:
+		return v.onPast(cancel, dir, func(ctx context.Context, k pastKey, p *past) error {
+			return l.byFile(ctx, dir, k, p, in.Offset)
+		})
+	case !dir.inVersion():
 		l.folder(dir, in.Offset)
 		return fuse.OK
 	}

@@ -65,6 +65,8 @@ func (v *view) notify(c *conn) {
 				return
 			case <-v.notifier.wake:
 				v.follow(c)
+			case <-v.byFiles.full:
+				v.trim(c)
 			}
 		}
 	})
@@ -83,6 +85,11 @@ func (v *view) follow(conn *conn) {
 	}
 	lists := make(map[nodeID]bool)
 	for _, c := range changes {
+		if c.folder.kind() == partitionKind && !lists[c.folder] {
+			for _, id := range v.byFiles.of(c.folder.ord()) {
+				lists[id] = true
+			}
+		}
 		conn.entryNotify(c.folder, c.name)
 		lists[c.folder] = true
 		if c.link != 0 {

@@ -100,6 +100,7 @@ func (u *updater) versions(keys []store.VersionKey) {
 func (u *updater) changed(p *partition, ver *version) {
 	u.changes = append(u.changes, change{folder: p.node(), name: ver.key.Version})
 	u.touch(&p.mtime, ver.time)
+	p.generation++
 }
 
 // moved notes that a partition has another newest version than before, and so, if it had or has none, that it came or went.

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +40,8 @@ type partition struct {
 	byName   map[string]*version
 	versions []*version // by ordinal
 	newest   *version   // nil if there is none
+
+	generation uint64 // of versions: how often some came or went
 }
 
 func (in *instance) node() nodeID { return kindNode(instanceKind, in.ord) }
@@ -61,6 +64,28 @@ func (f *folders) gone(ver *version) bool {
 	defer f.mu.RUnlock()
 	p := at(f.partitions, ver.parent.ord())
 	return p.byName[ver.key.Version] != ver
+}
+
+// generation tells how often versions of a partition came or went.
+func (f *folders) generation(partition uint64) uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if p := at(f.partitions, partition); p != nil {
+		return p.generation
+	}
+	return 0
+}
+
+// history returns the versions of a partition, oldest first, and their generation.
+func (f *folders) history(partition uint64) (generation uint64, versions []*version) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	p := at(f.partitions, partition)
+	if p == nil {
+		return 0, nil
+	}
+	byTime := func(a, b *version) int { return strings.Compare(a.key.Version, b.key.Version) }
+	return p.generation, slices.SortedFunc(slices.Values(p.versions), byTime)
 }
 
 // at returns the item of an ordinal, nil if there is none.

@@ -20,7 +20,7 @@ func (v *view) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.Att
 	out.SetTimeout(forever)
 	id := nodeID(in.NodeId)
 	if !id.inVersion() {
-		return v.folderAttr(id, &out.Attr)
+		return v.folderAttr(cancel, id, &out.Attr)
 	}
 	return v.entry(cancel, id, func(_ context.Context, ver *version, e *snapshot.Entry) error {
 		fillAttr(&out.Attr, ver, e)
@@ -28,7 +28,10 @@ func (v *view) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.Att
 	})
 }
 
-func (v *view) folderAttr(id nodeID, a *fuse.Attr) fuse.Status {
+func (v *view) folderAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr) fuse.Status {
+	if id.kind() == byFileKind {
+		return v.pastAttr(cancel, id, a)
+	}
 	if !v.folders.attr(id, a) {
 		return errno(errNoNode)
 	}
@@ -67,7 +70,7 @@ func (v *view) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOu
 	id := nodeID(in.NodeId)
 	if !id.inVersion() {
 		var a fuse.Attr
-		st := v.folderAttr(id, &a)
+		st := v.folderAttr(cancel, id, &a)
 		fillStatx(&out.Statx, &a)
 		return st
 	}

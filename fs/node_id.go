@@ -7,7 +7,7 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 //	bits 60–63  kind
 //	bits 12–59  of an entry: the slot of its page, from 1
 //	bits  0–11  of an entry: its position in the page
-//	bits  0–59  of other kinds: the ordinal of the instance, partition or version, from 1
+//	bits  0–59  of other kinds: the ordinal of the instance, partition, version or folder of a path's past, from 1
 //
 // The kernel wants the top folder to be 1, which is an entry of slot 0.
 type nodeID uint64
@@ -20,6 +20,7 @@ const (
 	partitionKind                 // a folder of versions
 	latestKind                    // a partition's link to its newest version
 	versionKind                   // the root of a version
+	byFileKind                    // a folder of what a path was in all versions
 )
 
 const (
@@ -43,7 +44,8 @@ func (id nodeID) pos() int { return int(id & posMask) }
 
 func (id nodeID) ord() uint64 { return uint64(id & ordMask) }
 
-// inVersion tells whether the node is the root of a version or below; otherwise it is one of the folders above or a link there.
+// inVersion tells whether the node is the root of a version or below; otherwise it is one of the folders above, a link there, or a
+// folder of a path's past.
 func (id nodeID) inVersion() bool {
 	return id.kind() == versionKind || id.kind() == entryKind && id != rootNode
 }

@@ -16,7 +16,7 @@ func TestNodeIDsComeApartAgain(t *testing.T) {
 			}
 		}
 	}
-	for k := instanceKind; k <= versionKind; k++ {
+	for k := instanceKind; k <= byFileKind; k++ {
 		id := kindNode(k, 123456)
 		if id.kind() != k || id.ord() != 123456 || id.inVersion() != (k == versionKind) {
 			t.Errorf("kind %d: node %x is of kind %d, ordinal %d", k, id, id.kind(), id.ord())

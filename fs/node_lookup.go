@@ -16,6 +16,8 @@ func (v *view) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 	switch {
 	case len(name) > maxName:
 		return fuse.Status(syscall.ENAMETOOLONG)
+	case dir.kind() == byFileKind || dir.kind() == partitionKind && name == byFileName:
+		return v.lookupPast(cancel, dir, name, out)
 	case name == ".": // file handles ask so for a node that the kernel forgot
 		return v.found(cancel, dir, out)
 	case name == "..":
@@ -59,7 +61,7 @@ func (v *view) lookup(ctx context.Context, dir nodeID, ver *version, e *snapshot
 func (v *view) found(cancel <-chan struct{}, id nodeID, out *fuse.EntryOut) fuse.Status {
 	if !id.inVersion() {
 		v.fillNode(out, id)
-		return v.folderAttr(id, &out.Attr)
+		return v.folderAttr(cancel, id, &out.Attr)
 	}
 	return v.entry(cancel, id, func(_ context.Context, ver *version, e *snapshot.Entry) error {
 		v.fillEntry(out, id, ver, e)

@@ -14,7 +14,10 @@ import (
 // with an empty dest, it tells the size.
 func (v *view) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, st fuse.Status) {
 	id := nodeID(in.NodeId)
-	if !id.inVersion() {
+	switch {
+	case id.kind() == byFileKind:
+		return v.pastXattr(cancel, id, name, dest)
+	case !id.inVersion():
 		return 0, fuse.ENODATA
 	}
 	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {

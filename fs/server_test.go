@@ -126,6 +126,14 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		s.mount.view.slots.mu.RLock()
 		defer s.mount.view.slots.mu.RUnlock()
 		a.Count = int(s.mount.view.slots.n)
+	case "pasts":
+		f := &s.mount.view.byFiles
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if o.N > 0 {
+			f.most = o.N
+		}
+		a.Count = len(f.byID)
 	default:
 		return fmt.Errorf("no such order: %q", o.Do)
 	}

@@ -176,6 +176,10 @@ var trees = map[string]func() *tree{
 	"files":   func() *tree { return fileTree(300, 100) },
 	"large":   largeTree,
 	"broken":  brokenTree,
+	"past 1":  func() *tree { return dayTree(1) },
+	"past 2":  func() *tree { return dayTree(2) },
+	"past 3":  func() *tree { return dayTree(3) },
+	"past 4":  func() *tree { return dayTree(4) },
 }
 
 func smallTree() *tree {

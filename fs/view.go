@@ -33,6 +33,7 @@ type view struct {
 
 	folders    folders
 	slots      slots
+	byFiles    byFiles
 	pages      pageCache
 	ahead      ahead
 	wide       wideDirs
@@ -54,6 +55,7 @@ func newView(o Options) (*view, error) {
 		fullNames:  fullNames,
 		generation: uint64(uint32(o.Now().Unix())),
 	}
+	v.byFiles.start()
 	v.notifier.start(o.Vault)
 	if _, err := v.update(nil); err != nil {
 		v.close()

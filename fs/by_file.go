@@ -1,0 +1,216 @@
+package fs
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// byFileName is the folder of a partition in which a path leads to all that it ever was:
+//
+//	<partition>/.by-file/<path…>/<version>
+//
+// For a path that was a file, a link or a device, its folder has an entry for each content it ever had, under the name of the first version with it. That entry
+// is the file in that version, the same node. For a path that was a folder, its folder has one of this kind for each name that it ever had; one that
+// is called as a version with an entry is not to be seen.
+//
+// The folder is found by name but not listed, so that what goes through all of a partition does not go through everything once more.
+const byFileName = ".by-file"
+
+// A pastKey says of which path in which partition a folder shows the past. It is "" for .by-file itself, else like "/etc/hosts".
+type pastKey struct {
+	partition uint64 // ordinal
+	path      string
+}
+
+func (k pastKey) child(name string) pastKey { return pastKey{k.partition, k.path + "/" + name} }
+
+func (k pastKey) parent() pastKey {
+	return pastKey{k.partition, k.path[:max(strings.LastIndexByte(k.path, '/'), 0)]}
+}
+
+// ino is what stat tells as the inode number: one that no file has, because versions use no bit that high (node_ino.go). It is the
+// same for as long as the mount is there.
+func (k pastKey) ino() uint64 {
+	h := sha256.New()
+	h.Write(binary.LittleEndian.AppendUint64(nil, k.partition))
+	h.Write([]byte(k.path))
+	return 1<<63 | binary.LittleEndian.Uint64(h.Sum(nil))>>1
+}
+
+// A byFile is a folder below .by-file that the kernel knows.
+type byFile struct {
+	ord   uint64
+	key   pastKey
+	count uint64 // how often the kernel was told of it, less what it forgot
+	used  uint64 // by byFiles.clock
+	told  told
+}
+
+// told is what the kernel was last told of who may do what in a folder.
+type told struct {
+	generation uint64 // of the list of versions
+	access     access
+}
+
+func (n *byFile) node() nodeID { return kindNode(byFileKind, n.ord) }
+
+// byFiles are the folders below .by-file that the kernel knows. Unlike other nodes they are forgotten when it forgets them, for there are as many as paths; and when
+// they are many, it is made to forget those that were not used of late. No ordinal is given twice.
+type byFiles struct {
+	mu    sync.Mutex
+	last  uint64
+	clock uint64
+	byID  map[uint64]*byFile
+	at    map[pastKey]*byFile
+	most  int           // maxByFiles, but for tests
+	full  chan struct{} // there are more
+
+	pasts pastCache
+	lists byFileLists
+}
+
+// maxByFiles is how many folders are kept: some 2 MB.
+const maxByFiles = 1 << 13
+
+func (f *byFiles) start() {
+	f.byID, f.at = make(map[uint64]*byFile), make(map[pastKey]*byFile)
+	f.most, f.full = maxByFiles, make(chan struct{}, 1)
+}
+
+// tell returns the folder of a path, which the kernel will be told of once more, and of who may do what there.
+func (f *byFiles) tell(k pastKey, p *past) nodeID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.at[k]
+	if n == nil {
+		f.last++
+		n = &byFile{ord: f.last, key: k}
+		f.at[k], f.byID[n.ord] = n, n
+	}
+	n.count++
+	n.tell(p)
+	f.use(n)
+	if len(f.byID) > f.most {
+		select {
+		case f.full <- struct{}{}:
+		default:
+		}
+	}
+	return n.node()
+}
+
+// use is called under the lock.
+func (f *byFiles) use(n *byFile) {
+	f.clock++
+	n.used = f.clock
+}
+
+// tell is called under the lock.
+func (n *byFile) tell(p *past) {
+	if p.generation >= n.told.generation {
+		n.told = told{p.generation, p.access}
+	}
+}
+
+// retell notes that the kernel will be told of who may do what in a folder.
+func (f *byFiles) retell(id nodeID, p *past) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.byID[id.ord()]; n != nil {
+		n.tell(p)
+	}
+}
+
+// key returns the path of a folder; false if the kernel does not know it.
+func (f *byFiles) key(id nodeID) (k pastKey, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.byID[id.ord()]
+	if n == nil {
+		return k, false
+	}
+	f.use(n)
+	return n.key, true
+}
+
+// allows tells whether the kernel asks for what is in a folder knowing who may.
+func (f *byFiles) allows(id nodeID, p *past) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.byID[id.ord()]
+	return n != nil && n.told.access == p.access
+}
+
+// forget notes that the kernel forgot a folder so many times.
+func (f *byFiles) forget(id nodeID, times uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.byID[id.ord()]
+	if n == nil {
+		return
+	}
+	if n.count -= min(times, n.count); n.count == 0 {
+		delete(f.byID, n.ord)
+		delete(f.at, n.key)
+	}
+}
+
+// unused returns the folders that were not used of late, oldest first, if there are too many.
+func (f *byFiles) unused() []byFile {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.byID) <= f.most {
+		return nil
+	}
+	var all []byFile
+	for _, n := range f.byID {
+		if n.key.path != "" {
+			all = append(all, *n)
+		}
+	}
+	slices.SortFunc(all, func(a, b byFile) int { return cmp.Compare(a.used, b.used) })
+	return all[:max(len(all)-f.most/2, 0)]
+}
+
+// node returns the folder of a path, 0 if the kernel does not know it.
+func (f *byFiles) node(k pastKey) nodeID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.at[k]; n != nil {
+		return n.node()
+	}
+	return 0
+}
+
+// trim makes the kernel forget folders below .by-file if it knows too many. Those in use it keeps, without their names until they are looked up again.
+func (v *view) trim(c *conn) {
+	for _, n := range v.byFiles.unused() {
+		if dir := v.byFiles.node(n.key.parent()); dir != 0 {
+			c.entryNotify(dir, path.Base(n.key.path))
+		}
+	}
+}
+
+// of lists the folders of a partition.
+func (f *byFiles) of(partition uint64) (all []nodeID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.byID {
+		if n.key.partition == partition {
+			all = append(all, n.node())
+		}
+	}
+	return all
+}
+
+// forget takes in that the kernel forgot a node. Of other kinds it may come back to it at any time.
+func (v *view) forget(id nodeID, times uint64) {
+	if id.kind() == byFileKind {
+		v.byFiles.forget(id, times)
+	}
+}
