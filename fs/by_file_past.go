@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -20,7 +21,7 @@ type past struct {
 	trees      []pastTree // each state it was in as a folder, oldest first
 	access     access     // to its folder below .by-file: what all versions allow in which the path was a folder; if there are none, what its parent's does
 	changed    time.Time  // of the version with the last of all these
-	lost       error      // why something may be missing; nil if nothing is
+	lost       error      // an errno if something may be missing
 	again      time.Time  // when to look again for what is lost
 }
 
@@ -169,7 +170,10 @@ func (b *pastBuilder) miss(ctx context.Context, ver *version, err error) error {
 	if ctx.Err() != nil || !snapshot.IsLost(err) {
 		return err
 	}
-	b.made.lost, b.made.again = err, b.now().Add(complainEvery)
+	if b.made.lost = syscall.EIO; b.gone(ver) {
+		b.made.lost = errNoNode
+	}
+	b.made.again = b.now().Add(complainEvery)
 	return nil
 }
 

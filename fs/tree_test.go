@@ -176,6 +176,8 @@ var trees = map[string]func() *tree{
 	"files":   func() *tree { return fileTree(300, 100) },
 	"large":   largeTree,
 	"broken":  brokenTree,
+	"wider":   func() *tree { return wideTree(100_001) },
+	"whole":   wholeTree,
 	"past 1":  func() *tree { return dayTree(1) },
 	"past 2":  func() *tree { return dayTree(2) },
 	"past 3":  func() *tree { return dayTree(3) },
@@ -314,6 +316,15 @@ const largeSize = 512 << 20
 func largeTree() *tree {
 	var m maker
 	return m.dir(m.file(chunks(1, largeSize)...).named("large"))
+}
+
+// wholeTree has what brokenTree should.
+func wholeTree() *tree {
+	var m maker
+	return m.dir(
+		m.file(part{1, 5000}).named("good"),
+		m.dir(m.file().named("x")).named("junk folder"), m.dir(m.file().named("x")).named("lost folder"), m.file(part{1, 5000}).named("lost file"),
+	)
 }
 
 // brokenTree has what a vault never should.
