@@ -27,8 +27,10 @@ type drill struct {
 	files   int
 	bytes   uint64
 	limiter restore.Limiter // nil: none
-	from    []drawn
-	result  control.Drilled
+
+	scheduled bool
+	from      []drawn
+	result    control.Drilled
 }
 
 // What a drill takes unless something else is said, and how often there is one.
@@ -43,6 +45,9 @@ const (
 
 // maxDrillFiles bounds the memory that a drill takes.
 const maxDrillFiles = 100_000
+
+// errNothing is what a drill says that finds no file.
+var errNothing error = control.Errorf(control.NotFound, "the newest versions have no files").WithHint("there is nothing to restore")
 
 // drawn are files of a version that were drawn.
 type drawn struct {
@@ -73,6 +78,7 @@ func (d *Daemon) startDrill(w *drill, scheduled bool) (control.Task, error) {
 	if w.bytes == 0 {
 		w.bytes = drillBytes
 	}
+	w.scheduled = scheduled
 	return d.tasks.start(control.KindDrill, scheduled, w.run)
 }
 
@@ -157,6 +163,9 @@ func (d *Daemon) drillEnded(t *control.Task) {
 		u.Failed, u.Proven = "", &control.Proof{Task: t.ID, Time: u.Tried.UTC(), Versions: r.Versions, Files: r.Files, Bytes: r.Bytes}
 		d.resolve(failed)
 		d.kept(d.alerts.Record(control.MessageDrill, "drill/proven", fmt.Sprintf("last proven restore: %d files, %d bytes, of %s (%s)", r.Files, r.Bytes, list(namesOf(r.Versions)), t.ID)))
+	case t.State == control.Completed: // there was nothing to restore
+		u.Failed = ""
+		d.resolve(failed)
 	}
 	if err := d.db.PutDrill(u); err != nil {
 		d.log.Error("keep what came of a drill", "err", err)
@@ -181,6 +190,9 @@ func (w *drill) run(ctx context.Context, j *job) error {
 		return err
 	}
 	err := w.restoreIn(ctx, j, scratch)
+	if w.scheduled && errors.Is(err, errNothing) { // a partition may well be empty
+		return w.d.clearScratch()
+	}
 	err = errors.Join(err, w.d.clearScratch())
 	if err != nil || w.result.FailedCount > 0 {
 		j.update(func(t *control.Task) { t.Drilled = &w.result })
@@ -233,7 +245,7 @@ func (w *drill) draw(ctx context.Context, scratch string) error {
 		total += v.Totals.Files
 	}
 	if total == 0 {
-		return control.Errorf(control.NotFound, "the newest versions have no files").WithHint("there is nothing to restore")
+		return errNothing
 	}
 	most, err := w.room(scratch)
 	if err != nil {

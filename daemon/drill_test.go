@@ -10,6 +10,7 @@ import (
 
 	"yester/control"
 	"yester/daemon/state"
+	"yester/store"
 )
 
 func drillNow(t *testing.T, c *control.Client, r control.DrillRequest) control.Task {
@@ -128,6 +129,26 @@ func TestDrillComesOnceAWeek(t *testing.T) {
 		next, ok := nextDrill(&c.u, c.days)
 		if ok != (c.want != 0) || ok && next != begin.Add(c.want) {
 			t.Errorf("%s: %v, %v", c.what, next, ok)
+		}
+	}
+}
+
+// A partition may have no files. That nothing is proven of it is no alarm.
+func TestScheduledDrillOfNothingIsNoFailure(t *testing.T) {
+	s := newStill(t)
+	for _, e := range mustNot[[]os.DirEntry](t)(os.ReadDir(s.dir)) {
+		os.RemoveAll(filepath.Join(s.dir, e.Name()))
+	}
+	wait(t, s.tasks, mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{})).ID)
+	v := mustNot[*store.Vault](t)(s.openedVault())
+	for _, scheduled := range []bool{true, false} {
+		drill := mustNot[control.Task](t)(s.startDrill(&drill{d: s.Daemon, vault: v}, scheduled))
+		want := map[bool]string{true: control.Completed, false: control.Failed}[scheduled]
+		if end := wait(t, s.tasks, drill.ID); end.State != want {
+			t.Errorf("scheduled %v: %+v", scheduled, end)
+		}
+		if told := len(s.alerts.List(true)) > 0; told == scheduled {
+			t.Errorf("scheduled %v: messages %+v", scheduled, s.alerts.List(true))
 		}
 	}
 }
