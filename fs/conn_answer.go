@@ -36,7 +36,8 @@ const (
 
 // A reply is an answer while it is made, in memory that is used for one after the other.
 type reply struct {
-	buf []byte // the header, then what is told
+	buf  []byte // the header, then what is told
+	list dirList
 }
 
 // room makes the reply n bytes long besides its header, and returns these.
@@ -129,8 +130,9 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		if cancel == inline && i.Size > maxInline {
 			return mustWait, nil
 		}
-		list := dirList{buf: r.room(int(i.Size))[:0:i.Size], plus: h.Opcode == opReadDirPlus}
-		st := c.view.readDir(cancel, i, &list)
+		list := &r.list
+		*list = dirList{buf: r.room(int(i.Size))[:0:i.Size], plus: h.Opcode == opReadDirPlus}
+		st := c.view.readDir(cancel, i, list)
 		r.cut(len(list.buf))
 		if list.plus && st == fuse.OK {
 			dir := nodeID(h.NodeId)

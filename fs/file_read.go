@@ -40,18 +40,46 @@ func (v *view) read(ctx context.Context, e *snapshot.Entry, off, n uint64, p *pi
 		return nil
 	}
 	n = min(n, e.Size-off)
-	end := off + n
+	read := v.readSpans
+	if e.Depth == 0 {
+		read = v.readRefs
+	}
+	err := read(ctx, e, off, off+n, p)
+	if err == nil && p.size != int(n) {
+		err = fmt.Errorf("a file of %d bytes has %d of %d at %d: %w", e.Size, p.size, n, off, snapshot.ErrFormat)
+	}
+	return err
+}
+
+// readRefs is readSpans of a file whose chunks its entry lists itself, as most do.
+func (v *view) readRefs(ctx context.Context, e *snapshot.Entry, off, end uint64, p *pieces) error {
+	var at uint64
+	for _, r := range e.Content {
+		if at >= end {
+			return nil
+		}
+		if at+r.Len > off {
+			if err := v.span(ctx, snapshot.Span{Off: at, Ref: r}, max(at, off), min(at+r.Len, end), p); err != nil {
+				return err
+			}
+		}
+		at += r.Len
+	}
+	if at < end {
+		p.zeros(end - max(at, off)) // a file ends in a hole
+	}
+	return nil
+}
+
+// readSpans collects the bytes of a file from off to end.
+func (v *view) readSpans(ctx context.Context, e *snapshot.Entry, off, end uint64, p *pieces) error {
 	var failed error
-	err := snapshot.Spans(ctx, v.chunks, e, off, n, func(s snapshot.Span) bool {
-		from, to := max(s.Off, off), min(s.Off+s.Len, end)
-		failed = v.span(ctx, s, from, to, p)
+	err := snapshot.Spans(ctx, v.chunks, e, off, end-off, func(s snapshot.Span) bool {
+		failed = v.span(ctx, s, max(s.Off, off), min(s.Off+s.Len, end), p)
 		return failed == nil
 	})
 	if err == nil {
 		err = failed
-	}
-	if err == nil && p.size != int(n) {
-		err = fmt.Errorf("a file of %d bytes has %d of %d at %d: %w", e.Size, p.size, n, off, snapshot.ErrFormat)
 	}
 	return err
 }
