@@ -14,6 +14,7 @@ const (
 // A RestoreRequest asks for files of a version.
 type RestoreRequest struct {
 	Version    string   `json:"version"`               // a name, "latest", "yesterday", "2026-11-20", "3 days ago"
+	Instance   string   `json:"instance,omitempty"`    // whose, by name or id; "": the daemon's
 	Partition  string   `json:"partition,omitempty"`   // needed if no path says which
 	Paths      []string `json:"paths,omitempty"`       // as PathText has them, absolute, as they were called at the source; none: all of the partition
 	Includes   []string `json:"includes,omitempty"`    // patterns; of the paths only what matches one

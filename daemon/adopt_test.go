@@ -30,7 +30,7 @@ func wantFailed(t *testing.T, c *control.Client) {
 }
 
 func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
-	o, c, _, version := startFilled(t)
+	o, c, dir, version := startFilled(t)
 	was, err := c.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +45,17 @@ func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
 	a, err := other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}})
 	if err != nil || a.Anew || len(a.Instances) != 1 || a.Instances[0].ID != was.Instance.ID || a.Instances[0].Ours || a.Instances[0].Newest != version.Version || a.Instances[0].Owner == nil {
 		t.Fatalf("got %+v, %v", a, err)
+	}
+	to := t.TempDir()
+	task, err := other.Restore(t.Context(), control.RestoreRequest{Instance: was.Instance.Name, Version: "latest", Paths: []string{filepath.Join(dir, "big")}, To: to})
+	if task = await(t, other, task, err); task.State != control.Completed || task.Restored.Files != 1 {
+		t.Errorf("another instance's file: %+v, %+v", task, task.Restored)
+	}
+	if _, err := other.Restore(t.Context(), control.RestoreRequest{Version: "latest", To: to}); !errors.Is(err, control.NotFound) {
+		t.Errorf("a version of its own, which has none: %v", err)
+	}
+	if _, err := other.Restore(t.Context(), control.RestoreRequest{Instance: "nobody", Version: "latest", To: to}); !errors.Is(err, control.NotFound) {
+		t.Errorf("a version of nobody: %v", err)
 	}
 	if _, err := other.Adopt(t.Context(), control.AdoptRequest{AsInstance: "nobody"}); !errors.Is(err, control.NotFound) {
 		t.Errorf("as nobody: %v", err)

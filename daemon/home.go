@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"yester/control"
@@ -58,7 +59,8 @@ func (h Home) Name() string {
 
 // own lists the folders that are never backed up.
 func (h Home) own(places []string) []string {
-	return append([]string{h.Vault, h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch}, places...)
+	all := append([]string{h.Vault, h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch}, places...)
+	return slices.DeleteFunc(all, func(dir string) bool { return dir == "" }) // there may be no mount
 }
 
 // check refuses a home that cannot be one.

@@ -2,13 +2,10 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"path"
-	"strings"
 	"time"
 
 	"yester/control"
@@ -177,59 +174,20 @@ func (f *Offline) settle(ctx context.Context, r control.RestoreRequest, instance
 		}
 		return nil, control.Errorf(control.BadRequest, "the vault has versions of %s", list(names)).WithHint("say which with --instance")
 	}
-	partitions := heldBy(ctx, f.vault, all[0].ID)
-	o := &restoration{vault: f.vault, request: r}
-	p := held{}
-	for _, text := range r.Paths {
-		whole, err := control.ParsePath(text)
-		if err != nil {
-			return nil, control.Errorf(control.BadRequest, "%q is no path", text)
-		}
-		candidates := partitions
-		if r.Partition != "" {
-			if candidates, err = named(partitions, r.Partition); err != nil {
-				return nil, err
-			}
-		}
-		q, at, err := lies(candidates, nil, all[0].Name, path.Clean(whole))
-		if err != nil {
-			return nil, err
-		}
-		if p.name != "" && p.name != q.name {
-			return nil, control.Errorf(control.BadRequest, "the paths lie on two partitions, %s and %s", p.name, q.name).WithHint("restore one after the other")
-		}
-		p, o.paths = q, append(o.paths, strings.Trim(at, "/"))
-	}
-	if len(r.Paths) == 0 {
-		if p, err = only(partitions, r.Partition); err != nil {
-			return nil, err
-		}
-	}
-	if err := o.choose(ctx, &p, time.Now()); err != nil {
-		return nil, err
-	}
-	policy, err := f.policy(ctx, all[0].ID)
-	if err != nil && r.Delete {
-		return nil, control.Errorf(control.Damaged, "it cannot be told what was never backed up, and would be deleted with the rest (%s)", sentence(err)).WithHint("leave out --delete")
-	}
-	o.goBy(policy)
-	return o, o.aim(aim{own: f.places, discover: capture.Discover})
-}
-
-// policy is the copy that the vault has of an instance's policy, nil if there is none.
-func (f *Offline) policy(ctx context.Context, instance string) (*control.Policy, error) {
-	kept, err := f.vault.Policy(ctx, instance)
-	if errors.Is(err, store.ErrNotFound) || err == nil && len(kept.Policy) == 0 {
-		return nil, nil
-	}
-	var p control.Policy
-	if err == nil {
-		err = json.Unmarshal(kept.Policy, &p)
-	}
+	p, paths, err := findPaths(heldBy(ctx, f.vault, all[0].ID), nil, all[0].Name, &r)
 	if err != nil {
 		return nil, err
 	}
-	return &p, nil
+	o := &restoration{vault: f.vault, request: r, paths: paths}
+	if err := o.choose(ctx, &p, time.Now()); err != nil {
+		return nil, err
+	}
+	policy, err := policyOf(ctx, f.vault, all[0].ID, r.Delete)
+	if err != nil {
+		return nil, err
+	}
+	o.goBy(policy)
+	return o, o.aim(aim{own: f.places, discover: capture.Discover})
 }
 
 // Check looks for damage, and reads a part of the data, 0 to 1. The task has no id.

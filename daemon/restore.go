@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -39,13 +40,22 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 	if err != nil {
 		return control.Task{}, err
 	}
-	var p held
-	var paths []string
-	if len(r.Paths) > 0 {
-		p, paths, err = d.locateAll(ctx, v, r)
-	} else {
-		p, err = only(d.held(ctx, v), r.Partition)
+	id, name := d.instance.ID, d.instance.Name
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	if r.Instance != "" {
+		in, err := oneInstance(ctx, v, r.Instance)
+		if err != nil {
+			return control.Task{}, err
+		}
+		if id, name = in.ID, in.Name; id != d.instance.ID {
+			if policy, err = policyOf(ctx, v, id, r.Delete); err != nil {
+				return control.Task{}, err
+			}
+		}
 	}
+	p, paths, err := findPaths(heldBy(ctx, v, id), d.mountDirs(), name, &r)
 	if err != nil {
 		return control.Task{}, err
 	}
@@ -53,9 +63,7 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 	if err := o.choose(ctx, &p, d.o.Now().In(d.o.Zone)); err != nil {
 		return control.Task{}, err
 	}
-	d.mu.Lock()
-	o.goBy(d.policy)
-	d.mu.Unlock()
+	o.goBy(policy)
 	if err := o.aim(aim{d.never(), d.mountDirs(), d.o.Discover}); err != nil {
 		return control.Task{}, err
 	}
@@ -108,22 +116,53 @@ func (d *Daemon) hold(k store.VersionKey, n int) {
 	}
 }
 
-// locateAll finds the one partition that all paths lie on.
-func (d *Daemon) locateAll(ctx context.Context, v *store.Vault, r control.RestoreRequest) (p held, paths []string, err error) {
+// findPaths finds the one partition of an instance that all paths of a request lie on, and what they are called below its root; or the partition that is
+// meant if there are none.
+func findPaths(all []held, mountDirs []string, instance string, r *control.RestoreRequest) (p held, paths []string, err error) {
+	if len(r.Paths) == 0 {
+		p, err = only(all, r.Partition)
+		return p, nil, err
+	}
+	if all, err = named(all, r.Partition); err != nil {
+		return p, nil, err
+	}
 	for _, text := range r.Paths {
-		q, at, err := d.locate(ctx, v, text)
+		whole, err := absolutePath(text)
+		if err != nil {
+			return p, nil, err
+		}
+		q, at, err := lies(all, mountDirs, instance, whole)
 		switch {
+		case err != nil && r.Partition != "":
+			return p, nil, control.Errorf(control.BadRequest, "%s does not lie on partition %s", text, r.Partition)
 		case err != nil:
 			return p, nil, err
 		case p.name != "" && p.name != q.name:
 			return p, nil, control.Errorf(control.BadRequest, "the paths lie on two partitions, %s and %s", p.name, q.name).
 				WithHint("restore one after the other")
-		case r.Partition != "" && r.Partition != q.name:
-			return p, nil, control.Errorf(control.BadRequest, "%s lies on partition %s, not on %s", text, q.name, r.Partition)
 		}
 		p, paths = q, append(paths, strings.Trim(at, "/"))
 	}
 	return p, paths, nil
+}
+
+// policyOf is the copy that the vault has of an instance's policy, nil if there is none. What cannot be read is an error if something is to be deleted by it.
+func policyOf(ctx context.Context, v *store.Vault, instance string, deletes bool) (*control.Policy, error) {
+	kept, err := v.Policy(ctx, instance)
+	if errors.Is(err, store.ErrNotFound) || err == nil && len(kept.Policy) == 0 {
+		return nil, nil
+	}
+	p := new(control.Policy)
+	if err == nil {
+		err = json.Unmarshal(kept.Policy, p)
+	}
+	switch {
+	case err == nil:
+		return p, nil
+	case deletes:
+		return nil, control.Errorf(control.Damaged, "it cannot be told what was never backed up, and would be deleted with the rest (%s)", sentence(err)).WithHint("leave out --delete")
+	}
+	return nil, nil
 }
 
 // only is the partition that was named, or the only one there is.

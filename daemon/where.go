@@ -61,11 +61,20 @@ const latest = "latest"
 
 // locate finds the partition that a path lies on, and the path from its root. text is as control.PathText has it.
 func (d *Daemon) locate(ctx context.Context, v *store.Vault, text string) (p held, at string, err error) {
+	whole, err := absolutePath(text)
+	if err != nil {
+		return p, "", err
+	}
+	return lies(d.held(ctx, v), d.mountDirs(), d.instance.Name, whole)
+}
+
+// absolutePath reads a path as control.PathText has it.
+func absolutePath(text string) (string, error) {
 	whole, err := control.ParsePath(text)
 	if err != nil || !path.IsAbs(whole) || strings.Contains(whole, "\x00") {
-		return p, "", control.Errorf(control.BadRequest, "%q is no absolute path", text)
+		return "", control.Errorf(control.BadRequest, "%q is no absolute path", text)
 	}
-	return lies(d.held(ctx, v), d.mountDirs(), d.instance.Name, path.Clean(whole))
+	return path.Clean(whole), nil
 }
 
 // lies says on which of the partitions a path lies, and where. Below a folder that shows the versions of an instance that is what is shown there;

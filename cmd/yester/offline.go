@@ -22,7 +22,7 @@ func vaultFlags() []cli.Flag {
 }
 
 func instanceFlag() cli.Flag {
-	return &cli.StringFlag{Name: "instance", Usage: "with --vault: of the instance `NAME`, if the vault has several"}
+	return &cli.StringFlag{Name: "instance", Usage: "of the instance `NAME`, if the vault has several"}
 }
 
 // offline are the values of these flags.
@@ -37,8 +37,8 @@ func offlineArgs(c *cli.Context) (o offline, err error) {
 	if o.places, err = absolute(c.StringSlice("vault")); err != nil {
 		return o, err
 	}
-	if len(o.places) == 0 && (o.passphraseFile != "" || o.instance != "") {
-		return o, usage("--passphrase-file and --instance go with --vault")
+	if len(o.places) == 0 && o.passphraseFile != "" {
+		return o, usage("--passphrase-file goes with --vault")
 	}
 	return o, nil
 }

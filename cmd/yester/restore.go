@@ -68,6 +68,7 @@ func restoreArgs(c *cli.Context) (o restoreOptions, err error) {
 	if o.offline, err = offlineArgs(c); err != nil {
 		return o, err
 	}
+	r.Instance = o.offline.instance
 	if r.Rate, err = parseRate(c.String("limit-rate")); err != nil {
 		return o, err
 	}

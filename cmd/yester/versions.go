@@ -32,6 +32,9 @@ func (p *program) versionsCommand() *cli.Command {
 				return err
 			}
 			from, err := offlineArgs(c)
+			if err == nil && len(from.places) == 0 && from.instance != "" {
+				err = usage("--instance goes with --vault")
+			}
 			if err != nil {
 				return err
 			}
