@@ -137,6 +137,13 @@ func (l *listener) capture(o capture.Options, audit time.Duration, work func(cap
 	}
 	o.Certificate = (*snapshot.Certificate)(&set.Certificate)
 	o.Later = l.later
+	o.Until = func() capture.Changes {
+		s := l.journal.Peek()
+		if s.Extend(set); s.Unknown() != "" {
+			return nil
+		}
+		return s
+	}
 	now := o.Now()
 	since := now.Sub(l.walked)
 	o.Audit = audit > 0 && (since >= audit || since < 0)

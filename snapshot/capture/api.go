@@ -50,6 +50,7 @@ type Options struct {
 	Certificate *snapshot.Certificate
 	Audit       bool           // walk all the same, and see whether the changes told all
 	Later       func() Changes // for an audit: what changed since Changes ended, nil if that is not known
+	Until       func() Changes // for a snapshot, which is made after Changes ended: these and what changed until now, nil if that is not known
 	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 
 	Limiter  Limiter

@@ -299,3 +299,47 @@ func TestAbandonedSnapshotsAreRemovedAndNothingElse(t *testing.T) {
 		t.Errorf("left are %q", got)
 	}
 }
+
+// What changes between the journal's cut and the snapshot is in the snapshot, and so it is in the version.
+func TestJournalTellsAllUpToTheMoment(t *testing.T) {
+	point := partition(t, "btrfs")
+	for _, name := range []string{"changed", "deleted", "from/moved/file", "from/file", "still", "to/file"} {
+		write(t, point+"/"+name, "one")
+	}
+	r := newJournalRig(t, point, nil)
+	r.next("walk")
+	change := func(version string) {
+		write(t, point+"/changed", version)
+		write(t, point+"/new-"+version, version)
+		must(t, os.Rename(point+"/from/moved", point+"/to/"+version))
+		must(t, os.Rename(point+"/from/file", point+"/to/file"))
+		must(t, os.Remove(point+"/deleted"))
+		write(t, point+"/from/moved/file", version)
+		write(t, point+"/from/file", version)
+		write(t, point+"/deleted", "again")
+	}
+	told := 0
+	r.o.clock = func() time.Time { // is asked before the snapshot is made
+		if told++; told == 1 {
+			change("before")
+		}
+		return time.Now().Add(time.Minute)
+	}
+	r.frozen = func() {
+		if told++; told == 2 {
+			change("after")
+		}
+	}
+	v := r.next("journal")
+	all := r.entries(v)
+	e := all["changed"]
+	if data, _ := r.content(&e); v.Consistency != "snapshot" || told != 2 || string(data) != "before" {
+		t.Errorf("%s, the version has %q", v.Consistency, data)
+	}
+	want := []string{"changed", "deleted", "from/", "from/file", "from/moved/", "from/moved/file", "new-before", "still", "to/", "to/before/", "to/before/file", "to/file"}
+	if got := r.paths(v, point); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	r.o.clock = func() time.Time { return time.Now().Add(time.Minute) }
+	r.asWalk(r.next("journal"))
+}

@@ -22,7 +22,8 @@ type journalRig struct {
 	*rig
 	journal *track.Journal
 	memory  Memory
-	vague   bool // of folders with changes, the names are not told
+	vague   bool   // of folders with changes, the names are not told
+	frozen  func() // is called once a snapshot is made, if it is there
 }
 
 // newJournalRig makes one. u may be nil: what others do on the machine then makes no test walk.
@@ -53,6 +54,19 @@ func (r *journalRig) tryNext() *snapshot.Version {
 	}
 	r.o.Certificate = (*snapshot.Certificate)(&set.Certificate)
 	r.o.Later = func() Changes { return r.journal.Peek() }
+	r.o.Until = func() Changes {
+		if r.frozen != nil {
+			r.frozen()
+		}
+		s := r.journal.Peek()
+		if s.Extend(set); s.Unknown() != "" {
+			return nil
+		}
+		if r.vague {
+			return vague{s}
+		}
+		return s
+	}
 	v, err := r.try(r.t.Context())
 	must(r.t, err)
 	r.last = v
@@ -393,7 +407,7 @@ func TestAuditFindsWhatTheJournalMissed(t *testing.T) {
 		write(t, point+"/dir/missed", "1")
 		set, err := r.journal.Cut()
 		must(t, err)
-		r.o.Changes = deaf{set, []string{"2", "5", "missed"}}
+		r.o.Changes, r.o.Until = deaf{set, []string{"2", "5", "missed"}}, nil
 		v, err := r.try(t.Context())
 		must(t, err)
 		if v.Audit == nil || v.Audit.Missed != 3 || !slices.Equal(v.Audit.Paths, []string{"dir/2", "dir/5", "dir/missed"}) {

@@ -41,6 +41,7 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 		return nil, err
 	}
 	defer src.close()
+	o.upToTheMoment(src)
 	version := &snapshot.Version{
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
 		Start: start, Journal: o.Certificate, Consistency: "live", LiveBecause: src.because, Tool: o.Tool,

@@ -276,7 +276,7 @@ func (j *Journal) Peek() *Set {
 	if j.fd >= 0 {
 		j.drain()
 	}
-	s := &Set{}
+	s := j.newSet()
 	s.merge(j.set)
 	return s
 }

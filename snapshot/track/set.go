@@ -150,6 +150,9 @@ func (s *Set) merge(o *Set) {
 	s.bound()
 }
 
+// Extend has s, which began when older ended, begin when older did. older stays as it is.
+func (s *Set) Extend(older *Set) { s.merge(older) }
+
 // Folders calls visit for every folder in which something may have changed: itself, its names in ascending order, or any of its names if all is set.
 // Of a name that is fresh it is not known that what was there before the set began is still there, changed or not. The names are visit's to keep. The
 // error is that of visit.
