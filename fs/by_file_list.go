@@ -46,6 +46,9 @@ func (f *byFiles) put(l *byFileList) {
 // byFile lists the folder of a path's past: first the contents that it had, then the names that were in it. More than the names is not told: it takes pages of
 // all versions to know that.
 func (l *lister) byFile(ctx context.Context, dir nodeID, k pastKey, p *past, offset uint64) error {
+	if ctx == context.Context(calm) {
+		return errMustWait
+	}
 	if err := l.asked(dir, p); err != nil {
 		return err
 	}

@@ -11,24 +11,32 @@ import (
 	"yester/snapshot"
 )
 
-// onPast runs f with the path of a folder below .by-file and what it was, and answers with what its error means. None of these requests is answered at
-// once, for that takes many pages. syscall.ESTALE for a folder that the kernel was not told of.
+// onPast runs f with the path of a folder below .by-file and what it was, and answers with what its error means. syscall.ESTALE for a folder that the kernel was not
+// told of.
 func (v *view) onPast(cancel <-chan struct{}, id nodeID, f func(context.Context, pastKey, *past) error) fuse.Status {
-	if cancel == inline {
-		return mustWait
-	}
-	ctx := newInterrupt(cancel, v.dead)
-	defer ctx.end()
 	k, ok := v.byFiles.key(id)
 	if !ok {
 		return errno(errNoNode)
 	}
-	p, err := v.past(ctx, k)
-	if errors.Is(err, snapshot.ErrNotExist) { // with the versions that had it
-		return errno(errNoNode)
-	}
-	if err == nil {
-		err = f(ctx, k, p)
+	return v.withPast(cancel, func(ctx context.Context) error {
+		p, err := v.past(ctx, k)
+		if errors.Is(err, snapshot.ErrNotExist) {
+			return errNoNode // it went with the versions that had it
+		}
+		if err == nil {
+			err = f(ctx, k, p)
+		}
+		return err
+	})
+}
+
+// withPast runs f with the context of a request that may look into the past.
+func (v *view) withPast(cancel <-chan struct{}, f func(context.Context) error) fuse.Status {
+	ctx := newInterrupt(cancel, v.dead)
+	defer ctx.end()
+	err := f(ctx)
+	if ctx == calm && err != nil {
+		return v.answerInline(err)
 	}
 	return errno(err)
 }
@@ -46,12 +54,7 @@ func (v *view) asked(id nodeID, p *past) error {
 // to, but asks each time: that may change with the versions.
 func (v *view) lookupPast(cancel <-chan struct{}, dir nodeID, name string, out *fuse.EntryOut) fuse.Status {
 	if dir.kind() == partitionKind {
-		if cancel == inline {
-			return mustWait
-		}
-		ctx := newInterrupt(cancel, v.dead)
-		defer ctx.end()
-		return errno(v.foundPast(ctx, pastKey{dir.ord(), ""}, out))
+		return v.withPast(cancel, func(ctx context.Context) error { return v.foundPast(ctx, pastKey{dir.ord(), ""}, out) })
 	}
 	return v.onPast(cancel, dir, func(ctx context.Context, k pastKey, p *past) error {
 		switch {

@@ -52,6 +52,9 @@ func (p *past) file(name string) *version {
 // past returns what a path was. snapshot.ErrNotExist if it was never there, and what is lost if that cannot be told.
 func (v *view) past(ctx context.Context, k pastKey) (*past, error) {
 	p := v.byFiles.cached(k, v.folders.generation(k.partition), v.now())
+	if p == nil && ctx == context.Context(calm) {
+		return nil, errMustWait // for many pages, even if it has them all
+	}
 	if p == nil {
 		b := pastBuilder{view: v, key: k, made: new(past)}
 		if err := b.build(ctx); err != nil {

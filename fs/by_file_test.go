@@ -140,11 +140,11 @@ func TestFoldersOfPastsAreForgotten(t *testing.T) {
 	past := filepath.Join(s.dir, "web1", "root", byFileName)
 	sh := sit(t, filepath.Join(past, "folder-0000", "file-0000"))
 	known := func() int { return s.do(order{Do: "pasts"}).Count }
-	for i := range 3000 {
+	for i := range 1000 {
 		if err := unix.Access(filepath.Join(past, fmt.Sprintf("folder-%04d/file-%04d", i/10, i%10)), unix.R_OK); err != nil {
 			t.Fatal(err)
 		}
-		if i%500 == 499 {
+		if i%250 == 249 {
 			await(t, "folders forgotten", func() bool { return known() <= most })
 		}
 	}

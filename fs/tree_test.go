@@ -168,20 +168,22 @@ func (t *tree) storeKids(ctx context.Context, w *store.Writer) (store.ID, snapsh
 
 // trees are what a server can be told to commit.
 var trees = map[string]func() *tree{
-	"small":   smallTree,
-	"hostile": hostileTree,
-	"wide":    func() *tree { return wideTree(100_000) },
-	"vast":    vastTree,
-	"deep":    deepTree,
-	"files":   func() *tree { return fileTree(300, 100) },
-	"large":   largeTree,
-	"broken":  brokenTree,
-	"wider":   func() *tree { return wideTree(100_001) },
-	"whole":   wholeTree,
-	"past 1":  func() *tree { return dayTree(1) },
-	"past 2":  func() *tree { return dayTree(2) },
-	"past 3":  func() *tree { return dayTree(3) },
-	"past 4":  func() *tree { return dayTree(4) },
+	"small":    smallTree,
+	"hostile":  hostileTree,
+	"wide":     func() *tree { return wideTree(100_000) },
+	"vast":     vastTree,
+	"deep":     deepTree,
+	"files":    func() *tree { return fileTree(300, 100) },
+	"large":    largeTree,
+	"broken":   brokenTree,
+	"wider":    func() *tree { return wideTree(100_001) },
+	"whole":    wholeTree,
+	"guards 1": func() *tree { return guardsTree(1) },
+	"guards 2": func() *tree { return guardsTree(2) },
+	"past 1":   func() *tree { return dayTree(1) },
+	"past 2":   func() *tree { return dayTree(2) },
+	"past 3":   func() *tree { return dayTree(3) },
+	"past 4":   func() *tree { return dayTree(4) },
 }
 
 func smallTree() *tree {
