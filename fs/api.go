@@ -1,12 +1,14 @@
 // Package fs shows the vault as a read-only FUSE file system:
 //
 //	<dir>/<instance>/<partition>/<version>/…     and     <dir>/<instance>/<partition>/latest → <version>
+//	<dir>/<instance>/<partition>/.by-file/<path…>/<version>: each content that a path ever had (by_file.go)
 //
 // A version never changes, so the kernel is told to keep everything below a version folder; only the folders above
 // (folders.go) change, and the kernel is notified when they do (notify.go). Owner, mode and ACL are enforced by the kernel.
 //
 // Nodes are computed, not remembered: a page of a directory gets a slot when it is first read (slots.go), and a file is
-// its page's slot and its position there (node_id.go). So memory grows with pages touched, not with files looked at.
+// its page's slot and its position there (node_id.go). So memory grows with pages touched, not with files looked at. Only folders below
+// .by-file are remembered, for as long as the kernel knows them.
 //
 // The process that serves a mount must not touch files below it.
 package fs

@@ -2,14 +2,19 @@ package fs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"yester/store/place"
 )
 
 // guards are ways to let users into a folder; what the last one is given to is a file instead.
@@ -162,5 +167,62 @@ func (w *watcher) compareEntry(v, path string) {
 	}
 	if b := w.read(byFileName, path, v); b != "" && b != w.read(v, path) {
 		w.t.Errorf("user %d: reading shows %s of %s, and in the version not", w.user, path, v)
+	}
+}
+
+// The kernel checks who may do what by what it was told last; until it was told of a stricter version, it gets no answer.
+func TestByFileAnswersNobodyWhoWasLetInBefore(t *testing.T) {
+	s := &testServer{place: place.NewMem(1)}
+	if err := errors.Join(s.obey(order{Do: "open"}, nil), s.commit(t.Context(), day(1), dayTree(1))); err != nil {
+		t.Fatal(err)
+	}
+	defer s.vault.Close()
+	v, err := newView(Options{Vault: s.vault, Log: s.logger(), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	look := func(dir nodeID, name string) (fuse.EntryOut, fuse.Status) {
+		var out fuse.EntryOut
+		st := v.Lookup(nil, &fuse.InHeader{NodeId: uint64(dir)}, name, &out)
+		return out, st
+	}
+	top, _ := look(kindNode(partitionKind, 1), byFileName)
+	dir, st := look(nodeID(top.NodeId), "etc")
+	if st != fuse.OK || dir.Mode != syscall.S_IFDIR|0o755 {
+		t.Fatal(st, dir)
+	}
+	id := nodeID(dir.NodeId)
+	if _, st := look(id, "same"); st != fuse.OK {
+		t.Fatal(st)
+	}
+	strict := dayTree(2)
+	strict.child("etc").mode(0o700)
+	if err := s.commit(t.Context(), day(2), strict); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.update(nil); err != nil {
+		t.Fatal(err)
+	}
+	list := dirList{buf: make([]byte, 0, 4096)}
+	if _, st := look(id, "hosts"); st != fuse.Status(syscall.ESTALE) {
+		t.Error("a lookup:", st)
+	}
+	if st := v.readDir(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: uint64(id)}}, &list); st != fuse.Status(syscall.ESTALE) {
+		t.Error("a listing:", st)
+	}
+	var now fuse.AttrOut
+	if st := v.GetAttr(nil, &fuse.GetAttrIn{InHeader: fuse.InHeader{NodeId: uint64(id)}}, &now); st != fuse.OK || now.Mode != syscall.S_IFDIR|0o700 {
+		t.Error(st, now)
+	}
+	if _, st := look(id, "hosts"); st != fuse.OK {
+		t.Error("a lookup, now that it was told:", st)
+	}
+	v.forget(id, 1)
+	if _, st := look(id, "hosts"); st != fuse.Status(syscall.ESTALE) {
+		t.Error("a folder that the kernel forgot:", st)
+	}
+	if again, _ := look(nodeID(top.NodeId), "etc"); nodeID(again.NodeId) == id || again.Ino != dir.Ino {
+		t.Errorf("node %x, inode %x, before %x, %x", again.NodeId, again.Ino, id, dir.Ino)
 	}
 }
