@@ -189,6 +189,7 @@ func (b *backup) options(t target) capture.Options {
 		Excludes:  b.policy.Excludes,
 		System:    b.policy.IncludeSystem,
 		Never:     b.d.never(),
+		Walkers:   walkers(b.priority),
 		Limiter:   b.limiter,
 		Progress:  &b.job.progress,
 		Now:       b.d.o.Now,
@@ -236,6 +237,17 @@ func (d *Daemon) tidy() {
 	if err != nil {
 		d.log.Warn("remove snapshots that were left", "err", err)
 	}
+}
+
+// maxWalkers bounds the memory of walkers, some two megabytes each.
+const maxWalkers = 16
+
+// walkers is how many folders are walked at once. With a limit of threads it is one, beside which the others compress.
+func walkers(p sched.Priority) int {
+	if p.Threads == 0 {
+		return min(runtime.NumCPU(), maxWalkers)
+	}
+	return 1
 }
 
 // exists tells whether a path is there.

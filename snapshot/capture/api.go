@@ -53,13 +53,14 @@ type Options struct {
 	Until       func() Changes // for a snapshot, which is made after Changes ended: these and what changed until now, nil if that is not known
 	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 
+	Walkers  int // folders that are walked at once; 0 is 1
 	Limiter  Limiter
 	Progress Progress
 	Now      func() time.Time
 	Tool     string // for the record
 
 	// For tests: the clock that file times are compared with, which is the machine's even where Now is not; and what is called before a file
-	// is opened ("open") and after each read ("read").
+	// is opened ("open") and after each read ("read"), by whichever walker.
 	clock func() time.Time
 	trace func(op, path string)
 }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"yester/snapshot"
@@ -10,6 +11,7 @@ import (
 // An audit is a walk that sees whether the changes told all that it finds.
 type audit struct {
 	told     *resolver
+	mu       sync.Mutex
 	suspects []string // paths that differ from the parent version and were not told
 	count    uint64
 }
@@ -34,6 +36,8 @@ func (w *walker) differs(name []byte) {
 	if a.told.root.covers(path) {
 		return
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.count++; len(a.suspects) < maxSuspects {
 		a.suspects = append(a.suspects, path)
 	}

@@ -93,7 +93,7 @@ func (w *walker) remember(v *snapshot.Version) {
 		return
 	}
 	*w.o.Memory = Memory{}
-	if w.unnumbered == 0 && len(w.again) <= maxAgainPaths {
+	if w.unnumbered.Load() == 0 && len(w.again) <= maxAgainPaths {
 		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection, again: w.again, begun: w.begun}
 	}
 }

@@ -162,7 +162,7 @@ func TestFolderThatVanishesWhileItIsWalked(t *testing.T) {
 	write(t, dir+"/a/1", "x")
 	write(t, dir+"/a/2", "x")
 	write(t, dir+"/b/1", "x")
-	r.o.Limiter = noLimit
+	r.o.Limiter, r.o.Walkers = noLimit, 1
 	r.o.trace = func(op, path string) {
 		if op == "open" && path == "a/1" {
 			must(t, os.RemoveAll(dir+"/a"))

@@ -72,6 +72,12 @@ func (w *warnings) add(path []byte, format string, args ...any) {
 	}
 }
 
+// append adds what another collected.
+func (w *warnings) append(other *warnings) {
+	w.count += other.count
+	w.list = append(w.list, other.list[:min(len(other.list), snapshot.MaxWarnings-len(w.list))]...)
+}
+
 // printable returns path as it is, or quoted if a terminal or JSON could not show it so. "." is the partition's root.
 func printable(path []byte) string {
 	if len(path) == 0 {

@@ -27,7 +27,7 @@ func TestUnreadableFilesAndFolders(t *testing.T) {
 	for p := filepath.Dir(dir); p != os.TempDir(); p = filepath.Dir(p) {
 		must(t, os.Chmod(p, 0o755))
 	}
-	// The walk is one goroutine: on a thread that accesses files as nobody it is refused, and may not suppress access times.
+	// The walk is one goroutine then: on a thread that accesses files as nobody it is refused, and may not suppress access times.
 	asNobody := func(do func()) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -35,6 +35,7 @@ func TestUnreadableFilesAndFolders(t *testing.T) {
 		defer unix.Setfsuid(0)
 		do()
 	}
+	r.o.Walkers = 1
 	var v *snapshot.Version
 	asNobody(func() {
 		v = r.run("closed: the folder cannot be opened: permission denied", "secret: it is skipped: open: permission denied")

@@ -16,11 +16,14 @@ func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry)
 	id := fileID{t.stat.dev, t.stat.ino}
 	if unchanged(old, e) && !w.doubted(old) {
 		reuse(e, old)
-		w.links.met(id)
+		if t.stat.nlink > 1 {
+			w.links.met(id)
+		}
 		w.visited(1, e.Size)
 		return nil
 	}
 	if t.stat.nlink > 1 {
+		defer w.links.turn(id)()
 		if first := w.links.find(id, &t.stat); first != nil {
 			name := e.Name
 			*e = *first

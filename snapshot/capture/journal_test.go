@@ -533,6 +533,7 @@ func TestWhatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
 	for p := filepath.Dir(point); p != os.TempDir(); p = filepath.Dir(p) {
 		must(t, os.Chmod(p, 0o755))
 	}
+	r.o.Walkers = 1
 	func() { // as nobody, to whom these are closed
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"slices"
+	"sync"
 
 	"yester/snapshot"
 )
@@ -10,17 +11,53 @@ import (
 const maxLinks = 1 << 15
 
 // links keeps what was read of files with several names until all of these were met, so that such a file is read once and all its names
-// have one content.
-type links struct{ open map[fileID]*linked }
+// have one content. Many goroutines may use it.
+type links struct {
+	mu      sync.Mutex
+	open    map[fileID]*linked
+	reading map[fileID]*turn
+}
+
+// A turn is somebody's to look at a file with several names.
+type turn struct {
+	mu    sync.Mutex
+	users int
+}
 
 type linked struct {
 	entry snapshot.Entry
 	left  uint32 // names not met yet
 }
 
+// turn waits until nobody looks at the file by another of its names; end lets the next one do so.
+func (l *links) turn(id fileID) (end func()) {
+	l.mu.Lock()
+	if l.reading == nil {
+		l.reading = map[fileID]*turn{}
+	}
+	t := l.reading[id]
+	if t == nil {
+		t = new(turn)
+		l.reading[id] = t
+	}
+	t.users++
+	l.mu.Unlock()
+	t.mu.Lock()
+	return func() {
+		t.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(l.reading, id)
+		}
+	}
+}
+
 // find returns what was read of the file by an earlier name, nil if nothing. The file may have changed since: it is one file, and its names
 // must not differ; the next version has the change. Its birth tells it from another file that got its number.
 func (l *links) find(id fileID, st *stat) *snapshot.Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	k := l.open[id]
 	if k == nil {
 		return nil
@@ -31,12 +68,18 @@ func (l *links) find(id fileID, st *stat) *snapshot.Entry {
 		delete(l.open, id)
 		return nil
 	}
-	l.met(id)
+	l.count(id)
 	return e
 }
 
 // met counts one more name of a file.
 func (l *links) met(id fileID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count(id)
+}
+
+func (l *links) count(id fileID) {
 	if k := l.open[id]; k != nil {
 		if k.left--; k.left == 0 {
 			delete(l.open, id)
@@ -49,6 +92,8 @@ func (l *links) keep(id fileID, e *snapshot.Entry) {
 	if e.Nlink < 2 {
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.open == nil {
 		l.open = map[fileID]*linked{}
 	}

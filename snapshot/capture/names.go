@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// names are the names in a directory in the order of their bytes. They lie in one arena, so a name costs its bytes and six more.
+// names are the names in a directory in the order of their bytes. They lie in one arena, so a name costs its bytes and seven more.
 type names struct {
-	arena []byte   // of each name: its length in one byte, the name, NUL
+	arena []byte   // of each name: its type (DT_DIR …) and its length in one byte each, the name, NUL
 	order []uint32 // where in the arena
 }
 
@@ -21,8 +21,11 @@ func (n *names) len() int { return len(n.order) }
 
 func (n *names) at(i int) zname {
 	at := n.order[i]
-	return n.arena[at+1:][:int(n.arena[at])+1]
+	return n.arena[at+2:][:int(n.arena[at+1])+1]
 }
+
+// folder tells whether name i was said to be a folder's. Not every file system says so, and it may be something else by now.
+func (n *names) folder(i int) bool { return n.arena[n.order[i]] == unix.DT_DIR }
 
 func (n *names) reset() {
 	if cap(n.arena) > keepNames {
@@ -31,16 +34,16 @@ func (n *names) reset() {
 	n.arena, n.order = n.arena[:0], n.order[:0]
 }
 
-func (n *names) add(name []byte) {
+func (n *names) add(name []byte, kind byte) {
 	n.order = append(n.order, uint32(len(n.arena)))
-	n.arena = append(n.arena, byte(len(name)))
+	n.arena = append(n.arena, kind, byte(len(name)))
 	n.arena = append(n.arena, name...)
 	n.arena = append(n.arena, 0)
 }
 
 // sort orders the names and drops what a directory that changes while it is listed may give twice.
 func (n *names) sort() {
-	name := func(at uint32) []byte { return n.arena[at+1:][:n.arena[at]] }
+	name := func(at uint32) []byte { return n.arena[at+2:][:n.arena[at+1]] }
 	slices.SortFunc(n.order, func(a, b uint32) int { return bytes.Compare(name(a), name(b)) })
 	n.order = slices.CompactFunc(n.order, func(a, b uint32) bool { return bytes.Equal(name(a), name(b)) })
 }
@@ -65,7 +68,7 @@ func (n *names) list(fd int, buf []byte, want func(name []byte) bool) error {
 				name = name[:end]
 			}
 			if s := string(name); s != "." && s != ".." && want(name) {
-				n.add(name)
+				n.add(name, b[18])
 			}
 			b = b[size:]
 		}

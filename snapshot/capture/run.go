@@ -83,8 +83,7 @@ func look(ctx context.Context, v *store.Vault, put *store.Writer, o *Options, sr
 			version.Method = "walk"
 		}
 		root := new(snapshot.Entry)
-		err = w.root(ctx, src, root, version.Because == "", audit)
-		if err == nil {
+		if err = w.all(ctx, src, root, version.Because == "", audit); err == nil {
 			version.Audit, err = w.verdict(ctx)
 		}
 		why, is := errors.AsType[*errUnsure](err)
@@ -122,11 +121,16 @@ func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*wal
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{get: v, put: put, o: o, src: src, filter: f, never: never, xattrs: newXattrReader(), clock: o.clock, ready: notOpened, dirents: make([]byte, 256<<10)}
-	if w.reader, err = newReader(v.Cut(), put, o.Limiter); err != nil {
-		return nil, err
+	s := &survey{get: v, put: put, o: o, src: src, filter: f, never: never, clock: o.clock, free: make(chan *hands, max(1, o.Walkers))}
+	for range cap(s.free) {
+		h := &hands{xattrs: newXattrReader(), dirents: make([]byte, 256<<10)}
+		if h.reader, err = newReader(v.Cut(), put, o.Limiter); err != nil {
+			return nil, err
+		}
+		s.free <- h
 	}
-	w.reader.onRead = w.read
+	w := &walker{survey: s, ready: notOpened}
+	w.take(<-s.free)
 	w.selection = selectionOf(w)
 	return w, nil
 }
@@ -138,6 +142,18 @@ func (w *walker) read(n uint64) {
 	tell := min(n, w.toTell)
 	w.toTell -= tell
 	w.visited(0, tell)
+}
+
+// all is root, by as many walkers as there may be. An error of one stops them all.
+func (w *walker) all(ctx context.Context, src *source, e *snapshot.Entry, byChanges, toAudit bool) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	w.fail = fail
+	err := w.root(ctx, src, e, byChanges, toAudit)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }
 
 // root walks the whole partition. Its root folder is the one whose trouble is the task's.

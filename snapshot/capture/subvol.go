@@ -64,6 +64,5 @@ func (w *walker) nested(fd int) volume {
 	if err == nil && st.subvol != 0 && st.subvol < 1<<(64-subvolShift) {
 		return volume{st.dev, st.subvol}
 	}
-	w.unnumbered++
-	return volume{st.dev, 1<<(64-subvolShift) - w.unnumbered}
+	return volume{st.dev, 1<<(64-subvolShift) - w.unnumbered.Add(1)}
 }

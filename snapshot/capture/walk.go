@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"crypto/sha256"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,36 +12,62 @@ import (
 	"yester/store"
 )
 
-// A walker captures one partition. It is used by one goroutine; compressing and writing go on behind store.Writer.
-type walker struct {
-	get    snapshot.Getter
-	put    *store.Writer
-	src    *source
-	o      *Options
-	filter *filter
-	never  map[fileID]bool
-	reader *reader
-	xattrs *xattrReader
-	links  links
-	clock  func() time.Time // the one file times are taken from
-	path   []byte           // of what is being captured, below the mount point
+// A survey is what the walkers of one capture share.
+type survey struct {
+	get        snapshot.Getter
+	put        *store.Writer
+	src        *source
+	o          *Options
+	filter     *filter
+	never      map[fileID]bool
+	links      links
+	clock      func() time.Time // the one file times are taken from
+	unnumbered atomic.Uint64    // subvolumes without an id
+	changes    *resolver        // nil: by walk
+	held       map[fileID]*held
+	selection  [sha256.Size]byte
+	audit      *audit // nil: none
+	begun      time.Time
+	free       chan *hands // hands that nobody uses
+	fail       context.CancelCauseFunc
+}
 
+// hands are what a walker works with. There are as many as walkers may work at once; who waits for another lays them down.
+type hands struct {
+	reader  *reader
+	xattrs  *xattrReader
 	levels  []*level // to be used again
 	dirents []byte
 	statx   unix.Statx_t
+}
 
+// A walker captures a part of the partition. It is used by one goroutine; folders that others can walk are walked by them meanwhile, and
+// compressing and writing go on behind store.Writer.
+type walker struct {
+	*survey
+	*hands
+	tally
+	path   []byte // of what is being captured, below the mount point
+	toTell uint64 // bytes of the file being read that Progress was not told yet
+	ready  opened // the name being captured, if it was opened ahead
+	steps  uint
+}
+
+// A tally is what a walk met.
+type tally struct {
 	warnings                                    warnings
 	added, changed, deleted, skipped, bytesRead uint64
-	toTell                                      uint64    // bytes of the file being read that Progress was not told yet
-	unnumbered                                  uint64    // subvolumes without an id
-	changes                                     *resolver // nil: by walk
-	again                                       []again   // for the next capture
-	held                                        map[fileID]*held
-	selection                                   [sha256.Size]byte
-	audit                                       *audit // nil: none
-	begun                                       time.Time
-	ready                                       opened // the name being captured, if it was opened ahead
-	steps                                       uint
+	again                                       []again // for the next capture
+}
+
+func (t *tally) add(other *tally) {
+	t.again = append(t.again, other.again[:min(len(other.again), max(0, maxAgainPaths+1-len(t.again)))]...)
+	t.warnings.append(&other.warnings)
+	t.added += other.added
+	t.changed += other.changed
+	t.deleted += other.deleted
+	t.skipped += other.skipped
+	t.bytesRead += other.bytesRead
 }
 
 // A level is what the walk holds of each open directory.
@@ -52,6 +79,7 @@ type level struct {
 	ahead  ahead
 	editor *snapshot.Editor
 	audit  bool // what differs here is to be told to the audit
+	queue  queue
 }
 
 // A directory is an open one and what is to be known about it.
@@ -83,13 +111,13 @@ func (w *walker) level() *level {
 
 // walk captures what is in the open directory d and sets e's Tree and Totals. old is the directory in the parent version, nil if it was
 // not one. The error is nil, the context's, or the vault's: trouble at the source becomes warnings.
-func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) error {
+func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) (err error) {
 	if d.known != nil && !d.known.dirty.all {
 		return w.revisit(ctx, d, e, old)
 	}
 	l := w.level()
 	l.audit = w.audit != nil && !d.other
-	defer func() { w.levels = append(w.levels, l) }()
+	defer func() { w.levels = append(w.levels, l) }() // the hands may be others by then
 	if err := l.names.list(d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) }); err != nil {
 		w.lookAgain(true)
 		w.warn("the folder cannot be listed: %v", err)
@@ -98,6 +126,7 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 	m := merge{w: w, l: l}
 	m.begin(ctx, old)
 	defer l.ahead.close()
+	defer m.abandon()
 	for i := range l.names.len() {
 		if err := w.step(ctx); err != nil {
 			return err
@@ -105,14 +134,13 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 		if old == nil && w.o.Limiter == nil {
 			w.ready = l.ahead.take(w, d.fd, &l.names, i)
 		}
-		if err := m.name(ctx, d, l.names.at(i)); err != nil {
+		if err := m.name(ctx, d, i); err != nil {
 			return err
 		}
 	}
 	if err := m.rest(ctx); err != nil {
 		return err
 	}
-	var err error
 	e.Tree, e.Totals, err = l.folder.end(ctx)
 	return err
 }
