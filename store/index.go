@@ -27,6 +27,7 @@ import (
 // has all its chunks known, whatever a crash took. Nothing here is the truth: see reconcile.go.
 type index struct {
 	db    *badger.DB
+	looks looks
 	mu    sync.Mutex // held while entries are made or removed, so that nobody removes what another has just made
 	guard *guard     // nil in memory
 	temp  *tempIndex // instead of db, if the vault is only read
@@ -160,6 +161,7 @@ func (x *index) close() error {
 	if x.temp != nil {
 		return x.temp.close()
 	}
+	x.looks.wrote()
 	err := x.db.Close()
 	if err != nil || x.guard == nil {
 		return err
@@ -185,21 +187,21 @@ func (x *index) find(id ID) (l location, found bool, err error) {
 	if x.temp != nil {
 		return x.temp.find(id)
 	}
-	err = x.db.View(func(t *badger.Txn) error {
-		item, err := t.Get(chunkKey(&id))
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		found = true
-		return item.Value(func(b []byte) error { return l.parse(b, id) })
-	})
+	k := x.looks.take(x.db)
+	defer x.looks.put(k)
+	k.key[0] = 'c'
+	copy(k.key[1:], id[:])
+	item, err := k.txn.Get(k.key[:])
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return location{}, false, nil
+	}
+	if err == nil {
+		err = item.Value(func(b []byte) error { return l.parse(b, id) })
+	}
 	if err != nil {
 		return location{}, false, fmt.Errorf("look up chunk in index: %w", x.failed(err))
 	}
-	return l, found, nil
+	return l, true, nil
 }
 
 // add enters a pack and its chunks: first the chunks, synced, then the pack. Chunks that keep tells, if it is not nil, stay where they are found
@@ -228,6 +230,7 @@ func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep
 		}
 	}
 	err := w.Flush()
+	x.looks.wrote()
 	if err == nil {
 		err = x.sync()
 	}
@@ -251,6 +254,7 @@ func (x *index) sync() error {
 }
 
 func (x *index) set(key, value []byte) error {
+	defer x.looks.wrote()
 	return x.db.Update(func(t *badger.Txn) error { return t.Set(key, value) })
 }
 

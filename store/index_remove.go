@@ -20,6 +20,7 @@ func (x *index) removePack(number uint32, ids []ID) error {
 	err := x.db.Update(func(t *badger.Txn) error {
 		return errors.Join(t.Delete(useKey(number)), t.Delete(packKey(number)))
 	})
+	x.looks.wrote()
 	if err == nil {
 		err = x.sync()
 	}
@@ -45,6 +46,7 @@ func (x *index) removeChunks(number uint32, ids []ID) error {
 		}
 	}
 	err := w.Flush()
+	x.looks.wrote()
 	if err == nil {
 		err = x.sync()
 	}

@@ -126,6 +126,7 @@ func (v *Vault) usable(p *packInfo, in placesSeen) bool {
 }
 
 func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
+	v.index.looks.wrote()
 	if err := v.index.db.DropAll(); err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}

@@ -15,7 +15,7 @@ import (
 type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
 	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is 2
-	Workers  int      // goroutines that compress beside the callers of Put; 0: Put compresses, and waits for packs to be written
+	Workers  int      // goroutines that compress beside the callers of Put, which do it too; 0: Put also waits for packs to be written
 
 	// Run calls a function that works for long beside the callers of Put, on a thread that suits it; nil: it is just called.
 	Run func(work func())
@@ -26,6 +26,7 @@ const (
 	maxPackFrames = 1 << 15
 
 	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
+	minHandOver  = 16 << 10 // bytes of a chunk; to hand over a smaller one takes about as long as to compress it
 	treePackSize = 8 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
 )
 
@@ -96,16 +97,30 @@ func (w *Writer) Put(ctx context.Context, kind Kind, raw []byte) (id ID, isNew b
 	}
 	w.newChunks.Add(1)
 	w.newRaw.Add(uint64(len(raw)))
-	if w.jobs == nil {
-		err := w.store(id, kind, raw)
-		w.err.set(err)
-		return id, true, err
+	if w.handOver(id, kind, raw) {
+		return id, true, nil
+	}
+	err = w.store(id, kind, raw)
+	w.err.set(err)
+	return id, true, err
+}
+
+// handOver has a worker store a chunk, unless that is no work to speak of or all are busy: then it is stored sooner by the caller.
+func (w *Writer) handOver(id ID, kind Kind, raw []byte) bool {
+	if len(raw) < minHandOver || len(w.jobs) == cap(w.jobs) {
+		return false
 	}
 	buf := rawBufs.Get().(*[]byte)
 	*buf = append((*buf)[:0], raw...)
 	w.open.Add(1)
-	w.jobs <- job{id, kind, buf}
-	return id, true, nil
+	select {
+	case w.jobs <- job{id, kind, buf}:
+		return true
+	default: // others were faster
+		w.open.Done()
+		rawBufs.Put(buf)
+		return false
+	}
 }
 
 // claim tells whether the chunk is for this caller to store.
