@@ -1,6 +1,10 @@
 package capture
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 const (
 	aheadFiles = 64        // open at once
@@ -17,19 +21,22 @@ type ahead struct {
 
 // An opened file is one that is ready to be read.
 type opened struct {
-	fd   int  // -1: none
-	cold bool // nothing of it was cached before it was read ahead
+	fd     int       // -1: none
+	stat   stat      // if looked
+	moment time.Time // just before stat was taken
+	looked bool      // it was opened ahead, and stat and cold are known
+	cold   bool      // nothing of it was cached before it was read ahead
 }
 
 var notOpened = opened{fd: -1}
 
 // take returns what was opened of name i, the caller's to close; when there is nothing left it looks ahead from there.
-func (a *ahead) take(w *walker, dir int, n *names, i int) opened {
+func (a *ahead) take(w *walker, d directory, n *names, i int) opened {
 	if a.next == len(a.files) {
 		a.files, a.next = a.files[:0], 0
 		for more := true; more && i < n.len() && len(a.files) < aheadFiles; i++ {
 			var o opened
-			o, more = w.openAhead(dir, n.at(i))
+			o, more = w.openAhead(d, n, i)
 			a.files = append(a.files, o)
 		}
 	}
@@ -51,20 +58,31 @@ func (o opened) close() {
 	}
 }
 
-// openAhead opens a name if it is a small file; more tells that it is no folder. Whatever is wrong with it will be met again when it is its turn.
-func (w *walker) openAhead(dir int, name zname) (o opened, more bool) {
-	var st stat
-	err := statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &st)
-	if err != nil || st.kind() != unix.S_IFREG || st.nlink > 1 || st.size == 0 || st.size > aheadSize {
-		return notOpened, st.kind() != unix.S_IFDIR
+// openAhead opens name i if it is a small file; more tells that it is no folder. Whatever is wrong with it will be met again when it is its turn.
+func (w *walker) openAhead(d directory, n *names, i int) (o opened, more bool) {
+	kind, name := n.kind(i), n.at(i)
+	if kind == unix.DT_UNKNOWN {
+		var st stat
+		if err := statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &st); err != nil {
+			return notOpened, true
+		}
+		kind = byte(st.kind() >> 12) // DT_REG is S_IFREG so shifted, and so on
 	}
-	fd, err := openAt(dir, name, openFile)
+	if kind != unix.DT_REG {
+		return notOpened, kind != unix.DT_DIR
+	}
+	fd, err := openAt(d.fd, name, openFile)
 	if err != nil {
 		return notOpened, true
 	}
-	o = opened{fd: fd, cold: !cached(fd, 0, st.size)}
-	if o.cold {
-		_ = unix.Fadvise(fd, 0, int64(st.size), unix.FADV_WILLNEED)
+	o = opened{fd: fd, looked: true, moment: w.now(d.vol)}
+	err = statx(fd, empty, unix.AT_EMPTY_PATH, statMask, &w.statx, &o.stat)
+	if err != nil || o.stat.kind() != unix.S_IFREG || o.stat.size > aheadSize {
+		unix.Close(fd)
+		return notOpened, true
+	}
+	if o.cold = !cached(fd, 0, o.stat.size); o.cold && o.stat.size > 0 {
+		_ = unix.Fadvise(fd, 0, int64(o.stat.size), unix.FADV_WILLNEED)
 	}
 	return o, true
 }

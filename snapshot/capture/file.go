@@ -56,6 +56,7 @@ func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) err
 		if err != nil || stable {
 			return err
 		}
+		f.looked = false
 		if again == maxAgain {
 			e.Racy = true
 			w.warn("it changed each of the %d times it was read, and is kept as it was read last", 1+maxAgain)
@@ -69,13 +70,16 @@ func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.
 	if h := w.held[fileID{t.stat.dev, t.stat.ino}]; h != nil && h.mapped {
 		// What is stored from now on faults, and so sets the file's times.
 		_ = unix.Fdatasync(f.fd)
+		f.looked = false
 	}
-	moment := w.now(t.vol)
-	before, err := statFD(f.fd, statMask)
-	if err != nil {
-		return false, &sourceError{"stat", -1, err}
+	moment, before := f.moment, f.stat
+	if !f.looked {
+		moment = w.now(t.vol)
+		if err := w.statFD(f.fd, &before); err != nil {
+			return false, err
+		}
 	}
-	if !before.same(&t.stat) {
+	if !before.same(&t.stat) || before.nlink == 0 {
 		return false, errReplaced
 	}
 	setStat(e, &before, t.vol, moment)
@@ -91,11 +95,18 @@ func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.
 	if err := w.reader.content(ctx, f, &before, e); err != nil {
 		return false, err
 	}
-	after, err := statFD(f.fd, statMask)
-	if err != nil {
-		return false, &sourceError{"stat", -1, err}
+	var after stat
+	if err := w.statFD(f.fd, &after); err != nil {
+		return false, err
 	}
 	return after.untouched(&before) && e.Size == before.size, nil
+}
+
+func (w *walker) statFD(fd int, st *stat) error {
+	if err := statx(fd, empty, unix.AT_EMPTY_PATH, statMask, &w.statx, st); err != nil {
+		return &sourceError{"stat", -1, err}
+	}
+	return nil
 }
 
 // other makes the entry of a symbolic link, a device or a fifo, none of which is opened.

@@ -25,7 +25,10 @@ func (n *names) at(i int) zname {
 }
 
 // folder tells whether name i was said to be a folder's. Not every file system says so, and it may be something else by now.
-func (n *names) folder(i int) bool { return n.arena[n.order[i]] == unix.DT_DIR }
+func (n *names) folder(i int) bool { return n.kind(i) == unix.DT_DIR }
+
+// kind is what name i was said to be: DT_REG …, or DT_UNKNOWN.
+func (n *names) kind(i int) byte { return n.arena[n.order[i]] }
 
 func (n *names) reset() {
 	if cap(n.arena) > keepNames {

@@ -18,18 +18,28 @@ type pageCache struct {
 	next uint64 // first byte not dropped nor passed over
 }
 
+var oneHot = []bool{true}
+
 func newPageCache(f opened, size uint64) pageCache {
 	fd := f.fd
 	if size >= sequentialFrom {
 		_ = unix.Fadvise(fd, 0, 0, unix.FADV_SEQUENTIAL)
 	}
 	c := pageCache{fd: fd, size: size}
-	if f.cold || !cached(fd, 0, size) {
+	cold := f.cold
+	if !f.looked {
+		cold = !cached(fd, 0, size)
+	}
+	switch {
+	case cold:
+		return c
+	case size <= cacheWindow:
+		c.hot = oneHot
 		return c
 	}
 	c.hot = make([]bool, (size+cacheWindow-1)/cacheWindow)
 	for i := range c.hot {
-		c.hot[i] = len(c.hot) == 1 || cached(fd, uint64(i)*cacheWindow, cacheWindow)
+		c.hot[i] = cached(fd, uint64(i)*cacheWindow, cacheWindow)
 	}
 	return c
 }

@@ -132,7 +132,7 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 			return err
 		}
 		if old == nil && w.o.Limiter == nil {
-			w.ready = l.ahead.take(w, d.fd, &l.names, i)
+			w.ready = l.ahead.take(w, d, &l.names, i)
 		}
 		if err := m.name(ctx, d, i); err != nil {
 			return err
@@ -195,7 +195,9 @@ func (w *walker) takeReady() opened {
 
 func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snapshot.Entry) (there bool, err error) {
 	t := target{dir: d.fd, name: name, vol: d.vol}
-	if err := statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &t.stat); err != nil {
+	if w.ready.fd >= 0 {
+		t.stat = w.ready.stat
+	} else if err := statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &t.stat); err != nil {
 		return false, &sourceError{"stat", -1, err}
 	}
 	if w.src.isPlaceholder(d.vol, &t.stat) {
