@@ -34,7 +34,7 @@ func (d *dirDisk) create(name string) (tempFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dirTemp{f}, nil
+	return &dirTemp{f: f}, nil
 }
 
 // stale tells that another folder lies at the top than when it was opened.
@@ -149,13 +149,6 @@ func pathError(op, name string, call func() error) error {
 		}
 	}
 }
-
-// dirTemp is a file being written.
-type dirTemp struct{ f *os.File }
-
-func (t dirTemp) write(b []byte) error { _, err := t.f.Write(b); return err }
-func (t dirTemp) sync() error          { return t.f.Sync() } // fsync: of a new file the inode counts too
-func (t dirTemp) close() error         { return t.f.Close() }
 
 // dirFile is a file being read, by pread.
 type dirFile struct {
