@@ -107,8 +107,15 @@ torture: ## cut the power, kill the daemon and damage vaults, at random, for TOR
 .PHONY: bench
 bench: DEBIAN_PACKAGES += $(BENCH_PACKAGES)
 bench: packages ## measure yester beside restic, borg and what the machine can do
-	cd integration && YESTER_BENCH_SCALE=$(BENCH_SCALE) YESTER_BENCH_ROUNDS=$(BENCH_ROUNDS) YESTER_BENCH_JSON='$(BENCH_JSON)' \
+	cd integration && YESTER_BENCH_SCALE=$(BENCH_SCALE) YESTER_BENCH_ROUNDS=$(BENCH_ROUNDS) \
+		YESTER_BENCH_JSON='$(BENCH_JSON)' YESTER_BENCH_SVG='$(BENCH_JSON:.json=.svg)' YESTER_BENCH_AGAINST='$(BENCH_AGAINST)' \
 		$(GO) test -run '^$$' -bench '^BenchmarkBackup$$' -benchtime 1x -timeout 0
+
+# What it compares with is made anew by: make bench-quick BENCH_JSON=$PWD/integration/testdata/bench-quick.json BENCH_AGAINST=
+.PHONY: bench-quick
+bench-quick: BENCH_SCALE = 0.02
+bench-quick: BENCH_AGAINST ?= $(CURDIR)/integration/testdata/bench-quick.json
+bench-quick: bench ## the same with little data, in two minutes; fails if yester fell back by more than a quarter
 
 .PHONY: bench-packages
 bench-packages: ## benchmarks of the packages

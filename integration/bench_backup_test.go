@@ -2,7 +2,10 @@ package integration
 
 import (
 	"fmt"
+	"io"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -14,9 +17,15 @@ func BenchmarkBackup(b *testing.B) {
 	c := newContest(b)
 	s := &backupBench{contest: c, source: newPartition(b, "ext4", 64*gib), target: newPartition(b, "ext4", 64*gib)}
 	s.data = makeBenchTree(b, s.source.dir, c.scale)
-	s.tools = []*tool{newYesterTool(s, "lz4"), newResticTool(s), newBorgTool(s)}
+	s.tools = []*tool{newYesterTool(s, s.source), newResticTool(s), newBorgTool(s)}
+	fillMemory(b, s.target.path("filler"))
 	for round := range c.rounds {
 		s.round(round)
+	}
+	text, random := s.newLarge(newProse(30)), s.newLarge(newStream(31))
+	for round := range c.rounds {
+		s.large(round, "one large file, text", text)
+		s.large(round, "one large file, random", random)
 	}
 	c.finish()
 }
@@ -41,7 +50,7 @@ type tool struct {
 
 // round measures everything once.
 func (s *backupBench) round(round int) {
-	s.limits("first backup", round, map[string]string{
+	s.limits("first backup", round, s.source, map[string]string{
 		"cat":     `find "$0" -type f -print0 | xargs -0 cat >/dev/null`,
 		"tar|lz4": `tar -C "$0" -c . | lz4 -1 -q - "$1/out.lz4"`,
 		"cp -a":   `cp -a "$0" "$1/out"`,
@@ -52,7 +61,7 @@ func (s *backupBench) round(round int) {
 	s.each("first backup", round, func(t *tool) measure { return t.backup() })
 	s.sizes("size after the first backup")
 	s.each("no change", round, func(t *tool) measure { return t.backup() })
-	s.limits("no change", round, map[string]string{"find": `find "$0" -printf '%T@ %s\n' >/dev/null`})
+	s.limits("no change", round, s.source, map[string]string{"find": `find "$0" -printf '%T@ %s\n' >/dev/null`})
 	s.data.change(s.b, round)
 	s.each("a day's change", round, func(t *tool) measure { return t.backup() })
 	s.sizes("size after a day's change")
@@ -62,28 +71,51 @@ func (s *backupBench) round(round int) {
 		defer s.clear("restored")
 		return t.restore(to)
 	})
-	s.limits("restore", round, map[string]string{"cp -a": `cp -a "$0" "$1/out"`})
+	s.limits("restore", round, s.source, map[string]string{"cp -a": `cp -a "$0" "$1/out"`})
 	for _, t := range s.tools {
 		t.end()
 	}
+}
+
+// newLarge makes a partition with one file, of 8 GiB if the scale is 1.
+func (s *backupBench) newLarge(content io.Reader) *partition {
+	p := newPartition(s.b, "ext4", 16*gib)
+	makeBig(s.b, p.path("large"), content, int64(8192*s.scale)*mib)
+	return p
+}
+
+// large measures the first backup of one file, next to what the machine can do.
+func (s *backupBench) large(round int, what string, source *partition) {
+	t := newYesterTool(s, source)
+	t.begin()
+	s.ready(source)
+	s.add(what, t.name, t.backup())
+	t.end()
+	s.limits(what, round, source, map[string]string{
+		"cat": `cat "$0/large" >/dev/null`,
+		"cp":  `cp "$0/large" "$1/out"`,
+		"lz4": `lz4 -1 -q "$0/large" "$1/out.lz4"`,
+	})
 }
 
 // each measures all tools in a phase, another one first in each round.
 func (s *backupBench) each(phase string, round int, do func(*tool) measure) {
 	for i := range s.tools {
 		t := s.tools[(i+round)%len(s.tools)]
-		s.ready()
+		s.ready(s.source)
 		s.add(phase, t.name, do(t))
 	}
 }
 
 // limits measures lines of shell, given the source and a folder for their output.
-func (s *backupBench) limits(phase string, round int, lines map[string]string) {
-	for name, line := range lines {
+func (s *backupBench) limits(phase string, round int, source *partition, lines map[string]string) {
+	names := slices.Sorted(maps.Keys(lines))
+	for i := range names {
+		name := names[(i+round)%len(names)]
 		out := s.target.path("limit")
 		must(s.b, os.Mkdir(out, 0o755))
-		s.ready()
-		s.add(phase, name, s.measureCommand(nil, "sh", "-c", line, s.source.dir, out))
+		s.ready(source)
+		s.add(phase, name, s.measureCommand(nil, "sh", "-c", lines[name], source.dir, out))
 		s.clear("limit")
 	}
 }
@@ -94,11 +126,11 @@ func (s *backupBench) sizes(what string) {
 	}
 }
 
-// ready writes back what is dirty, fills memory, and has all of the source in the page cache.
-func (s *backupBench) ready() {
+// ready writes back what is dirty, fills memory, and has all of a source in the page cache.
+func (s *backupBench) ready(source *partition) {
 	command(s.b, "sync")
 	fillMemory(s.b, s.target.path("filler"))
-	command(s.b, "sh", "-c", `find "$0" -type f -print0 | xargs -0 cat >/dev/null`, s.source.dir)
+	command(s.b, "sh", "-c", `find "$0" -type f -print0 | xargs -0 cat >/dev/null`, source.dir)
 }
 
 // clear removes a folder of the target.

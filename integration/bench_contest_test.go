@@ -115,7 +115,7 @@ func seconds(m measure) float64    { return m.Seconds }
 func cpuSeconds(m measure) float64 { return m.CPU }
 func megabytes(m measure) float64  { return float64(m.RSS+m.Bytes) / 1e6 }
 
-// finish prints the table and writes the JSON.
+// finish prints the table, writes what is asked for, and compares with an earlier result.
 func (c *contest) finish() {
 	c.print()
 	if path := os.Getenv("YESTER_BENCH_JSON"); path != "" {
@@ -123,6 +123,59 @@ func (c *contest) finish() {
 		must(c.b, err)
 		must(c.b, os.WriteFile(path, append(b, '\n'), 0o644))
 	}
+	if path := os.Getenv("YESTER_BENCH_SVG"); path != "" {
+		must(c.b, os.WriteFile(path, c.result.chart(), 0o644))
+	}
+	if path := os.Getenv("YESTER_BENCH_AGAINST"); path != "" {
+		c.compare(path)
+	}
+}
+
+// worse is by how much a ratio may grow before that is a failure.
+const worse = 1.25
+
+// compare fails if yester takes more of what the others take than it did in an earlier result: processor time, for time by the clock is another on each
+// machine and at each hour, and bytes.
+func (c *contest) compare(path string) {
+	b, err := os.ReadFile(path)
+	must(c.b, err)
+	var before contestResult
+	must(c.b, json.Unmarshal(b, &before))
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PHASE\tYESTER TO THE BEST OF THE OTHERS\tBEFORE\t")
+	for _, p := range before.Phases {
+		was, is := p.ratio(), c.result.phase(p.Name).ratio()
+		if was == 0 {
+			continue
+		}
+		verdict := ""
+		if is == 0 || is > was*worse {
+			verdict = "WORSE"
+			c.b.Errorf("%s: yester takes %.3f of what the best of the others takes; it was %.3f", p.Name, is, was)
+		}
+		fmt.Fprintf(t, "%s\t%.3f\t%.3f\t%s\n", p.Name, is, was, verdict)
+	}
+	_ = t.Flush()
+}
+
+// peers are the other backup programs; what else is measured is a limit.
+var peers = []string{"restic", "borg"}
+
+// ratio is what yester takes at least to what the best of its peers does, 0 if there is none in the phase.
+func (p *phase) ratio() float64 {
+	lowest := func(r *runner) float64 {
+		return slices.Min(r.of(func(m measure) float64 { return m.CPU + float64(m.Bytes) }))
+	}
+	best := 0.0
+	for _, r := range p.Results {
+		if slices.Contains(peers, r.Name) && (best == 0 || lowest(r) < best) {
+			best = lowest(r)
+		}
+	}
+	if own := p.runner(ours); best > 0 && len(own.Runs) > 0 {
+		return lowest(own) / best
+	}
+	return 0
 }
 
 func (c *contest) print() {

@@ -5,21 +5,17 @@ import (
 	"os"
 )
 
-// newYesterTool is ours at priority max, and with zstd as a second.
-func newYesterTool(s *backupBench, compression string) *tool {
-	name := "yester"
-	if compression != "lz4" {
-		name += " " + compression
-	}
-	dir := "yester-" + compression
+// newYesterTool is ours at priority max, for a source.
+func newYesterTool(s *backupBench, source *partition) *tool {
+	dir := "yester-" + source.name
 	var d *daemon
 	return &tool{
-		name: name,
+		name: ours,
 		begin: func() {
 			home := s.target.path(dir, "home")
 			must(s.b, os.MkdirAll(home, 0o755))
 			d = start(s.b, home)
-			d.activate("max", s.source)
+			d.activate("max", source)
 		},
 		backup:  func() measure { return s.measureDaemon(d, "backup", "--wait") },
 		restore: func(to string) measure { return s.measureDaemon(d, "restore", "latest", "--to", to, "--wait") },
