@@ -20,11 +20,12 @@ const (
 
 // A Policy says what of an instance is backed up, when and how gently, and how long versions are kept.
 type Policy struct {
-	Start         string    `json:"start"`                // "03:17", the daemon's local time
-	Priority      string    `json:"priority"`             // "low", "high" or "max"
-	Partitions    []string  `json:"partitions,omitempty"` // names; none: every eligible one
-	Paths         []string  `json:"paths,omitempty"`      // absolute; none: whole partitions
-	Excludes      []string  `json:"excludes,omitempty"`   // globs
+	Start         string    `json:"start"`                 // "03:17", the daemon's local time
+	Priority      string    `json:"priority"`              // "low", "high" or "max"
+	Compression   string    `json:"compression,omitempty"` // "lz4" or "zstd"; none: that of the priority
+	Partitions    []string  `json:"partitions,omitempty"`  // names; none: every eligible one
+	Paths         []string  `json:"paths,omitempty"`       // absolute; none: whole partitions
+	Excludes      []string  `json:"excludes,omitempty"`    // globs
 	IncludeSystem bool      `json:"include_system,omitempty"`
 	ActivatedAt   time.Time `json:"activated_at"`
 
@@ -107,6 +108,7 @@ type ActivateRequest struct {
 	Partitions    []string `json:"partitions,omitzero"` // names or mount points
 	Start         string   `json:"start,omitempty"`     // "HH:MM"
 	Priority      string   `json:"priority,omitempty"`
+	Compression   string   `json:"compression,omitempty"` // "lz4", "zstd" or "auto"
 	IncludeSystem *bool    `json:"include_system,omitempty"`
 	WindowSeconds *int     `json:"window_seconds,omitempty"`
 	CatchUp       *bool    `json:"catch_up,omitempty"`

@@ -41,7 +41,7 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	case vault == nil:
 		return control.Task{}, errNoVault()
 	}
-	priority, err := sched.ParsePriority(policy.Priority)
+	priority, err := priorityOf(policy)
 	if err != nil {
 		return control.Task{}, err
 	}
@@ -207,10 +207,19 @@ func (b *backup) writerOptions() store.WriterOptions {
 	return o
 }
 
+// priorityOf is the policy's priority, with the compression that it asks for.
+func priorityOf(p *control.Policy) (sched.Priority, error) {
+	priority, err := sched.ParsePriority(p.Priority)
+	if p.Compression != "" {
+		priority.Compression = p.Compression
+	}
+	return priority, err
+}
+
 // writerOptions say how to compress at a priority.
 func writerOptions(p sched.Priority) store.WriterOptions {
 	o := store.WriterOptions{Encoding: pack.Zstd}
-	if p.Compression == "lz4" {
+	if p.Compression == sched.LZ4 {
 		o.Encoding = pack.LZ4
 	}
 	switch p.Threads {

@@ -104,20 +104,20 @@ func TestKeepLatestOffIsWarnedOf(t *testing.T) {
 func TestSetChangesEveryFieldAndEmptiesLists(t *testing.T) {
 	s := newStill(t)
 	s.change(control.ActivateRequest{
-		Start: "04:00", Priority: "high", Excludes: []string{"*.iso"}, IncludeSystem: ptr(true), WindowSeconds: ptr(3600), CatchUp: ptr(true),
+		Start: "04:00", Priority: "high", Compression: "lz4", Excludes: []string{"*.iso"}, IncludeSystem: ptr(true), WindowSeconds: ptr(3600), CatchUp: ptr(true),
 		RetentionDays: ptr(7), KeepLatest: ptr(false), KeepDaily: ptr(1), KeepWeekly: ptr(2), KeepMonthly: ptr(3), KeepYearly: ptr(4),
 	})
 	s.again()
 	p := *s.policy
 	want := control.Policy{
-		Start: "04:00", Priority: "high", Excludes: []string{"*.iso"}, IncludeSystem: true, WindowSeconds: 3600, CatchUp: true,
+		Start: "04:00", Priority: "high", Compression: "lz4", Excludes: []string{"*.iso"}, IncludeSystem: true, WindowSeconds: 3600, CatchUp: true,
 		RetentionDays: 7, KeepDaily: 1, KeepWeekly: 2, KeepMonthly: 3, KeepYearly: 4, Paths: p.Paths, ActivatedAt: p.ActivatedAt,
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got %+v", p)
 	}
-	s.change(control.ActivateRequest{Paths: []string{}, Excludes: []string{}, IncludeSystem: ptr(false)})
-	if p := s.policy; p.Paths != nil || p.Excludes != nil || p.IncludeSystem {
+	s.change(control.ActivateRequest{Paths: []string{}, Excludes: []string{}, IncludeSystem: ptr(false), Compression: "auto"})
+	if p := s.policy; p.Compression != "" || p.Paths != nil || p.Excludes != nil || p.IncludeSystem {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -131,6 +131,7 @@ func TestRefusedSettingChangesNothing(t *testing.T) {
 	}{
 		{control.ActivateRequest{Start: "25:61"}, `"25:61" is no time of day`},
 		{control.ActivateRequest{Priority: "fast"}, `no priority is called "fast"; there are low, high, max`},
+		{control.ActivateRequest{Compression: "gzip"}, `there is no compression "gzip"`},
 		{control.ActivateRequest{RetentionDays: ptr(-3)}, "versions cannot be kept for -3 days; give 1 to 36500"},
 		{control.ActivateRequest{RetentionDays: ptr(0)}, "versions cannot be kept for 0 days"},
 		{control.ActivateRequest{WindowSeconds: ptr(59)}, "the window 59s is not between a minute and 24 hours"},

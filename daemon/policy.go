@@ -48,6 +48,13 @@ func (d *Daemon) newPolicy(old *control.Policy, r *control.ActivateRequest, moun
 	if r.Priority != "" {
 		p.Priority = r.Priority
 	}
+	switch r.Compression {
+	case "":
+	case autoCompression:
+		p.Compression = ""
+	default:
+		p.Compression = r.Compression
+	}
 	p.Partitions, p.Paths, p.Excludes = given(r.Partitions, p.Partitions), given(r.Paths, p.Paths), given(r.Excludes, p.Excludes)
 	set(&p.IncludeSystem, r.IncludeSystem)
 	set(&p.CatchUp, r.CatchUp)
@@ -61,6 +68,9 @@ func (d *Daemon) newPolicy(old *control.Policy, r *control.ActivateRequest, moun
 	setHooks(&p.Hooks, &r.Hooks)
 	return p, checkPolicy(&p, mounts)
 }
+
+// autoCompression leaves the compression to the priority.
+const autoCompression = "auto"
 
 // set sets a field if something was asked for.
 func set[T any](field, asked *T) {
@@ -87,6 +97,9 @@ func checkPolicy(p *control.Policy, mounts []capture.Mount) error {
 	}
 	if _, err := sched.ParsePriority(p.Priority); err != nil {
 		return control.Errorf(control.BadRequest, "%v", err)
+	}
+	if c := p.Compression; c != "" && c != sched.LZ4 && c != sched.Zstd {
+		return control.Errorf(control.BadRequest, "there is no compression %q", c).WithHint("give %s, %s or %s", sched.LZ4, sched.Zstd, autoCompression)
 	}
 	if err := sched.CheckWindow(time.Duration(p.WindowSeconds) * time.Second); err != nil {
 		return control.Errorf(control.BadRequest, "%v", err)

@@ -134,6 +134,11 @@ func TestPriorityIsThreadsAndCompressionOfAWriter(t *testing.T) {
 		if threads := o.Workers + 1; p.Threads > 0 && threads != p.Threads {
 			t.Errorf("%s: %d threads, want %d", p.Name, threads, p.Threads)
 		}
+		for _, asked := range []string{sched.LZ4, sched.Zstd} {
+			if q, err := priorityOf(&control.Policy{Priority: p.Name, Compression: asked}); err != nil || q.Compression != asked || q.Memory != p.Memory {
+				t.Errorf("%s with %s is %+v, %v", p.Name, asked, q, err)
+			}
+		}
 		if want := map[string]pack.Encoding{"lz4": pack.LZ4, "zstd": pack.Zstd}[p.Compression]; o.Encoding != want {
 			t.Errorf("%s: compresses with %v, want %s", p.Name, o.Encoding, p.Compression)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 )
 
 // BenchmarkBackup measures backups and restores next to restic, borg and what the machine can do at all. It is for `make bench` and `make bench-quick`,
@@ -17,8 +18,8 @@ func BenchmarkBackup(b *testing.B) {
 	c := newContest(b)
 	s := &backupBench{contest: c, source: newPartition(b, "ext4", 64*gib), target: newPartition(b, "ext4", 64*gib)}
 	s.data = makeBenchTree(b, s.source.dir, c.scale)
-	s.tools = []*tool{newYesterTool(s, s.source), newResticTool(s), newBorgTool(s)}
-	fillMemory(b, s.target.path("filler"))
+	s.tools = []*tool{newYesterTool(s, s.source, ours, "lz4"), newYesterTool(s, s.source, "yester, zstd", "zstd"), newResticTool(s), newBorgTool(s)}
+	fillMemory(b, s.target.path("filler"), 30*time.Second)
 	for round := range c.rounds {
 		s.round(round)
 	}
@@ -86,7 +87,7 @@ func (s *backupBench) newLarge(content io.Reader) *partition {
 
 // large measures the first backup of one file, next to what the machine can do.
 func (s *backupBench) large(round int, what string, source *partition) {
-	t := newYesterTool(s, source)
+	t := newYesterTool(s, source, ours, "lz4")
 	t.begin()
 	s.ready(source)
 	s.add(what, t.name, t.backup())
@@ -129,7 +130,7 @@ func (s *backupBench) sizes(what string) {
 // ready writes back what is dirty, fills memory, and has all of a source in the page cache.
 func (s *backupBench) ready(source *partition) {
 	command(s.b, "sync")
-	fillMemory(s.b, s.target.path("filler"))
+	fillMemory(s.b, s.target.path("filler"), 3*time.Second)
 	command(s.b, "sh", "-c", `find "$0" -type f -print0 | xargs -0 cat >/dev/null`, source.dir)
 }
 
@@ -137,15 +138,15 @@ func (s *backupBench) ready(source *partition) {
 func (s *backupBench) clear(name string) { must(s.b, os.RemoveAll(s.target.path(name))) }
 
 // fillMemory fills all memory that nobody uses with a file that has nothing but a hole: memory that is free goes back to the host of a virtual machine, and
-// to get it again takes whoever touches it first two seconds and more a GiB.
-func fillMemory(b testing.TB, path string) {
+// to get it again takes whoever touches it first two seconds and more a GiB. Others may free more meanwhile, so it ends after a while.
+func fillMemory(b testing.TB, path string, most time.Duration) {
 	b.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	must(b, err)
 	defer f.Close()
 	must(b, f.Truncate(256*gib))
 	buf := make([]byte, 4*mib)
-	for off := int64(0); free(b) > 400*mib; off += int64(len(buf)) {
+	for off, end := int64(0), time.Now().Add(most); free(b) > 400*mib && time.Now().Before(end); off += int64(len(buf)) {
 		_, err := f.ReadAt(buf, off)
 		must(b, err)
 	}

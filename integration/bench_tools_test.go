@@ -6,16 +6,17 @@ import (
 )
 
 // newYesterTool is ours at priority max, for a source.
-func newYesterTool(s *backupBench, source *partition) *tool {
-	dir := "yester-" + source.name
+func newYesterTool(s *backupBench, source *partition, name, compression string) *tool {
+	dir := "yester-" + source.name + "-" + compression
 	var d *daemon
 	return &tool{
-		name: ours,
+		name: name,
 		begin: func() {
 			home := s.target.path(dir, "home")
 			must(s.b, os.MkdirAll(home, 0o755))
 			d = start(s.b, home)
 			d.activate("max", source)
+			d.run(done, "set", "--compression", compression)
 		},
 		backup:  func() measure { return s.measureDaemon(d, "backup", "--wait") },
 		restore: func(to string) measure { return s.measureDaemon(d, "restore", "latest", "--to", to, "--wait") },

@@ -23,23 +23,29 @@ type Priority struct {
 	Nice           int     // 0 … 19
 	IOClass        IOClass
 	IOLevel        int    // within BestEffort, 0 first … 7 last
-	Compression    string // "lz4" or "zstd"
+	Compression    string // LZ4 or Zstd
 	Memory         int64  // bytes the whole daemon should stay under
 }
+
+// The compressions: one is faster than disks, the other smaller.
+const (
+	LZ4  = "lz4"
+	Zstd = "zstd"
+)
 
 // The priorities.
 var (
 	Low = Priority{
 		Name: "low", Threads: 1, BytesPerSecond: 10e6, Nice: 19, IOClass: Idle,
-		Compression: "zstd", Memory: 128e6,
+		Compression: Zstd, Memory: 128e6,
 	}
 	High = Priority{
 		Name: "high", Threads: 2, BytesPerSecond: 30e6, Nice: 10, IOClass: BestEffort, IOLevel: 7,
-		Compression: "zstd", Memory: 256e6,
+		Compression: Zstd, Memory: 256e6,
 	}
 	Max = Priority{
 		Name: "max", IOClass: BestEffort, IOLevel: 4,
-		Compression: "lz4", Memory: 400e6,
+		Compression: LZ4, Memory: 400e6,
 	}
 )
 

@@ -25,6 +25,7 @@ func settingFlags() []cli.Flag {
 		&cli.StringFlag{Name: "window", Usage: "begin at most `TIME` late, like 6h or 90m; later, the day is skipped"},
 		&cli.BoolFlag{Name: "catch-up", Usage: "make up for a missed time as soon as possible"},
 		&cli.StringFlag{Name: "priority", Usage: "`PRIORITY` low (10 MB/s), high (30 MB/s) or max"},
+		&cli.StringFlag{Name: "compression", Usage: "compress with `METHOD` lz4, zstd or auto: as the priority has it"},
 		&cli.StringFlag{Name: "retention", Usage: "keep each version for `DAYS`"},
 		&cli.BoolFlag{Name: "keep-latest", Usage: "never delete the newest version of a partition (on unless =false)"},
 		&cli.StringFlag{Name: "before", Usage: "run `COMMAND` before each backup ('': none)"},
@@ -46,7 +47,7 @@ func settings(c *cli.Context) (r control.ActivateRequest, err error) {
 	if c.IsSet("partition") {
 		r.Partitions = c.StringSlice("partition")
 	}
-	for name, to := range map[string]*string{"start": &r.Start, "priority": &r.Priority} {
+	for name, to := range map[string]*string{"start": &r.Start, "priority": &r.Priority, "compression": &r.Compression} {
 		if *to = c.String(name); c.IsSet(name) && *to == "" {
 			return r, usage("--%s is empty", name)
 		}
