@@ -315,7 +315,7 @@ func (j *Journal) Report() Report {
 
 // Close ends the journal.
 func (j *Journal) Close() error {
-	var one = [8]byte{1}
+	one := [8]byte{1}
 	if _, err := unix.Write(j.stop, one[:]); err != nil {
 		return fmt.Errorf("end listening to %s: %w", j.path, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -155,22 +154,6 @@ func TestNothingMountedIsAnErrorUntilThereIs(t *testing.T) {
 	j.mu.Unlock()
 	if s := cut(t, j); s.Unknown() == "" {
 		t.Error("nothing was listened to, and the set knows")
-	}
-	if s := cut(t, j); s.Unknown() != "" {
-		t.Error(s.Unknown())
-	}
-}
-
-func TestSetClockIsUnknown(t *testing.T) {
-	point := mounted(t, image(t))
-	j := open(t, point)
-	cut(t, j)
-	now := unix.NsecToTimespec(time.Now().UnixNano())
-	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
-		t.Skip("the clock cannot be set: ", err)
-	}
-	if s := cut(t, j); s.Unknown() != "the clock was set" {
-		t.Errorf("%q", s.Unknown())
 	}
 	if s := cut(t, j); s.Unknown() != "" {
 		t.Error(s.Unknown())
