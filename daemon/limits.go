@@ -13,8 +13,8 @@ import (
 // so a collection takes milliseconds, and Go's 100 would only double the memory.
 const gcPercent = 50
 
-// notGo is the least of the process's memory that Go does not count: the program itself. What the index has mapped of its files comes on top, some 80 bytes a file.
-const notGo = 16e6
+// notGo is some of the process's memory that Go does not count: the program itself, and what the index has mapped of its files, some 80 bytes for each that was backed up.
+const notGo = 24e6
 
 // setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's.
 func setMemoryLimit(p sched.Priority) {

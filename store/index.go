@@ -145,9 +145,9 @@ func indexOptions(dir string, log badger.Logger) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(32 << 20).
-		WithMemTableSize(4 << 20).
+		WithMemTableSize(2 << 20).
 		WithNumMemtables(2).
-		WithBaseTableSize(2 << 20).
+		WithBaseTableSize(1 << 20). // up to ten are built at once, each in twice as much memory
 		WithValueThreshold(1 << 10).
 		WithValueLogFileSize(16 << 20).
 		WithNumCompactors(2).
