@@ -44,6 +44,8 @@ type tool struct {
 	name    string
 	begin   func()
 	backup  func() measure
+	forget  func()                  // what it heard of changes; nil: it does not listen
+	method  func() string           // by what the newest version was made, of those that listen
 	restore func(to string) measure // of the newest version
 	size    func() int64            // bytes of the repository
 	end     func()                  // removes it
@@ -61,11 +63,16 @@ func (s *backupBench) round(round int) {
 	}
 	s.each("first backup", round, func(t *tool) measure { return t.backup() })
 	s.sizes("size after the first backup")
+	s.forget()
 	s.each("no change", round, func(t *tool) measure { return t.backup() })
+	s.byJournal("no change, by journal")
 	s.limits("no change", round, s.source, map[string]string{"find": `find "$0" -printf '%T@ %s\n' >/dev/null`})
-	s.data.change(s.b, round)
+	s.data.change(s.b, 2*round)
+	s.forget()
 	s.each("a day's change", round, func(t *tool) measure { return t.backup() })
 	s.sizes("size after a day's change")
+	s.data.change(s.b, 2*round+1)
+	s.byJournal("a day's change, by journal")
 	s.each("restore", round, func(t *tool) measure {
 		to := s.target.path("restored")
 		must(s.b, os.Mkdir(to, 0o755))
@@ -97,6 +104,29 @@ func (s *backupBench) large(round int, what string, source *partition) {
 		"cp":  `cp "$0/large" "$1/out"`,
 		"lz4": `lz4 -1 -q "$0/large" "$1/out.lz4"`,
 	})
+}
+
+// forget has those that listen to changes forget what they heard, so that all look at every name.
+func (s *backupBench) forget() {
+	for _, t := range s.tools {
+		if t.forget != nil {
+			t.forget()
+		}
+	}
+}
+
+// byJournal measures those that listen to changes, which the others cannot.
+func (s *backupBench) byJournal(phase string) {
+	for _, t := range s.tools {
+		if t.forget == nil {
+			continue
+		}
+		s.ready(s.source)
+		s.add(phase, t.name, t.backup())
+		if how := t.method(); how != "journal" {
+			s.b.Errorf("%s: %s made its version by %s", phase, t.name, how)
+		}
+	}
 }
 
 // each measures all tools in a phase, another one first in each round.

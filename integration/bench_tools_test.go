@@ -20,7 +20,15 @@ func newYesterTool(s *backupBench, source *partition, name, compression string) 
 		},
 		backup:  func() measure { return s.measureDaemon(d, "backup", "--wait") },
 		restore: func(to string) measure { return s.measureDaemon(d, "restore", "latest", "--to", to, "--wait") },
-		size:    func() int64 { return bytesBelow(s.b, s.target.path(dir, "home", "vault")) },
+		forget: func() {
+			d.stop()
+			d = start(s.b, d.home)
+		},
+		method: func() string {
+			all := d.versions(source)
+			return all[len(all)-1].Method
+		},
+		size: func() int64 { return bytesBelow(s.b, s.target.path(dir, "home", "vault")) },
 		end: func() {
 			d.stop()
 			s.clear(dir + "/home") // beside it is the daemon's log, which is looked at later

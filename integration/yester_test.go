@@ -230,6 +230,7 @@ type version struct {
 	NewBytes  uint64 `json:"new_bytes"`
 	Stored    uint64 `json:"stored_bytes"`
 	Warnings  uint64 `json:"warnings"`
+	Method    string `json:"method"` // journal or walk
 }
 
 // versions lists the versions of p, oldest first.
