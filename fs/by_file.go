@@ -46,15 +46,10 @@ func (k pastKey) ino() uint64 {
 type byFile struct {
 	ord   uint64
 	key   pastKey
+	guard guard
+	dir   nodeID // the folder in which it was last found
 	count uint64 // how often the kernel was told of it, less what it forgot
 	used  uint64 // by byFiles.clock
-	told  told
-}
-
-// told is what the kernel was last told of who may do what in a folder.
-type told struct {
-	generation uint64 // of the list of versions
-	access     access
 }
 
 func (n *byFile) node() nodeID { return kindNode(byFileKind, n.ord) }
@@ -66,9 +61,9 @@ type byFiles struct {
 	last  uint64
 	clock uint64
 	byID  map[uint64]*byFile
-	at    map[pastKey]*byFile
-	most  int           // maxByFiles, but for tests
-	full  chan struct{} // there are more
+	at    map[pastKey]*byFile // the newest of each path
+	most  int                 // maxByFiles, but for tests
+	full  chan struct{}       // there are more
 
 	pasts pastCache
 	lists byFileLists
@@ -82,18 +77,21 @@ func (f *byFiles) start() {
 	f.most, f.full = maxByFiles, make(chan struct{}, 1)
 }
 
-// tell returns the folder of a path, which the kernel will be told of once more, and of who may do what there.
-func (f *byFiles) tell(k pastKey, p *past) nodeID {
+// tell returns the folder of a path, which the kernel will be told of once more, in the folder dir; 0 if it did not ask there. When others may come there
+// than before, it is another one: who sits in the old one, or has it open, was let in by what is not so any more.
+func (f *byFiles) tell(dir nodeID, k pastKey, p *past) nodeID {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := f.at[k]
-	if n == nil {
+	if n == nil || n.guard != p.guard {
 		f.last++
-		n = &byFile{ord: f.last, key: k}
+		n = &byFile{ord: f.last, key: k, guard: p.guard}
 		f.at[k], f.byID[n.ord] = n, n
 	}
 	n.count++
-	n.tell(p)
+	if dir != 0 {
+		n.dir = dir
+	}
 	f.use(n)
 	if len(f.byID) > f.most {
 		select {
@@ -110,40 +108,16 @@ func (f *byFiles) use(n *byFile) {
 	n.used = f.clock
 }
 
-// tell is called under the lock.
-func (n *byFile) tell(p *past) {
-	if p.generation >= n.told.generation {
-		n.told = told{p.generation, p.access}
-	}
-}
-
-// retell notes that the kernel will be told of who may do what in a folder.
-func (f *byFiles) retell(id nodeID, p *past) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n := f.byID[id.ord()]; n != nil {
-		n.tell(p)
-	}
-}
-
-// key returns the path of a folder; false if the kernel does not know it.
-func (f *byFiles) key(id nodeID) (k pastKey, ok bool) {
+// get returns the path of a folder and who may come there; false if the kernel does not know it.
+func (f *byFiles) get(id nodeID) (k pastKey, g guard, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := f.byID[id.ord()]
 	if n == nil {
-		return k, false
+		return k, g, false
 	}
 	f.use(n)
-	return n.key, true
-}
-
-// allows tells whether the kernel asks for what is in a folder knowing who may.
-func (f *byFiles) allows(id nodeID, p *past) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := f.byID[id.ord()]
-	return n != nil && n.told.access == p.access
+	return n.key, n.guard, true
 }
 
 // forget notes that the kernel forgot a folder so many times.
@@ -156,7 +130,9 @@ func (f *byFiles) forget(id nodeID, times uint64) {
 	}
 	if n.count -= min(times, n.count); n.count == 0 {
 		delete(f.byID, n.ord)
-		delete(f.at, n.key)
+		if f.at[n.key] == n {
+			delete(f.at, n.key)
+		}
 	}
 }
 
@@ -169,7 +145,7 @@ func (f *byFiles) unused() []byFile {
 	}
 	var all []byFile
 	for _, n := range f.byID {
-		if n.key.path != "" {
+		if n.dir.kind() == byFileKind {
 			all = append(all, *n)
 		}
 	}
@@ -177,22 +153,10 @@ func (f *byFiles) unused() []byFile {
 	return all[:max(len(all)-f.most/2, 0)]
 }
 
-// node returns the folder of a path, 0 if the kernel does not know it.
-func (f *byFiles) node(k pastKey) nodeID {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n := f.at[k]; n != nil {
-		return n.node()
-	}
-	return 0
-}
-
 // trim makes the kernel forget folders below .by-file if it knows too many. Those in use it keeps, without their names until they are looked up again.
 func (v *view) trim(c *conn) {
 	for _, n := range v.byFiles.unused() {
-		if dir := v.byFiles.node(n.key.parent()); dir != 0 {
-			c.entryNotify(dir, path.Base(n.key.path))
-		}
+		c.entryNotify(n.dir, path.Base(n.key.path))
 	}
 }
 

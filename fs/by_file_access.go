@@ -2,7 +2,9 @@ package fs
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"syscall"
 
 	"yester/snapshot"
@@ -16,6 +18,14 @@ type access struct {
 	mode     uint32 // permission bits
 	uid, gid uint32
 	acl      string // as in the attribute; "" if there is none
+}
+
+// A guard stands for who may do what in a folder and in all that it lies in.
+type guard [sha256.Size]byte
+
+// with returns the guard of a folder in the one of g.
+func (g guard) with(a access) guard {
+	return sha256.Sum256(fmt.Appendf(g[:], "%o %d %d %s", a.mode, a.uid, a.gid, a.acl))
 }
 
 // rootOnly is for a folder that would have to be for different users.

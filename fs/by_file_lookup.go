@@ -12,21 +12,23 @@ import (
 )
 
 // onPast runs f with the path of a folder below .by-file and what it was, and answers with what its error means. syscall.ESTALE for a folder that the kernel was not
-// told of.
+// told of, and if others may come there by now: the kernel then asks about the whole path anew.
 func (v *view) onPast(cancel <-chan struct{}, id nodeID, f func(context.Context, pastKey, *past) error) fuse.Status {
-	k, ok := v.byFiles.key(id)
+	k, g, ok := v.byFiles.get(id)
 	if !ok {
 		return errno(errNoNode)
 	}
 	return v.withPast(cancel, func(ctx context.Context) error {
 		p, err := v.past(ctx, k)
-		if errors.Is(err, snapshot.ErrNotExist) {
+		switch {
+		case errors.Is(err, snapshot.ErrNotExist):
 			return errNoNode // it went with the versions that had it
+		case err != nil:
+			return err
+		case p.guard != g:
+			return errNoNode
 		}
-		if err == nil {
-			err = f(ctx, k, p)
-		}
-		return err
+		return f(ctx, k, p)
 	})
 }
 
@@ -41,50 +43,38 @@ func (v *view) withPast(cancel <-chan struct{}, f func(context.Context) error) f
 	return errno(err)
 }
 
-// asked checks that a request for what is in a folder comes from who may make it: the kernel was told of who may since that changed. If it was not, it
-// gets syscall.ESTALE, and asks about the whole path anew.
-func (v *view) asked(id nodeID, p *past) error {
-	if !v.byFiles.allows(id, p) {
-		return syscall.ESTALE
-	}
-	return nil
-}
-
 // lookupPast finds .by-file in the folder of a partition, or a name in a folder below it. The kernel may not keep what a name leads
 // to, but asks each time: that may change with the versions.
 func (v *view) lookupPast(cancel <-chan struct{}, dir nodeID, name string, out *fuse.EntryOut) fuse.Status {
 	if dir.kind() == partitionKind {
-		return v.withPast(cancel, func(ctx context.Context) error { return v.foundPast(ctx, pastKey{dir.ord(), ""}, out) })
+		return v.withPast(cancel, func(ctx context.Context) error { return v.foundPast(ctx, dir, pastKey{dir.ord(), ""}, out) })
 	}
 	return v.onPast(cancel, dir, func(ctx context.Context, k pastKey, p *past) error {
 		switch {
 		case name == ".":
-			return v.foundPast(ctx, k, out)
+			return v.foundPast(ctx, 0, k, out)
 		case name == ".." && k.path != "":
-			return v.foundPast(ctx, k.parent(), out)
+			return v.foundPast(ctx, 0, k.parent(), out)
 		case name == "..":
 			partition := kindNode(partitionKind, k.partition)
 			v.fillNode(out, partition)
 			v.folders.attr(partition, &out.Attr)
 			return nil
 		}
-		if err := v.asked(dir, p); err != nil {
-			return err
-		}
 		if ver := p.file(name); ver != nil {
 			return v.foundIn(ctx, ver, k.path, out)
 		}
-		return v.foundPast(ctx, k.child(name), out)
+		return v.foundPast(ctx, dir, k.child(name), out)
 	})
 }
 
-// foundPast answers a lookup with the folder of a path. snapshot.ErrNotExist if it was never there.
-func (v *view) foundPast(ctx context.Context, k pastKey, out *fuse.EntryOut) error {
+// foundPast answers a lookup with the folder of a path, in dir unless that is 0. snapshot.ErrNotExist if it was never there.
+func (v *view) foundPast(ctx context.Context, dir nodeID, k pastKey, out *fuse.EntryOut) error {
 	p, err := v.past(ctx, k)
 	if err != nil {
 		return err
 	}
-	v.fillNode(out, v.byFiles.tell(k, p))
+	v.fillNode(out, v.byFiles.tell(dir, k, p))
 	out.SetEntryTimeout(0)
 	p.fillAttr(&out.Attr, k)
 	return nil
@@ -114,7 +104,6 @@ func (v *view) foundIn(ctx context.Context, ver *version, path string, out *fuse
 // pastAttr fills in what stat tells of a folder below .by-file.
 func (v *view) pastAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr) fuse.Status {
 	return v.onPast(cancel, id, func(_ context.Context, k pastKey, p *past) error {
-		v.byFiles.retell(id, p)
 		p.fillAttr(a, k)
 		return nil
 	})

@@ -20,6 +20,7 @@ type past struct {
 	files      []pastFile // each content it had, oldest first
 	trees      []pastTree // each state it was in as a folder, oldest first
 	access     access     // to its folder below .by-file: what all versions allow in which the path was a folder; if there are none, what its parent's does
+	guard      guard      // of that and of what it lies in
 	changed    time.Time  // of the version with the last of all these
 	lost       error      // an errno if something may be missing
 	again      time.Time  // when to look again for what is lost
@@ -85,13 +86,16 @@ type pastBuilder struct {
 func (b *pastBuilder) build(ctx context.Context) error {
 	b.contents, b.pages = make(map[[sha256.Size]byte]struct{}), make(map[store.ID]struct{})
 	if b.key.path == "" {
-		return b.buildTop(ctx)
+		err := b.buildTop(ctx)
+		b.made.guard = guard{}.with(b.made.access)
+		return err
 	}
 	parent, err := b.past(ctx, b.key.parent())
 	if err != nil {
 		return err
 	}
 	m := b.made
+	defer func() { m.guard = parent.guard.with(m.access) }()
 	m.generation, m.lost, m.again, m.access = parent.generation, parent.lost, parent.again, parent.access
 	e := b.entries.Get().(*snapshot.Entry)
 	defer b.entries.Put(e)

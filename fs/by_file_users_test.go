@@ -9,12 +9,8 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
-
-	"yester/store/place"
 )
 
 // guards are ways to let users into a folder; what the last one is given to is a file instead.
@@ -170,59 +166,53 @@ func (w *watcher) compareEntry(v, path string) {
 	}
 }
 
-// The kernel checks who may do what by what it was told last; until it was told of a stricter version, it gets no answer.
+// A shell that sits in a folder, or has it open, is asked for nothing by the kernel when it goes on; nor may others open the door for it again.
 func TestByFileAnswersNobodyWhoWasLetInBefore(t *testing.T) {
-	s := &testServer{place: place.NewMem(1)}
-	if err := errors.Join(s.obey(order{Do: "open"}, nil), s.commit(t.Context(), day(1), dayTree(1))); err != nil {
+	s := newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "commit", Key: day(1), Name: "door open"})
+	s.do(order{Do: "serve", Name: s.dir})
+	past := filepath.Join(s.dir, "web1", "root", byFileName)
+	within, below := sit(t, past+"/door/inner"), sit(t, past+"/door")
+	if err := within.stat("old/" + day(1).Version); err != nil {
 		t.Fatal(err)
 	}
-	defer s.vault.Close()
-	v, err := newView(Options{Vault: s.vault, Log: s.logger(), Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
+	s.do(order{Do: "commit", Key: day(2), Name: "door closed"})
+	await(t, "that others may come there", func() bool {
+		info, err := os.Stat(past + "/door")
+		return err == nil && info.Mode().Perm() == 0o700
+	})
+	if got := namesIn(t, past+"/door/inner"); got != "new/ old/" { // root opens it
+		t.Error("root sees", got)
 	}
-	defer v.close()
-	look := func(dir nodeID, name string) (fuse.EntryOut, fuse.Status) {
-		var out fuse.EntryOut
-		st := v.Lookup(nil, &fuse.InHeader{NodeId: uint64(dir)}, name, &out)
-		return out, st
+	for what, sh := range map[string]shell{"in the folder": below, "below it": within} {
+		for range 2 {
+			if err := sh.stat("."); !errors.Is(err, unix.ESTALE) {
+				t.Errorf("%s: stat of the folder: %v", what, err)
+			}
+			if names, err := sh.dir.ReadDir(-1); len(names) > 0 {
+				t.Errorf("%s: names: %v, %v", what, names, err)
+			}
+		}
+		for _, name := range []string{"new/" + day(2).Version, "inner/new/" + day(2).Version, "inner", "old"} {
+			if err := sh.stat(name); err == nil {
+				t.Errorf("%s: %s is seen", what, name)
+			}
+		}
 	}
-	top, _ := look(kindNode(partitionKind, 1), byFileName)
-	dir, st := look(nodeID(top.NodeId), "etc")
-	if st != fuse.OK || dir.Mode != syscall.S_IFDIR|0o755 {
-		t.Fatal(st, dir)
+	if _, ok := as(nobody, "stat", past+"/door/inner"); ok {
+		t.Error("nobody comes in by name")
 	}
-	id := nodeID(dir.NodeId)
-	if _, st := look(id, "same"); st != fuse.OK {
-		t.Fatal(st)
+	s.do(order{Do: "delete", Key: day(2)})
+	await(t, "the door open", func() bool { _, ok := as(nobody, "ls", past+"/door/inner/old"); return ok })
+}
+
+// doorTree has a folder that is open to all on the first day only, and in it one that always is.
+func doorTree(mode uint32, names ...string) *tree {
+	var m maker
+	inner := m.dir().named("inner")
+	for _, name := range names {
+		inner.kids = append(inner.kids, m.file(part{9, 100}).named(name))
 	}
-	strict := dayTree(2)
-	strict.child("etc").mode(0o700)
-	if err := s.commit(t.Context(), day(2), strict); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := v.update(nil); err != nil {
-		t.Fatal(err)
-	}
-	list := dirList{buf: make([]byte, 0, 4096)}
-	if _, st := look(id, "hosts"); st != fuse.Status(syscall.ESTALE) {
-		t.Error("a lookup:", st)
-	}
-	if st := v.readDir(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: uint64(id)}}, &list); st != fuse.Status(syscall.ESTALE) {
-		t.Error("a listing:", st)
-	}
-	var now fuse.AttrOut
-	if st := v.GetAttr(nil, &fuse.GetAttrIn{InHeader: fuse.InHeader{NodeId: uint64(id)}}, &now); st != fuse.OK || now.Mode != syscall.S_IFDIR|0o700 {
-		t.Error(st, now)
-	}
-	if _, st := look(id, "hosts"); st != fuse.OK {
-		t.Error("a lookup, now that it was told:", st)
-	}
-	v.forget(id, 1)
-	if _, st := look(id, "hosts"); st != fuse.Status(syscall.ESTALE) {
-		t.Error("a folder that the kernel forgot:", st)
-	}
-	if again, _ := look(nodeID(top.NodeId), "etc"); nodeID(again.NodeId) == id || again.Ino != dir.Ino {
-		t.Errorf("node %x, inode %x, before %x, %x", again.NodeId, again.Ino, id, dir.Ino)
-	}
+	return m.dir(m.dir(inner).named("door").mode(mode))
 }
