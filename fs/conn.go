@@ -126,7 +126,7 @@ func (c *conn) take(in []byte, r *reply) {
 	}
 	j := jobs.Get().(*job)
 	j.in = append(j.in[:0], in...)
-	j.unique, j.cancel = h.Unique, make(chan struct{})
+	j.unique, j.cancel, j.passed = h.Unique, make(chan struct{}), opNames[h.Opcode] == ""
 	c.mu.Lock()
 	c.jobs[j.unique] = j
 	c.mu.Unlock()
@@ -138,6 +138,7 @@ type job struct {
 	unique uint64
 	in     []byte
 	cancel chan struct{}
+	passed bool // to go-fuse
 	reply  reply
 }
 
@@ -169,7 +170,8 @@ func (c *conn) pass(j *job) {
 	}
 }
 
-// interrupt tells a job that its process got a signal; false if there is no such job here.
+// interrupt tells a job that its process got a signal; false if go-fuse must be told, which has the job or knows what to answer if there is none. It may not
+// have begun with it; then the kernel is asked to say it again.
 func (c *conn) interrupt(unique uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,7 +180,7 @@ func (c *conn) interrupt(unique uint64) bool {
 		return false
 	}
 	j.interrupt()
-	return true
+	return !j.passed
 }
 
 // cancelAll interrupts all jobs, for nobody waits any more.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,9 +52,27 @@ type answer struct {
 	Count int
 }
 
+// A farPlace is one that may answer no more, for as long as anyone waits.
+type farPlace struct {
+	*place.Mem
+	away    atomic.Bool
+	waiting atomic.Int32
+}
+
+func (p *farPlace) Space(ctx context.Context) (free, total uint64, err error) {
+	if p.away.Load() {
+		p.waiting.Add(1)
+		defer p.waiting.Add(-1)
+		<-ctx.Done()
+		return 0, 0, ctx.Err()
+	}
+	return p.Mem.Space(ctx)
+}
+
 // testServer is the serving process.
 type testServer struct {
 	place *place.Mem
+	far   farPlace
 	vault *store.Vault
 	mount *Mount
 	log   syncBuffer // warnings and worse
@@ -122,6 +141,9 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		if a.Count = ahead.put; ahead.running == 0 {
 			a.Text = "idle"
 		}
+	case "away":
+		s.far.away.Store(true)
+		a.Count = int(s.far.waiting.Load())
 	case "pages":
 		s.mount.view.slots.mu.RLock()
 		defer s.mount.view.slots.mu.RUnlock()
@@ -145,7 +167,8 @@ func (s *testServer) logger() *slog.Logger {
 }
 
 func (s *testServer) open(ctx context.Context, cache int64) (err error) {
-	o := store.Options{Places: []place.Place{s.place}, Log: s.logger(), Reserve: 1, Cache: cache}
+	s.far.Mem = s.place
+	o := store.Options{Places: []place.Place{&s.far}, Log: s.logger(), Reserve: 1, Cache: cache}
 	if err := store.Init(ctx, o); err != nil {
 		return err
 	}
