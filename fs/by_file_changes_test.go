@@ -6,8 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"yester/store/place"
 )
 
 func TestByFileFollowsVersionsUnderAShellThatSitsThere(t *testing.T) {
@@ -142,5 +146,45 @@ func TestByFileListsAWideFolder(t *testing.T) {
 		if got := getdents(t, fd, buf); got[0].name != all[i+1].name {
 			t.Errorf("after %q comes %q, not %q", all[i].name, got[0].name, all[i+1].name)
 		}
+	}
+}
+
+// What is kept of listings is nothing to one that begins with other versions.
+func TestByFileListsNothingOfAnEarlierList(t *testing.T) {
+	s := &testServer{place: place.NewMem(1)}
+	if err := errors.Join(s.obey(order{Do: "open"}, nil), s.commit(t.Context(), day(1), dayTree(1))); err != nil {
+		t.Fatal(err)
+	}
+	defer s.vault.Close()
+	v, err := newView(Options{Vault: s.vault, Log: s.logger(), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	var out fuse.EntryOut
+	if st := v.Lookup(nil, &fuse.InHeader{NodeId: uint64(kindNode(partitionKind, 1))}, byFileName, &out); st != fuse.OK {
+		t.Fatal(st)
+	}
+	list := func(offset uint64, room int) (names int) {
+		l := dirList{buf: make([]byte, 0, room)}
+		if st := v.readDir(nil, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: out.NodeId}, Offset: offset}, &l); st != fuse.OK {
+			t.Fatal(st)
+		}
+		return len(l.buf) / 32
+	}
+	const all = firstOffset + 4 // changed, device, etc and hello
+	if list(0, 4096) != all || list(all, 4096) != 0 || list(0, 4096) != all {
+		t.Fatal("the first day is listed wrongly")
+	}
+	more := dayTree(1)
+	more.kids = append(more.kids, new(maker).file().named("zz"))
+	if err := s.commit(t.Context(), day(2), more); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.update(nil); err != nil {
+		t.Fatal(err)
+	}
+	if list(0, 32*all) != all || list(all, 4096) != 1 {
+		t.Error("the new name is not listed")
 	}
 }

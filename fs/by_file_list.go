@@ -21,12 +21,17 @@ type byFileList struct {
 // byFileLists are those under way, newest last. One that is not among them any more is begun anew up to where it was.
 type byFileLists [8]*byFileList
 
-// take returns the listing of a folder that is at an offset, nil if there is none, and takes it out.
-func (f *byFiles) take(dir nodeID, offset uint64) *byFileList {
+// take returns the listing of a folder that is at an offset, nil if there is none, and takes it out. When a new one begins, those that began with other versions
+// are none any more.
+func (f *byFiles) take(dir nodeID, p *past, offset uint64) *byFileList {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, l := range f.lists {
-		if l != nil && l.dir == dir && l.next == offset {
+		switch {
+		case l == nil || l.dir != dir:
+		case offset == 0 && l.past.generation != p.generation:
+			f.lists[i] = nil
+		case l.next == offset:
 			f.lists[i] = nil
 			return l
 		}
@@ -48,7 +53,7 @@ func (l *lister) byFile(ctx context.Context, dir nodeID, k pastKey, p *past, off
 	if ctx == context.Context(calm) {
 		return errMustWait
 	}
-	list := l.byFiles.take(dir, offset)
+	list := l.byFiles.take(dir, p, offset)
 	if list == nil {
 		var err error
 		if list, err = l.begin(ctx, dir, k, p, offset); err != nil {

@@ -83,17 +83,23 @@ func (v *view) follow(conn *conn) {
 		v.log.Warn("list of versions in the mount is not up to date", "err", err)
 		return
 	}
-	lists := make(map[nodeID]bool)
+	lists, partitions := make(map[nodeID]bool), make(map[uint64]string)
 	for _, c := range changes {
-		if c.folder.kind() == partitionKind && !lists[c.folder] {
-			for _, id := range v.byFiles.of(c.folder.ord()) {
-				lists[id] = true
-			}
-		}
 		conn.entryNotify(c.folder, c.name)
 		lists[c.folder] = true
 		if c.link != 0 {
 			lists[c.link] = true
+		}
+		if c.folder.kind() == partitionKind {
+			partitions[c.folder.ord()] = c.name
+		}
+	}
+	for partition, name := range partitions {
+		for _, id := range v.byFiles.of(partition) {
+			conn.entryNotify(id, name)
+		}
+		for _, id := range v.byFiles.of(partition) { // who looked there meanwhile may have been told old news of others
+			lists[id] = true
 		}
 	}
 	for id := range lists {
