@@ -2,6 +2,7 @@ package store
 
 import (
 	"container/list"
+	"errors"
 	"sync"
 )
 
@@ -50,11 +51,19 @@ func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
 		return w.b, w.err
 	}
 	c.misses++
-	w := &call{done: make(chan struct{})}
+	w := &call{done: make(chan struct{}), err: errPanic}
 	c.calls[id] = w
 	c.mu.Unlock()
 
+	defer c.loaded(id, w)
 	w.b, w.err = load(id)
+	return w.b, w.err
+}
+
+// errPanic is what others get who wait for a call that panics.
+var errPanic = errors.New("whoever was reading the chunk met a bug")
+
+func (c *cache) loaded(id ID, w *call) {
 	close(w.done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +71,6 @@ func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
 	if w.err == nil {
 		c.add(id, w.b)
 	}
-	return w.b, w.err
 }
 
 // peek returns the chunk if it is in the cache.

@@ -1,6 +1,9 @@
 package store
 
-import "testing"
+import (
+	"testing"
+	"testing/synctest"
+)
 
 func TestCacheTellsWhatItFoundAndHolds(t *testing.T) {
 	v := &Vault{cache: newCache(100)}
@@ -13,4 +16,35 @@ func TestCacheTellsWhatItFoundAndHolds(t *testing.T) {
 	if got, want := v.CacheStats(), (CacheStats{Hits: 2, Misses: 4, Bytes: 80}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+}
+
+// A mount makes a panic the error of one request; no other may wait for good because of it.
+func TestNobodyWaitsForALoadThatPanicked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(100)
+		begun, panics := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer func() { recover() }()
+			c.get(ID{1}, func(ID) ([]byte, error) {
+				close(begun)
+				<-panics
+				panic("a bug")
+			})
+		}()
+		<-begun
+		waiter := make(chan error)
+		go func() {
+			_, err := c.get(ID{1}, nil)
+			waiter <- err
+		}()
+		synctest.Wait()
+		close(panics)
+		if err := <-waiter; err == nil {
+			t.Error("who waited got something")
+		}
+		synctest.Wait()
+		if b, err := c.get(ID{1}, func(ID) ([]byte, error) { return []byte{5}, nil }); err != nil || len(b) != 1 {
+			t.Error("later:", b, err)
+		}
+	})
 }
