@@ -549,3 +549,18 @@ func TestWhatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
 		t.Errorf("%v", all)
 	}
 }
+
+// To set when a file was last read changes its ctime too, and is heard by nobody.
+func TestAuditTakesATimeOfReadingForNoChange(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/dir/file", "1")
+	r.next("walk")
+	for _, name := range []string{"dir", "dir/file"} {
+		must(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(point, name), []unix.Timespec{{Sec: 1}, {Nsec: unix.UTIME_OMIT}}, 0))
+	}
+	r.o.Audit = true
+	if v := r.next("walk"); v.Audit == nil || v.Audit.Missed != 0 {
+		t.Errorf("%+v, %q", v.Audit, v.Because)
+	}
+}

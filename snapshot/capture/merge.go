@@ -124,7 +124,10 @@ func (m *merge) settle(ctx context.Context, e, old *snapshot.Entry, there bool) 
 	default:
 		if !alike(e, old) {
 			m.w.changed++
-			m.differs(e.Name)
+			o := *old
+			if o.Ctime = e.Ctime; !alike(e, &o) { // to set a time of access, say, is not told, and changes nothing else
+				m.differs(e.Name)
+			}
 		}
 		if !e.IsDir() {
 			m.w.lost(old)
