@@ -47,7 +47,8 @@ const maxAgainPaths = 10_000
 // selectionOf tells captures apart that would take different names of the same partition.
 func selectionOf(w *walker) [sha256.Size]byte {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %v %q ", w.o.Partition.MountPoint, w.o.System, w.o.Excludes)
+	root := w.src.mounted
+	fmt.Fprintf(h, "%q %v %q %v ", w.o.Partition.MountPoint, w.o.System, w.o.Excludes, []uint64{root.dev, root.ino, root.subvol})
 	for _, in := range w.o.Includes {
 		real, err := resolveParent(in)
 		fmt.Fprintf(h, "%q %q %v ", in, real, err == nil)

@@ -564,3 +564,21 @@ func TestAuditTakesATimeOfReadingForNoChange(t *testing.T) {
 		t.Errorf("%+v, %q", v.Audit, v.Because)
 	}
 }
+
+func TestOtherRootMakesAWalk(t *testing.T) {
+	t.Run("btrfs", func(t *testing.T) {
+		top := partition(t, "btrfs")
+		command(t, "btrfs", "subvolume", "create", top+"/@")
+		write(t, top+"/@/file", "1")
+		command(t, "btrfs", "subvolume", "snapshot", top+"/@", top+"/older")
+		write(t, top+"/older/file", "22")
+		point := t.TempDir()
+		device := command(t, "findmnt", "-n", "-o", "SOURCE", top)
+		mount(t, point, "mount", "-o", "subvol=@", device, point)
+		r := newJournalRig(t, point, nil)
+		r.next("walk")
+		must(t, unix.Unmount(point, 0))
+		command(t, "mount", "-o", "subvol=older", device, point)
+		r.asWalk(r.tryNext())
+	})
+}

@@ -18,6 +18,8 @@ type source struct {
 	root   stat // of that folder
 	fstype string
 
+	mounted stat // the root folder of the partition itself
+
 	live    int       // with a snapshot, the root folder of the partition itself; else -1
 	subvol  uint64    // id of the partition's subvolume, with a snapshot
 	moment  time.Time // when the snapshot was made, or earlier
@@ -50,6 +52,7 @@ func openSource(p snapshot.Partition, clock func() time.Time) (*source, error) {
 		s.close()
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
 	}
+	s.mounted = s.root
 	if p.FSType == "btrfs" {
 		s.freeze(clock)
 	}
