@@ -582,3 +582,37 @@ func TestOtherRootMakesAWalk(t *testing.T) {
 		r.asWalk(r.tryNext())
 	})
 }
+
+// Numbers begin anew in each subvolume.
+func TestFoldersOfOneNumberAreToldApart(t *testing.T) {
+	point := partition(t, "btrfs")
+	command(t, "btrfs", "subvolume", "create", point+"/nested")
+	must(t, os.Mkdir(point+"/nested/a", 0o755))
+	must(t, os.Mkdir(point+"/b", 0o755))
+	in, err := statPath(point+"/nested/a", lookOnly)
+	must(t, err)
+	for i := 0; ; i++ {
+		st, err := statPath(point+"/b", lookOnly)
+		must(t, err)
+		if st.ino == in.ino {
+			break
+		}
+		if st.ino > in.ino {
+			must(t, os.Mkdir(fmt.Sprintf("%s/nested/%d", point, i), 0o755))
+			must(t, os.Rename(fmt.Sprintf("%s/nested/%d", point, i), point+"/nested/a"))
+			in, err = statPath(point+"/nested/a", lookOnly)
+			must(t, err)
+			continue
+		}
+		must(t, os.Mkdir(fmt.Sprintf("%s/%d", point, i), 0o755))
+		must(t, os.Rename(fmt.Sprintf("%s/%d", point, i), point+"/b"))
+	}
+	write(t, point+"/b/file", "1")
+	must(t, os.Mkdir(point+"/c", 0o755))
+	must(t, os.Link(point+"/b/file", point+"/c/file"))
+	r := newJournalRig(t, point, nil)
+	r.next("walk")
+	must(t, os.Rename(point+"/nested/a", point+"/nested/moved"))
+	write(t, point+"/c/file", "22")
+	r.look()
+}

@@ -44,7 +44,7 @@ type resolver struct {
 	folders map[fileID]*dirty // with changes in them, inside of what is captured
 	touched map[fileID]*touch
 	moved   map[fileID]move
-	movedTo map[uint64]string // by their numbers
+	movedTo map[uint64]string // by the numbers that entries of them have
 	statx   unix.Statx_t
 }
 
@@ -389,7 +389,7 @@ func (r *resolver) now(ctx context.Context, path string) (*dirty, error) {
 		}
 		at = next
 		here = strings.TrimPrefix(here+"/"+name, "/")
-		moved, ok := r.movedTo[at.Ino&inoMask]
+		moved, ok := r.movedTo[at.Ino]
 		if ok {
 			here = moved
 		}

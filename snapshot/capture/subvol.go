@@ -66,3 +66,15 @@ func (w *walker) nested(fd int) volume {
 	}
 	return volume{st.dev, 1<<(64-subvolShift) - w.unnumbered.Add(1)}
 }
+
+// number is the inode number that an entry of the open file fd has.
+func (s *survey) number(fd int, st *stat) uint64 {
+	if st.dev == s.src.root.dev || st.dev == s.src.mounted.dev {
+		return st.ino
+	}
+	v := volume{dev: st.dev}
+	if st, err := statFD(fd, statMask|unix.STATX_SUBVOL); err == nil {
+		v.id = st.subvol // without one there is no going by changes
+	}
+	return v.ino(st.ino)
+}
