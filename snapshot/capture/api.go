@@ -50,7 +50,7 @@ type Options struct {
 	Certificate *snapshot.Certificate
 	Audit       bool           // walk all the same, and see whether the changes told all
 	Later       func() Changes // for an audit: what changed since Changes ended, nil if that is not known
-	Until       func() Changes // for a snapshot, which is made after Changes ended: these and what changed until now, nil if that is not known
+	Until       func() Changes // Changes and what changed since they ended, nil if that is not known
 	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 
 	Walkers  int // folders that are walked at once; 0 is 1

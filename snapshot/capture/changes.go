@@ -31,7 +31,7 @@ type Memory struct {
 	root      []byte // of that version
 	selection [sha256.Size]byte
 	again     []again
-	begun     time.Time // the clock of file times
+	begun     time.Time // the clock of file times; zero if it was not known then which files were mapped
 }
 
 // An again is a path of a version that is to be looked at by the next capture though nothing changed: it could not be captured as it should be, or it
@@ -86,6 +86,18 @@ func (w *walker) whyWalk() string {
 		return "other folders are backed up than before"
 	}
 	return ""
+}
+
+// upToTheMoment has the changes tell of all that is in the snapshot, if there is one, and of what was held after they were cut off and is no more: where
+// it was held last is told by then, and what is held now was looked for before. What they tell beyond that is found unchanged.
+func (w *walker) upToTheMoment() error {
+	if w.o.Until == nil {
+		return nil
+	}
+	if w.o.Changes = w.o.Until(); w.o.Changes == nil {
+		return unsure("it is not known what changed while the capture began")
+	}
+	return nil
 }
 
 // remember leaves in the memory what the version taught.

@@ -52,16 +52,6 @@ func (s *source) freeze(clock func() time.Time) {
 	s.because = snapshotTrouble(err)
 }
 
-// upToTheMoment has o's changes tell of all that is in the snapshot, if there is one. What they tell beyond that is found unchanged in it.
-func (o *Options) upToTheMoment(s *source) {
-	if s.live < 0 || o.Changes == nil || o.Because != "" || o.Until == nil {
-		return
-	}
-	if o.Changes = o.Until(); o.Changes == nil {
-		o.Because = "it is not known what changed while the snapshot was made"
-	}
-}
-
 // snapshotTrouble says in words why there is no snapshot.
 func snapshotTrouble(err error) string {
 	for _, k := range []struct {

@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A held file is one that may be written to unheard: somebody has it mapped, or open so that it could be or may have been, or it is the image of a loop device.
+// A held file is one that may be written to unheard: somebody has it mapped, or open for writing, so that it may have been mapped or be written to by what
+// makes no event before the file is closed (io_submit(2)), or it is the image of a loop device.
 type held struct {
 	id     fileID
 	mapped bool
-	handle unix.FileHandle // its size is 0 if it is not known
+	handle *unix.FileHandle // nil if it is not known
 }
 
 // A holding looks for held files of a partition.
@@ -46,7 +47,7 @@ func heldFiles(src *source) (map[fileID]*held, error) {
 			err = h.process("/proc/" + p.Name())
 		}
 		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // it ended
+		case ended(err) == nil:
 		case errors.Is(err, fs.ErrPermission) && p.Name() == "1": // in a container or sandbox, where it is a mere launcher
 		default:
 			return nil, err
@@ -55,43 +56,92 @@ func heldFiles(src *source) (map[fileID]*held, error) {
 	return h.found, h.loops()
 }
 
+// process looks at a process. Its first thread may have ended, and others may have files of their own open.
 func (h *holding) process(dir string) error {
-	if err := h.maps(dir); err != nil {
-		return err
-	}
-	d, err := os.Open(dir + "/fd")
+	threads, err := os.ReadDir(dir + "/task")
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	fds, err := d.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	for _, name := range fds {
-		var link unix.Stat_t
-		// The mode of the link says what the file is open for. To be mapped for writing it must be open for reading too.
-		if unix.Fstatat(int(d.Fd()), name, &link, unix.AT_SYMLINK_NOFOLLOW) == nil && link.Mode&0o600 == 0o600 {
-			h.look(dir+"/fd/"+name, false)
+	mapped, seen := false, -1 // seen is a thread whose open files were looked at
+	for _, t := range threads {
+		id, err := strconv.Atoi(t.Name())
+		if err != nil {
+			continue
+		}
+		// Not below task, for there is no map_files.
+		if !mapped {
+			if mapped, err = h.maps("/proc/" + t.Name()); err != nil {
+				return err
+			}
+		}
+		if seen >= 0 && sameFiles(seen, id) {
+			continue
+		}
+		there, err := h.files("/proc/" + t.Name())
+		if err != nil {
+			return err
+		}
+		if there {
+			seen = id
 		}
 	}
 	return nil
 }
 
-// maps looks at what a process has mapped shared. It may have been writable, or become so.
-func (h *holding) maps(dir string) error {
+// sameFiles tells whether two threads are known to share what they have open.
+func sameFiles(a, b int) bool {
+	const files = 2 // KCMP_FILES
+	r, _, e := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), files, 0, 0, 0)
+	return e == 0 && r == 0
+}
+
+// files looks at what a thread has open, and tells whether there was any.
+func (h *holding) files(dir string) (there bool, err error) {
+	d, err := os.Open(dir + "/fd")
+	if err != nil {
+		return false, ended(err)
+	}
+	defer d.Close()
+	fds, err := d.Readdirnames(-1)
+	if err != nil {
+		return false, ended(err)
+	}
+	for _, name := range fds {
+		var link unix.Stat_t
+		// The mode of the link says what the file is open for.
+		if unix.Fstatat(int(d.Fd()), name, &link, unix.AT_SYMLINK_NOFOLLOW) == nil && link.Mode&0o200 != 0 {
+			if err := h.look(dir+"/fd/"+name, false, true); err != nil {
+				return false, err
+			}
+		}
+	}
+	return len(fds) > 0, nil
+}
+
+// ended takes the error of what there is no more for none.
+func ended(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// maps looks at what a thread has mapped shared, and tells whether it has anything mapped. It may have been writable, or become so.
+func (h *holding) maps(dir string) (any bool, err error) {
 	b, err := os.ReadFile(dir + "/maps")
 	if err != nil {
-		return err
+		return false, ended(err)
 	}
 	for line := range bytes.Lines(b) {
 		// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
 		f := bytes.Fields(line)
 		if len(f) >= 6 && len(f[1]) == 4 && (f[1][3] == 's' || f[1][3] == 'S') && string(f[4]) != "0" {
-			h.look(dir+"/map_files/"+mapName(string(f[0])), true)
+			if err := h.look(dir+"/map_files/"+mapName(string(f[0])), true, f[1][1] == 'w'); err != nil {
+				return false, err
+			}
 		}
 	}
-	return nil
+	return len(b) > 0, nil
 }
 
 // mapName is the name in map_files of a stretch of addresses: without the zeros at the front that maps has.
@@ -101,22 +151,32 @@ func mapName(stretch string) string {
 	return trim(from) + "-" + trim(to)
 }
 
-// look takes in the file that a link in /proc leads to, if it is of the partition.
-func (h *holding) look(link string, mapped bool) {
+// look takes in the file that a link in /proc leads to, if it is of the partition. written tells that it is open, or mapped, for writing.
+func (h *holding) look(link string, mapped, written bool) error {
 	st, err := statPath(link, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC)
-	if err != nil || st.kind() != unix.S_IFREG || !h.ours(link, &st) {
-		return
+	if err != nil || st.kind() != unix.S_IFREG {
+		return nil
 	}
-	id := fileID{st.dev, st.ino}
+	if !h.ours(link, &st) {
+		return h.overlaid(link, mapped, written)
+	}
+	f := h.take(fileID{st.dev, st.ino}, mapped)
+	if f.handle == nil {
+		if handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, link, unix.AT_SYMLINK_FOLLOW); err == nil {
+			f.handle = &handle
+		}
+	}
+	return nil
+}
+
+func (h *holding) take(id fileID, mapped bool) *held {
 	f := h.found[id]
 	if f == nil {
 		f = &held{id: id}
 		h.found[id] = f
-		if handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, link, unix.AT_SYMLINK_FOLLOW); err == nil {
-			f.handle = handle
-		}
 	}
 	f.mapped = f.mapped || mapped
+	return f
 }
 
 // ours tells whether a file lies on the partition. On file systems with device numbers of their own making it may say so of others, and harmlessly.
@@ -142,7 +202,9 @@ func (h *holding) loops() error {
 		if err != nil {
 			continue
 		}
-		h.look(strings.TrimSuffix(string(image), "\n"), false)
+		if err := h.look(strings.TrimSuffix(string(image), "\n"), false, true); err != nil {
+			return err
+		}
 		h.loop("/dev/" + d.Name())
 	}
 	return nil
@@ -156,11 +218,11 @@ func (h *holding) loop(device string) {
 	}
 	defer f.Close()
 	info, err := unix.IoctlLoopGetStatus64(int(f.Fd()))
-	if err != nil || anonymous[h.src.fstype] || unix.Mkdev(uint32(info.Device>>8&0xfff), uint32(info.Device&0xff|info.Device>>12&0xfff00)) != h.src.root.dev {
+	if err != nil {
 		return
 	}
-	id := fileID{h.src.root.dev, info.Inode}
-	if h.found[id] == nil {
-		h.found[id] = &held{id: id}
+	dev := unix.Mkdev(uint32(info.Device>>8&0xfff), uint32(info.Device&0xff|info.Device>>12&0xfff00))
+	if dev == h.src.root.dev || anonymous[h.src.fstype] && unix.Major(dev) == 0 {
+		h.take(fileID{dev, info.Inode}, false)
 	}
 }

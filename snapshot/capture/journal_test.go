@@ -24,6 +24,8 @@ type journalRig struct {
 	memory  Memory
 	vague   bool   // of folders with changes, the names are not told
 	frozen  func() // is called once a snapshot is made, if it is there
+
+	afterCut func() // is called, if it is there, when the changes were cut off
 }
 
 // newJournalRig makes one. u may be nil: what others do on the machine then makes no test walk.
@@ -48,6 +50,9 @@ func (r *journalRig) tryNext() *snapshot.Version {
 	r.t.Helper()
 	set, err := r.journal.Cut()
 	must(r.t, err)
+	if r.afterCut != nil {
+		r.afterCut()
+	}
 	r.o.Changes, r.o.Because = set, set.Unknown()
 	if r.vague {
 		r.o.Changes = vague{set}

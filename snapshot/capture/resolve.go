@@ -133,11 +133,11 @@ func (r *resolver) touch(st *stat) {
 // heldFiles counts those that may be written to unheard among the touched ones.
 func (r *resolver) heldFiles() error {
 	for _, f := range r.w.held {
-		if f.handle.Size() == 0 {
+		if f.handle == nil {
 			r.touched[f.id] = &touch{names: math.MaxUint32} // so all names are searched for
 			continue
 		}
-		fd, st, err := r.open(f.handle)
+		fd, st, err := r.open(*f.handle)
 		if err != nil {
 			return err
 		}
@@ -425,7 +425,10 @@ func (r *resolver) findMissing(ctx context.Context) error {
 		return nil
 	}
 	for _, f := range r.w.held {
-		if err := r.findName(f.handle); err != nil {
+		if f.handle == nil {
+			continue
+		}
+		if err := r.findName(*f.handle); err != nil {
 			return err
 		}
 	}
@@ -457,9 +460,6 @@ func (r *resolver) missing() map[uint64]bool {
 
 // findName finds a name of a touched file that the kernel has at hand.
 func (r *resolver) findName(h unix.FileHandle) error {
-	if h.Size() == 0 {
-		return nil
-	}
 	fd, st, err := r.open(h)
 	if fd < 0 || err != nil {
 		return err

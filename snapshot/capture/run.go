@@ -41,7 +41,6 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 		return nil, err
 	}
 	defer src.close()
-	o.upToTheMoment(src)
 	version := &snapshot.Version{
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
 		Start: start, Journal: o.Certificate, Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
@@ -168,6 +167,14 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 		w.begun = d.before
 		if w.held, err = heldFiles(src); err != nil && byChanges {
 			return unsure("it cannot be told which files are mapped: %v", err)
+		}
+		if err != nil {
+			w.begun = time.Time{}
+		}
+	}
+	if byChanges || toAudit {
+		if err := w.upToTheMoment(); err != nil {
+			return err
 		}
 	}
 	if toAudit {

@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if path := os.Getenv(holderEnv); path != "" {
+		fmt.Fprintln(os.Stderr, hold(path))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

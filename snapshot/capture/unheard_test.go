@@ -1,0 +1,203 @@
+package capture
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What Linux's own asynchronous writes do makes no event until the file is closed.
+func TestJournalFindsWhatIsWrittenAsynchronously(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/file", "12345678")
+		f, err := os.OpenFile(point+"/file", os.O_WRONLY, 0)
+		must(t, err)
+		defer f.Close()
+		r.next("walk")
+		var context uintptr
+		if _, _, e := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&context)), 0); e != 0 {
+			t.Skip(e)
+		}
+		defer unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0)
+		b := []byte("x")
+		type iocb struct {
+			data               uint64
+			key, flags         uint32
+			op                 uint16
+			prio               int16
+			fd                 uint32
+			buf, size          uint64
+			off                int64
+			_                  uint64
+			moreFlags, eventFD uint32
+		}
+		const pwrite = 1
+		c := &iocb{op: pwrite, fd: uint32(f.Fd()), buf: uint64(uintptr(unsafe.Pointer(&b[0]))), size: 1, off: 2}
+		cs := []*iocb{c}
+		if n, _, e := unix.Syscall(unix.SYS_IO_SUBMIT, context, 1, uintptr(unsafe.Pointer(&cs[0]))); n != 1 {
+			t.Fatal(e)
+		}
+		var done [32]byte
+		if n, _, e := unix.Syscall6(unix.SYS_IO_GETEVENTS, context, 1, 1, uintptr(unsafe.Pointer(&done)), 0, 0); n != 1 {
+			t.Fatal(e)
+		}
+		r.look()
+	})
+}
+
+// A mapping that ends after the changes were cut off is told of too late, and may be gone when it is looked for.
+func TestJournalFindsWhatAMappingLeft(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/file", "12345678")
+		f, err := os.OpenFile(point+"/file", os.O_RDWR, 0)
+		must(t, err)
+		m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		must(t, err)
+		must(t, f.Close())
+		r.next("walk")
+		m[0] = 'x'
+		r.afterCut = func() {
+			r.afterCut = nil
+			must(t, unix.Munmap(m))
+		}
+		r.look()
+	})
+}
+
+// holderEnv makes a process of the test program one that has the file at that path open, and stores something in it for each line of its input.
+const holderEnv = "YESTER_TEST_HOLDER"
+
+func init() {
+	if os.Getenv(holderEnv) != "" {
+		runtime.LockOSThread() // main is the first thread
+	}
+}
+
+// hold has the file open as only a thread can that is not the process's first one, which ends.
+func hold(path string) error {
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+			failed <- err
+			return
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			failed <- err
+			return
+		}
+		m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			failed <- err
+			return
+		}
+		for in := bufio.NewScanner(os.Stdin); ; {
+			fmt.Println("done")
+			if !in.Scan() {
+				os.Exit(0)
+			}
+			m[0]++
+			if in.Text() == "unmap" {
+				unix.Munmap(m)
+			}
+		}
+	}()
+	if os.Getpid() == unix.Gettid() {
+		unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+	}
+	return <-failed
+}
+
+func TestJournalFindsWhatAThreadHolds(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/file", "12345678")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), holderEnv+"="+point+"/file")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	lines := bufio.NewReader(out)
+	say := func(what string) {
+		if what != "" {
+			_, err := fmt.Fprintln(in, what)
+			must(t, err)
+		}
+		if line, err := lines.ReadString('\n'); line != "done\n" {
+			t.Fatal(line, err)
+		}
+	}
+	say("")
+	r.next("walk")
+	say("store")
+	r.look()
+	say("unmap")
+	r.look()
+}
+
+// Of a file in an overlay the one below it is backed up.
+func TestJournalFindsWhatIsMappedThroughAnOverlay(t *testing.T) {
+	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(fstype, func(t *testing.T) {
+			point := partition(t, fstype)
+			for _, dir := range []string{"lower", "upper", "work"} {
+				must(t, os.Mkdir(filepath.Join(point, dir), 0o755))
+			}
+			write(t, point+"/lower/dir/below", "12345678")
+			over := t.TempDir()
+			mount(t, over, "mount", "-t", "overlay", "overlay", "-o", fmt.Sprintf("lowerdir=%s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", point), over)
+			write(t, over+"/new", "12345678")
+			var maps [][]byte
+			for _, name := range []string{"dir/below", "new"} {
+				f, err := os.OpenFile(filepath.Join(over, name), os.O_RDWR, 0)
+				must(t, err)
+				m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+				must(t, err)
+				defer unix.Munmap(m)
+				maps = append(maps, m)
+				must(t, f.Close())
+			}
+			r := newJournalRig(t, point, nil)
+			r.next("walk")
+			for i := range byte(2) {
+				maps[0][0], maps[1][1] = i, i
+				r.look()
+			}
+		})
+	}
+}
+
+// The image of a loop device need not have the path that the kernel tells.
+func TestJournalFindsAnImageOutOfReach(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/dir/image", "")
+		must(t, os.Truncate(point+"/dir/image", 20<<20))
+		command(t, "mkfs.ext4", "-q", point+"/dir/image")
+		within, elsewhere := t.TempDir(), t.TempDir()
+		device := command(t, "findmnt", "-n", "-o", "SOURCE", point)
+		mount(t, elsewhere, "mount", device, elsewhere)
+		mount(t, within, "mount", "-o", "loop", elsewhere+"/dir/image", within)
+		mount(t, elsewhere+"/dir", "mount", "-t", "tmpfs", "tmpfs", elsewhere+"/dir")
+		r.next("walk")
+		write(t, within+"/file", "1")
+		command(t, "sync", "-f", within+"/file")
+		r.asWalk(r.tryNext())
+	})
+}
