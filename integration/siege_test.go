@@ -202,7 +202,7 @@ func (s *siege) replaced(t testing.TB, d *daemon) {
 // round breaks one task off and looks what is left.
 func (s *siege) round(t *testing.T, b blow) {
 	d := start(t, s.home)
-	d.settle() // a gc that was broken off may be made up for
+	d.idle()
 	args := b.prepare(s, t, d)
 	before := d.tasks()
 	s.strike(t, d, b, args)
@@ -279,6 +279,22 @@ func (d *daemon) settle() {
 	d.t.Helper()
 	d.wait("all places to have what they lack", func() bool {
 		return !slices.ContainsFunc(d.placeStates(), func(state string) bool { return state != "well" })
+	})
+}
+
+// idle waits until a gc that was broken off is made up for.
+func (d *daemon) idle() {
+	d.t.Helper()
+	quiet := 0
+	d.wait("all tasks to end", func() bool {
+		for _, t := range d.tasks() {
+			if t.State == "running" {
+				quiet = 0
+				return false
+			}
+		}
+		quiet++ // it begins a moment after the daemon
+		return quiet == 5
 	})
 }
 
