@@ -21,6 +21,10 @@ import (
 // The folder is found by name but not listed, so that what goes through all of a partition does not go through everything once more.
 const byFileName = ".by-file"
 
+// maxPastPath is the length of the longest path whose past is shown: that of the longest that a program can say at once. Going on from folder to folder one gets
+// deeper, as far as one likes, and each would take as much memory as its path is long.
+const maxPastPath = 4096
+
 // A pastKey says of which path in which partition a folder shows the past. It is "" for .by-file itself, else like "/etc/hosts".
 type pastKey struct {
 	partition uint64 // ordinal

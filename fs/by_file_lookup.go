@@ -64,6 +64,9 @@ func (v *view) lookupPast(cancel <-chan struct{}, dir nodeID, name string, out *
 		if ver := p.file(name); ver != nil {
 			return v.foundIn(ctx, ver, k.path, out)
 		}
+		if len(k.path)+1+len(name) > maxPastPath {
+			return syscall.ENAMETOOLONG
+		}
 		return v.foundPast(ctx, dir, k.child(name), out)
 	})
 }

@@ -217,8 +217,8 @@ func (f *byFiles) cached(k pastKey, generation uint64, now time.Time) *past {
 func (f *byFiles) keep(k pastKey, p *past) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	const least = 4 // a path that was nothing takes room too
-	c, n := &f.pasts, least+len(p.files)+len(p.trees)
+	const least, letters = 4, 96 // a path that was nothing takes room too, and so many bytes of a path as much as a state
+	c, n := &f.pasts, least+len(k.path)/letters+len(p.files)+len(p.trees)
 	if c.at == nil || c.states+n > maxPast {
 		*c = pastCache{at: make(map[pastKey]*past)}
 	}

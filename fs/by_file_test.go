@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
@@ -153,5 +154,37 @@ func TestFoldersOfPastsAreForgotten(t *testing.T) {
 	}
 	if n := known(); n < most/4 {
 		t.Error("only", n, "are left")
+	}
+}
+
+func TestLongPathsTakeABoundedMemory(t *testing.T) {
+	v, _ := testView(t, "long paths")
+	look := func(dir uint64, name string) (id uint64, st fuse.Status) {
+		var out fuse.EntryOut
+		st = v.Lookup(nil, &fuse.InHeader{NodeId: dir}, name, &out)
+		return out.NodeId, st
+	}
+	dir, st := look(uint64(kindNode(partitionKind, 1)), byFileName)
+	above := dir
+	for n := maxName + 1; n <= maxPastPath; n += maxName + 1 {
+		above = dir
+		if dir, st = look(dir, strings.Repeat("n", maxName)); st != fuse.OK {
+			t.Fatalf("%d bytes: %v", n, st)
+		}
+	}
+	if _, st = look(dir, strings.Repeat("n", maxName)); st != fuse.Status(syscall.ENAMETOOLONG) {
+		t.Error("a longer path:", st)
+	}
+	for i := range 20_000 {
+		if _, st = look(above, fmt.Sprint("nothing ", i)); st != fuse.ENOENT {
+			t.Fatal(st)
+		}
+	}
+	n := 0
+	for k := range v.byFiles.pasts.at {
+		n += len(k.path)
+	}
+	if n > 8<<20 {
+		t.Error("paths that were nothing take", n, "bytes")
 	}
 }

@@ -173,6 +173,7 @@ var trees = map[string]func() *tree{
 	"wide":        func() *tree { return wideTree(100_000) },
 	"vast":        vastTree,
 	"deep":        deepTree,
+	"long paths":  longTree,
 	"files":       func() *tree { return fileTree(300, 100) },
 	"large":       largeTree,
 	"broken":      brokenTree,
@@ -300,6 +301,16 @@ func deepTree() *tree {
 		t = m.dir(t).named(fmt.Sprintf("level-%d", 199-i))
 	}
 	return m.dir(t)
+}
+
+// longTree has folders in one another, with the longest names.
+func longTree() *tree {
+	var m maker
+	t := m.dir()
+	for range 40 {
+		t = m.dir(t.named(strings.Repeat("n", maxName)))
+	}
+	return t
 }
 
 func fileTree(dirs, files int) *tree {
