@@ -28,8 +28,8 @@ func TestJournalFindsWhatIsWrittenAsynchronously(t *testing.T) {
 		defer unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0)
 		b := []byte("x")
 		type iocb struct {
-			data       uint64
-			key, flags uint32
+			_          uint64
+			_, _       uint32
 			op         uint16
 			_          int16
 			fd         uint32
