@@ -165,6 +165,9 @@ func TestLongPathsTakeABoundedMemory(t *testing.T) {
 		return out.NodeId, st
 	}
 	dir, st := look(uint64(kindNode(partitionKind, 1)), byFileName)
+	if st != fuse.OK {
+		t.Fatal(st)
+	}
 	above := dir
 	for n := maxName + 1; n <= maxPastPath; n += maxName + 1 {
 		above = dir

@@ -28,15 +28,15 @@ func TestJournalFindsWhatIsWrittenAsynchronously(t *testing.T) {
 		defer unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0)
 		b := []byte("x")
 		type iocb struct {
-			_          uint64
-			_, _       uint32
-			op         uint16
-			_          int16
-			fd         uint32
-			buf, size  uint64
-			off        int64
-			_          uint64
-			_, _       uint32
+			_         uint64
+			_, _      uint32
+			op        uint16
+			_         int16
+			fd        uint32
+			buf, size uint64
+			off       int64
+			_         uint64
+			_, _      uint32
 		}
 		const pwrite = 1
 		c := &iocb{op: pwrite, fd: uint32(f.Fd()), buf: uint64(uintptr(unsafe.Pointer(&b[0]))), size: 1, off: 2}
