@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -31,23 +32,23 @@ const (
 // freeze has s read from a read-only snapshot of the partition, so that all of the version is of one moment; where none can be made, s.because says why. Inode
 // numbers, times and all else are those of the partition itself, only the device number is another. Snapshots do not reach into nested subvolumes: these
 // are read as they are.
-func (s *source) freeze(clock func() time.Time) {
+func (s *source) freeze(ctx context.Context, clock func() time.Time) {
 	if s.root.ino != btrfsRootIno {
 		s.because = "what is mounted is a folder within a subvolume"
 		return
 	}
 	_, _ = removeAbandoned(s.fd) // what cannot be removed now is in nobody's way
 	moment := clock()
-	name, fd, err := createSnapshot(s.fd)
+	made, err := snapshotInTime(ctx, s.fd, snapshotPatience)
 	if err == nil {
 		var root stat
-		if root, err = statFD(fd, statMask|unix.STATX_SUBVOL); err == nil {
+		if root, err = statFD(made.fd, statMask|unix.STATX_SUBVOL); err == nil {
 			s.subvol = s.root.subvol
-			s.live, s.fd, s.root, s.moment, s.name = s.fd, fd, root, moment, name
+			s.live, s.fd, s.root, s.moment, s.name = s.fd, made.fd, root, moment, made.name
 			return
 		}
-		unix.Close(fd)
-		_ = removeSnapshot(s.fd, name)
+		unix.Close(made.fd)
+		_ = removeSnapshot(s.fd, made.name)
 	}
 	s.because = snapshotTrouble(err)
 }
@@ -62,6 +63,7 @@ func snapshotTrouble(err error) string {
 		{unix.ETXTBSY, "a swap file is in use on it"},
 		{unix.ENOSPC, "it has no space left for one"},
 		{unix.EDQUOT, "its quota is used up"},
+		{errSlowSnapshot, "others write so much to it that none could be made within " + snapshotPatience.String()},
 	} {
 		if errors.Is(err, k.is) {
 			return k.what
@@ -125,6 +127,52 @@ func (s *source) liveFolder(path []byte) (fd int, err error) {
 		fd = next
 	}
 	return fd, nil
+}
+
+// snapshotPatience is how long a capture waits for its snapshot. The kernel first waits for those who write, without an end and deaf to signals, while new
+// ones keep coming (btrfs_drew_write_lock).
+const snapshotPatience = 30 * time.Second
+
+var errSlowSnapshot = errors.New("making a snapshot takes too long")
+
+type madeSnapshot struct {
+	name string
+	fd   int
+	err  error
+}
+
+// snapshotInTime is createSnapshot with patience. A snapshot that comes later is removed then.
+func snapshotInTime(ctx context.Context, root int, patience time.Duration) (madeSnapshot, error) {
+	root, err := unix.FcntlInt(uintptr(root), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return madeSnapshot{}, err
+	}
+	made, late := make(chan madeSnapshot), make(chan struct{})
+	go func() {
+		defer unix.Close(root)
+		var m madeSnapshot
+		m.name, m.fd, m.err = createSnapshot(root)
+		select {
+		case made <- m:
+		case <-late:
+			if m.err == nil {
+				unix.Close(m.fd)
+				_ = removeSnapshot(root, m.name)
+			}
+		}
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case m := <-made:
+		return m, m.err
+	case <-timer.C:
+		close(late)
+		return madeSnapshot{}, errSlowSnapshot
+	case <-ctx.Done():
+		close(late)
+		return madeSnapshot{}, ctx.Err()
+	}
 }
 
 // createSnapshot makes a read-only snapshot of the subvolume whose root folder is open, in it, and opens and locks it.

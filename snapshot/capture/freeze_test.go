@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -274,7 +275,7 @@ func TestAbandonedSnapshotsAreRemovedAndNothingElse(t *testing.T) {
 	// What only has such a name: a folder, a writable snapshot, and one that is at work.
 	write(t, point+"/"+snapshotPrefix+"folder/file", "x")
 	command(t, "btrfs", "subvolume", "snapshot", point, point+"/"+snapshotPrefix+"writable")
-	s, err := openSource(m.Partition, time.Now) // removes the abandoned one
+	s, err := openSource(t.Context(), m.Partition, time.Now) // removes the abandoned one
 	must(t, err)
 	defer s.close()
 	left := func() (names []string) {
@@ -344,4 +345,49 @@ func TestJournalTellsAllUpToTheMoment(t *testing.T) {
 	}
 	r.o.clock = func() time.Time { return time.Now().Add(time.Minute) }
 	r.asWalk(r.next("journal"))
+}
+
+// The kernel may take its time over a snapshot. What comes too late is removed.
+func TestSnapshotThatComesLateIsRemoved(t *testing.T) {
+	point := partition(t, "btrfs")
+	root, err := openAt(unix.AT_FDCWD, append(zname(point), 0), openDir)
+	must(t, err)
+	defer unix.Close(root)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, c := range []struct {
+		ctx  context.Context
+		want error
+	}{{t.Context(), errSlowSnapshot}, {ended, context.Canceled}} {
+		patience := time.Duration(0)
+		if c.want == context.Canceled {
+			patience = time.Hour
+		}
+		m, err := snapshotInTime(c.ctx, root, patience)
+		if err == nil { // it was quicker than no time at all
+			unix.Close(m.fd)
+			must(t, removeSnapshot(root, m.name))
+		} else if !errors.Is(err, c.want) {
+			t.Error(err)
+		}
+	}
+	for begin := time.Now(); openOf(t, point) > 1; time.Sleep(10 * time.Millisecond) { // until those who are late are done
+		if time.Since(begin) > time.Minute {
+			t.Fatal("a snapshot is still being made")
+		}
+	}
+	wantNoSnapshots(t, point)
+}
+
+// openOf counts this process's descriptors of a folder.
+func openOf(t *testing.T, dir string) (n int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/self/fd/*")
+	must(t, err)
+	for _, fd := range all {
+		if to, _ := os.Readlink(fd); to == dir {
+			n++
+		}
+	}
+	return n
 }

@@ -36,7 +36,7 @@ func Run(ctx context.Context, v *store.Vault, w *store.Writer, o Options) (*snap
 
 func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*snapshot.Version, error) {
 	start, before := o.Now(), w.Stats()
-	src, err := openSource(o.Partition, o.clock)
+	src, err := openSource(ctx, o.Partition, o.clock)
 	if err != nil {
 		return nil, err
 	}

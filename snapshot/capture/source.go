@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ type source struct {
 
 // openSource opens a clone of the mount at the partition's mount point, after making sure that it is still that partition's, and of a btrfs a snapshot.
 // clock is the one that file times are compared with. ErrExcluded.
-func openSource(p snapshot.Partition, clock func() time.Time) (*source, error) {
+func openSource(ctx context.Context, p snapshot.Partition, clock func() time.Time) (*source, error) {
 	want, err := checkMount(p)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func openSource(p snapshot.Partition, clock func() time.Time) (*source, error) {
 	}
 	s.mounted = s.root
 	if p.FSType == "btrfs" {
-		s.freeze(clock)
+		s.freeze(ctx, clock)
 	}
 	return s, nil
 }
