@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -82,6 +83,34 @@ func TestReadingByNameIsNotReadAhead(t *testing.T) {
 	}
 	if n := aheadIdle(t, s); n > 5 {
 		t.Errorf("%d files were put into the page cache", n)
+	}
+}
+
+func TestFilesOfAllShapesAreRightInThePageCache(t *testing.T) {
+	s, dir := mounted(t, "shapes")
+	want := shapesTree()
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 5 {
+				path := fmt.Sprint(i*5 + j)
+				list, err := os.ReadDir(filepath.Join(dir, path))
+				if err != nil || len(list) != 100 {
+					t.Error(len(list), err)
+					return
+				}
+				for _, e := range list {
+					b, err := os.ReadFile(filepath.Join(dir, path, e.Name()))
+					if err != nil || !bytes.Equal(b, want.child(path+"/"+e.Name()).content()) {
+						t.Errorf("%s/%s: %d bytes, %v", path, e.Name(), len(b), err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if aheadIdle(t, s) == 0 {
+		t.Error("none was put there")
 	}
 }
 

@@ -174,6 +174,7 @@ var trees = map[string]func() *tree{
 	"vast":        vastTree,
 	"deep":        deepTree,
 	"long paths":  longTree,
+	"shapes":      shapesTree,
 	"files":       func() *tree { return fileTree(300, 100) },
 	"large":       largeTree,
 	"broken":      brokenTree,
@@ -311,6 +312,25 @@ func longTree() *tree {
 		t = m.dir(t.named(strings.Repeat("n", maxName)))
 	}
 	return t
+}
+
+// shapesTree has small files of chunks and holes in all orders.
+func shapesTree() *tree {
+	var m maker
+	r := rand.New(rand.NewPCG(1, 2))
+	top := m.dir()
+	for i := range 20 {
+		dir := m.dir().named(fmt.Sprint(i))
+		for j := range 100 {
+			var parts []part
+			for range r.IntN(6) {
+				parts = append(parts, part{r.Uint64N(3) * r.Uint64N(1<<40), 1 + r.Uint64N(16<<10)})
+			}
+			dir.kids = append(dir.kids, m.file(parts...).named(fmt.Sprint(j)))
+		}
+		top.kids = append(top.kids, dir)
+	}
+	return top
 }
 
 func fileTree(dirs, files int) *tree {
