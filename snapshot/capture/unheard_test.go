@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot/track"
 )
 
 // What Linux's own asynchronous writes do makes no event until the file is closed.
@@ -200,4 +203,80 @@ func TestJournalFindsAnImageOutOfReach(t *testing.T) {
 		command(t, "sync", "-f", within+"/file")
 		r.asWalk(r.tryNext())
 	})
+}
+
+func counting(t *testing.T) *track.Unheard {
+	u, err := track.WatchUnheard()
+	if errors.Is(err, track.ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	t.Cleanup(func() { u.Close() })
+	return u
+}
+
+// A folder with another generation is not found by the handle by which what changed in it was told.
+func TestChangedGenerationMakesAWalk(t *testing.T) {
+	point := partition(t, "ext4", "-O", "^metadata_csum")
+	r := newJournalRig(t, point, counting(t))
+	write(t, point+"/dir/file", "1")
+	r.next("walk")
+	must(t, os.Remove(point+"/dir/file"))
+	dir, err := os.Open(point + "/dir")
+	must(t, err)
+	defer dir.Close()
+	const setVersion = 0x40087602
+	must(t, unix.IoctlSetPointerInt(int(dir.Fd()), setVersion, 5))
+	r.asWalk(r.tryNext())
+}
+
+// As xfsrestore sets them.
+func TestAttributesSetByHandleMakeAWalk(t *testing.T) {
+	point := partition(t, "xfs")
+	r := newJournalRig(t, point, counting(t))
+	write(t, point+"/file", "1")
+	r.next("walk")
+	dir, err := os.Open(point)
+	must(t, err)
+	defer dir.Close()
+	type request struct {
+		fd      uint32
+		path    *byte
+		oflags  uint32
+		in      unsafe.Pointer
+		inSize  uint32
+		out     unsafe.Pointer
+		outSize *uint32
+	}
+	var (
+		handle [64]byte
+		size   uint32
+	)
+	path, err := unix.BytePtrFromString(point + "/file")
+	must(t, err)
+	const pathToHandle, attrMulti = 0xc0385869, 0x4048587b
+	get := request{path: path, out: unsafe.Pointer(&handle), outSize: &size}
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), pathToHandle, uintptr(unsafe.Pointer(&get))); e != 0 {
+		t.Fatal(e)
+	}
+	name, err := unix.BytePtrFromString("x")
+	must(t, err)
+	op := struct {
+		code, err   uint32
+		name, value *byte
+		size, flags uint32
+	}{code: 2, name: name, value: name, size: 1}
+	set := struct {
+		request
+		count uint32
+		ops   unsafe.Pointer
+	}{request{in: unsafe.Pointer(&handle), inSize: size}, 1, unsafe.Pointer(&op)}
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), attrMulti, uintptr(unsafe.Pointer(&set))); e != 0 || op.err != 0 {
+		t.Fatal(e, op.err)
+	}
+	v := r.tryNext()
+	r.asWalk(v)
+	if len(r.entries(v)["file"].Xattrs) == 0 {
+		t.Error("there is no attribute")
+	}
 }

@@ -17,9 +17,14 @@ import (
 var unheardCalls = []uint32{
 	0x40086602, // FS_IOC_SETFLAGS: inode flags, chattr
 	0x401c5820, // FS_IOC_FSSETXATTR: likewise
+	0x40087602, // FS_IOC_SETVERSION: a file's generation, and so the handle by which it was told
+	0x40086604, // EXT4_IOC_SETVERSION
+	0x00006611, // EXT4_IOC_SWAP_BOOT: exchanges what a file holds
 	0x4008941a, // BTRFS_IOC_SUBVOL_SETFLAGS: makes a subvolume read-only, or writable
 	0x40809440, // BTRFS_IOC_ENCODED_WRITE
 	0xc0c0586d, // XFS_IOC_SWAPEXT
+	0x4048587b, // XFS_IOC_ATTRMULTI_BY_HANDLE: extended attributes, as xfsrestore sets them
+	0xc020f509, // F2FS_IOC_MOVE_RANGE
 	0xc0506617, // FS_IOC_ADD_ENCRYPTION_KEY: names and contents become readable
 	0xc0406618, // FS_IOC_REMOVE_ENCRYPTION_KEY
 	0xc0406619, // FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS
