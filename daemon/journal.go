@@ -147,11 +147,17 @@ func (l *listener) capture(o capture.Options, audit time.Duration, work func(cap
 	now := o.Now()
 	since := now.Sub(l.walked)
 	o.Audit = audit > 0 && (since >= audit || since < 0)
+	made := false
+	defer func() {
+		if !made { // a panic must not lose it either
+			l.journal.Return(set)
+		}
+	}()
 	v, err := work(o)
 	if err != nil {
-		l.journal.Return(set)
 		return v, err
 	}
+	made = true
 	if v.Method == control.ByWalk {
 		l.walked = now
 	}

@@ -1,14 +1,21 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"yester/control"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+	"yester/snapshot/track"
 )
 
 // byJournal takes versions until one is by journal: while others change inode flags on the machine, say, none is.
@@ -93,4 +100,61 @@ func journalOf(t *testing.T, c *control.Client) *control.Journal {
 		}
 	}
 	return nil
+}
+
+// A capture that comes to no version, for whatever reason, takes no changes from the next.
+func TestFailedCaptureLosesNoChange(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	m, _, err := capture.Locate(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ls listeners
+	defer ls.close()
+	l := ls.of(m.Partition)
+	if l.journal == nil {
+		t.Skip(l.why)
+	}
+	name := filepath.Join(dir, "changed")
+	take := func(work func(capture.Changes) error) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("%v", p)
+			}
+		}()
+		_, err = l.capture(capture.Options{Now: time.Now}, 0, func(o capture.Options) (*snapshot.Version, error) {
+			return &snapshot.Version{}, work(o.Changes)
+		})
+		return err
+	}
+	has := func(c capture.Changes) (there bool) {
+		if s := c.(*track.Set); s.Unknown() != "" {
+			t.Skip(s.Unknown())
+		}
+		err := c.Folders(func(_ unix.FileHandle, _ bool, names []string, _ []bool) error {
+			there = there || slices.Contains(names, "changed")
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return there
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if take(func(capture.Changes) error { return os.ErrInvalid }) == nil || take(func(capture.Changes) error { panic("broken") }) == nil {
+		t.Error("no error")
+	}
+	for _, want := range []bool{true, false} {
+		if err := take(func(c capture.Changes) error {
+			if has(c) != want {
+				t.Errorf("the change is told: %v, want %v", !want, want)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
 }
