@@ -114,7 +114,11 @@ func (w *walker) remember(v *snapshot.Version) {
 // doubted tells whether an entry of the parent version may have changed and yet look the same: of a file that changed during that capture nobody can tell
 // whether it was read before the last store to a mapping that was writable already.
 func (w *walker) doubted(old *snapshot.Entry) bool {
-	return w.changes != nil && !old.Ctime.Time().Before(w.o.Memory.begun.Add(-coarseGrain))
+	m, p := w.o.Memory, w.o.Parent
+	if m == nil || p == nil || m.version != p.Name || w.changes == nil && m.begun.IsZero() {
+		return false
+	}
+	return !old.Ctime.Time().Before(m.begun.Add(-coarseGrain))
 }
 
 // lookAgain has the next capture look at what is being captured, though nothing should have changed.

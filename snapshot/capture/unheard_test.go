@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -72,6 +73,37 @@ func TestJournalFindsWhatAMappingLeft(t *testing.T) {
 		}
 		r.look()
 	})
+}
+
+// A file may be mapped after it was seen who has what mapped, and before it is read: what is stored later in a page that was not written back sets no time.
+func TestWalkFindsWhatAMappingLeft(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/file", "12345678")
+	r.next("walk")
+	write(t, point+"/file", "87654321")
+	var m []byte
+	r.o.Audit = true
+	r.o.clock = func() time.Time { return time.Now().Add(time.Second) } // as if it was read a second after it was written to
+	r.o.trace = func(op, _ string) {
+		if op != "open" || m != nil {
+			return
+		}
+		f, err := os.OpenFile(point+"/file", os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close()
+		m, err = unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		must(t, err)
+		m[0] = 'x'
+	}
+	r.next("walk")
+	r.o.trace = nil
+	defer unix.Munmap(m)
+	m[1] = 'y'
+	r.asWalk(r.next("walk"))
+	m[2] = 'z'
+	r.o.Audit = false
+	r.asWalk(r.next("journal"))
 }
 
 // holderEnv makes a process of the test program one that has the file at that path open, and stores something in it for each line of its input.
