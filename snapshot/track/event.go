@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mask is what is listened to. Reads are not.
-const mask = unix.FAN_MODIFY | unix.FAN_CLOSE_WRITE | unix.FAN_ATTRIB | unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_RENAME | unix.FAN_ONDIR
+// mask is what is listened to. Reads are not. Of an error of the file system it is told too, for what cannot be read passes for what is gone.
+const mask = unix.FAN_FS_ERROR | unix.FAN_MODIFY | unix.FAN_CLOSE_WRITE | unix.FAN_ATTRIB | unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_RENAME | unix.FAN_ONDIR
 
 var errMalformed = errors.New("the kernel's events make no sense")
 
@@ -49,6 +49,9 @@ func (s *Set) take(e *event, b []byte) (n int, err error) {
 func (s *Set) event(e *event) {
 	if e.mask&unix.FAN_Q_OVERFLOW != 0 {
 		s.forget("the kernel's queue of events overflowed")
+	}
+	if e.mask&unix.FAN_FS_ERROR != 0 {
+		s.forget("the file system met an error")
 	}
 	if s.unknown != "" {
 		return

@@ -84,6 +84,9 @@ func (j *Journal) begin() (err error) {
 }
 
 func (j *Journal) mark() error {
+	if err := lasting(j.path); err != nil {
+		return err
+	}
 	err := unix.FanotifyMark(j.fd, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, j.path)
 	if err == unix.EXDEV {
 		err = j.markTop()

@@ -227,3 +227,34 @@ func TestOverlaysAreUnheardOfOldKernelsOnly(t *testing.T) {
 		t.Errorf("%q, %q", names(t, s), s.Unknown())
 	}
 }
+
+func TestErrorOfTheFileSystemIsUnknown(t *testing.T) {
+	point := mounted(t, image(t))
+	j := open(t, point)
+	cut(t, j)
+	device, err := exec.Command("findmnt", "-n", "-o", "SOURCE", point).Output()
+	must(t, err)
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(strings.TrimSpace(string(device))), "trigger_fs_error")
+	must(t, os.WriteFile(trigger, []byte("1"), 0))
+	if s := cut(t, j); s.Unknown() != "the file system met an error" {
+		t.Errorf("%q", s.Unknown())
+	}
+	if s := cut(t, j); s.Unknown() != "" {
+		t.Errorf("%q", s.Unknown())
+	}
+}
+
+func TestHandlesMustLast(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: only that can listen at all")
+	}
+	point := t.TempDir()
+	run(t, "mount", "-t", "tmpfs", "tmpfs", point)
+	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
+	if j, err := Open(point, nil); !errors.Is(err, ErrUnsupported) {
+		if err == nil {
+			j.Close()
+		}
+		t.Errorf("%v", err)
+	}
+}

@@ -52,6 +52,20 @@ func handleOf(key []byte) unix.FileHandle {
 	return unix.NewFileHandle(int32(binary.NativeEndian.Uint32(key)), key[4:])
 }
 
+// lasting tells whether the file system at path has handles that hold as long as the file is there. Those of vfat, say, go with what the kernel remembers of a
+// file, and what changed in it would pass for gone. ErrUnsupported.
+func lasting(path string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return fmt.Errorf("listen to changes: %w", err)
+	}
+	switch fs.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
+		return nil
+	}
+	return fmt.Errorf("%w: the file system has no lasting handles (type %#x)", ErrUnsupported, fs.Type)
+}
+
 // unsupported makes ErrUnsupported of what the kernel says when it can't.
 func unsupported(what string, err error) error {
 	switch err {
