@@ -73,7 +73,7 @@ func (c *cache) loaded(id ID, w *call) {
 	}
 }
 
-// peek returns the chunk if it is in the cache.
+// peek returns the chunk if it is in the cache. That it is not is no miss: who may wait will get it.
 func (c *cache) peek(id ID) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,6 +81,7 @@ func (c *cache) peek(id ID) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
+	c.hits++
 	c.order.MoveToFront(e)
 	return e.Value.(*cached).b, true
 }

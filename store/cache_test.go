@@ -13,7 +13,12 @@ func TestCacheTellsWhatItFoundAndHolds(t *testing.T) {
 			t.Fatalf("got %d bytes, %v", len(b), err)
 		}
 	}
-	if got, want := v.CacheStats(), (CacheStats{Hits: 2, Misses: 4, Bytes: 80}); got != want {
+	for n, want := range []bool{false, true, true, false} { // 1 and 2 are there
+		if _, ok := v.Cached(ID{byte(n)}); ok != want {
+			t.Errorf("chunk %d: %v", n, ok)
+		}
+	}
+	if got, want := v.CacheStats(), (CacheStats{Hits: 4, Misses: 4, Bytes: 80}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
