@@ -9,8 +9,9 @@
 // handle of the file itself, for it may have other names, or have lost the one it was written by.
 //
 // Of changed inode flags and some rarer things fanotify tells nothing. An Unheard counts the calls that do such things, by whomever and wherever, and after
-// one of them a set does not know. What else the kernel does not tell, and a journal cannot know, is left to who captures: writes to a shared mapping
-// until the file is closed, and writes by a loop device to its image.
+// one of them a set does not know. What else the kernel does not tell, and a journal cannot know, is left to who captures: what is stored in a shared
+// mapping or written by io_submit(2) until the file is closed, and writes by a loop device to its image. That a file's ctime alone changed, as when only its time of
+// access is set, nobody learns before the next walk.
 //
 // It needs root and Linux 5.17. Calls of 32-bit programs on a 64-bit kernel are not counted.
 package track
