@@ -312,3 +312,14 @@ func TestAttributesSetByHandleMakeAWalk(t *testing.T) {
 		t.Error("there is no attribute")
 	}
 }
+
+// To give a file to nobody takes its capabilities away.
+func TestLostCapabilitiesMakeAWalk(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, counting(t))
+	write(t, point+"/file", "1")
+	must(t, unix.Setxattr(point+"/file", "security.capability", append([]byte{1, 0, 0, 2, 0, 4}, make([]byte, 14)...), 0))
+	r.next("walk")
+	must(t, os.Lchown(point+"/file", -1, -1))
+	r.asWalk(r.tryNext())
+}

@@ -30,6 +30,9 @@ var unheardCalls = []uint32{
 	0xc0406619, // FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS
 }
 
+// toNobody is of those that give a file to nobody else. It loses its capabilities all the same, and fanotify tells of new owners only.
+const toNobody = "(user == 0xffffffff || user == 0xffffffffffffffff) && (group == 0xffffffff || group == 0xffffffffffffffff)"
+
 // Unheard counts the calls of the whole machine that change files and that fanotify does not tell, most of them by chattr. Which file it was is not known, so
 // after one of them no journal knows all. It may be used by any number of journals at once. A nil one counts nothing.
 type Unheard struct {
@@ -64,10 +67,13 @@ func (u *Unheard) open() error {
 	for _, c := range unheardCalls {
 		is = append(is, fmt.Sprintf("cmd == %#x", c))
 	}
-	for call, filter := range map[string]string{"sys_enter_ioctl": strings.Join(is, " || "), "sys_enter_file_setattr": ""} {
+	for call, filter := range map[string]string{
+		"sys_enter_ioctl": strings.Join(is, " || "), "sys_enter_file_setattr": "",
+		"sys_enter_chown": toNobody, "sys_enter_lchown": toNobody, "sys_enter_fchown": toNobody, "sys_enter_fchownat": toNobody,
+	} {
 		id, err := eventID(events, call)
-		if errors.Is(err, fs.ErrNotExist) && filter == "" {
-			continue // before Linux 6.17 there is no such call
+		if errors.Is(err, fs.ErrNotExist) && call != "sys_enter_ioctl" {
+			continue // the first came with Linux 6.17, and not every machine has all the others
 		}
 		if err == nil {
 			err = u.count(id, filter)
