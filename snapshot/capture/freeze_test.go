@@ -44,7 +44,7 @@ func TestBtrfsVersionIsOfOneMoment(t *testing.T) {
 		put(i, 0)
 	}
 	r := newRig(t, point)
-	r.o.clock, r.o.Limiter = time.Now, noLimit
+	r.o.clock, r.o.Limiter, r.o.Walkers = time.Now, noLimit, 1
 	round := uint64(0)
 	r.o.trace = func(op, path string) { // the whole row, in order, whenever the walk opens a file
 		if op == "open" {
@@ -78,7 +78,7 @@ func TestBtrfsVersionIsOfOneMoment(t *testing.T) {
 func TestWriteInTheTickOfTheSnapshotIsSeenByTheNextVersion(t *testing.T) {
 	point := partition(t, "btrfs")
 	r := newRig(t, point)
-	r.o.Limiter = noLimit
+	r.o.Limiter, r.o.Walkers = noLimit, 1
 	const files = 200
 	for i := range files {
 		write(t, fmt.Sprintf("%s/%03d", point, i), "one")

@@ -141,8 +141,8 @@ func TestNothingMountedIsAnErrorUntilThereIs(t *testing.T) {
 	point := mounted(t, image(t))
 	j := open(t, point)
 	must(t, os.Mkdir(filepath.Join(point, "a"), 0o700))
-	must(t, unix.Close(j.fd)) // as if the kernel had ended it
 	j.mu.Lock()
+	must(t, unix.Close(j.fd)) // as if the kernel had ended it
 	j.fd = -1
 	j.path += "/nothing"
 	j.mu.Unlock()
