@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // The file systems on which everything must hold.
@@ -69,9 +70,14 @@ func partitionName(dir string) string {
 	return strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-")
 }
 
-// unmount detaches the partition; its loop device goes with it.
+// unmount detaches the partition; its loop device goes with it. For a moment it may be in use by a process that another test is about to start, which
+// has all descriptors until it is another program.
 func (p *partition) unmount(t testing.TB) {
-	if out, err := exec.Command("umount", p.dir).CombinedOutput(); err != nil {
+	out, err := exec.Command("umount", p.dir).CombinedOutput()
+	for begin := time.Now(); err != nil && time.Since(begin) < 5*time.Second; time.Sleep(50 * time.Millisecond) {
+		out, err = exec.Command("umount", p.dir).CombinedOutput()
+	}
+	if err != nil {
 		t.Errorf("umount %s: %v: %s", p.dir, err, out)
 		_ = exec.Command("umount", "-l", p.dir).Run()
 	}

@@ -216,7 +216,11 @@ func partition(t testing.TB, fstype string, options ...string) (point string) {
 func mount(t testing.TB, point string, args ...string) {
 	command(t, args...)
 	t.Cleanup(func() {
-		if unix.Unmount(point, 0) != nil {
+		err := unix.Unmount(point, 0)
+		for begin := time.Now(); err == unix.EBUSY && time.Since(begin) < 5*time.Second; err = unix.Unmount(point, 0) {
+			time.Sleep(20 * time.Millisecond) // a process that is just being started has all descriptors until it is another program
+		}
+		if err != nil {
 			if err := unix.Unmount(point, unix.MNT_DETACH); err != nil {
 				t.Errorf("unmount %s: %v", point, err)
 			}
