@@ -299,6 +299,12 @@ func (d *daemon) reach(n uint64) {
 	})
 }
 
+// forgetPeak has peakRSS tell the peak from now on (proc(5), clear_refs).
+func (d *daemon) forgetPeak() {
+	d.t.Helper()
+	must(d.t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", d.cmd.Process.Pid), []byte("5"), 0))
+}
+
 // peakRSS is the most memory the daemon has had, in bytes.
 func (d *daemon) peakRSS() int64 {
 	d.t.Helper()
