@@ -150,7 +150,9 @@ func (c *conn) readAhead(slot uint64) {
 		return // whoever reads them will be told
 	}
 	var e snapshot.Entry
-	buf := make([]byte, storeHead, storeHead+aheadSize+c.view.vault.ReadRoom())
+	kept := aheadBufs.Get().(*[]byte)
+	buf := slices.Grow((*kept)[:0], storeHead+aheadSize+c.view.vault.ReadRoom())[:storeHead]
+	defer func() { *kept = buf; aheadBufs.Put(kept) }()
 	for _, f := range files {
 		if c.view.ahead.wasRead(slot, f.pos) {
 			continue
@@ -176,6 +178,9 @@ func (c *conn) readAhead(slot uint64) {
 		}
 	}
 }
+
+// aheadBufs are used again: clearing one with room for any chunk would take longer than a folder of a few small files.
+var aheadBufs = sync.Pool{New: func() any { return new([]byte) }}
 
 type smallFile struct {
 	ino uint64
