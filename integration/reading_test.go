@@ -22,11 +22,13 @@ func TestEveryWayOfReadingWorks(t *testing.T) {
 			t.Parallel()
 			home := newHome(t)
 			p, q := newPartition(t, fs, gib), newPartition(t, "ext4", gib)
-			readersTree(t, p)
+			tree := &partition{fs: fs, dir: p.path("tree"), name: p.name} // a backup's snapshot of a btrfs is beside it
+			must(t, os.Mkdir(tree.dir, 0o755))
+			readersTree(t, tree)
 			d := start(t, home)
 			d.activate("max", p, q)
 			first := d.backup(p)
-			must(t, os.WriteFile(p.path("changed"), []byte("in the second version"), 0o644))
+			must(t, os.WriteFile(tree.path("changed"), []byte("in the second version"), 0o644))
 			second := d.backup(p)
 			stop := d.underLoad(q, first, second)
 			for name, read := range map[string]func(t *testing.T, p *partition, mounted string){
@@ -41,11 +43,11 @@ func TestEveryWayOfReadingWorks(t *testing.T) {
 				"find, du, df":     measured,
 				"locks":            locks,
 			} {
-				t.Run(name, func(t *testing.T) { read(t, p, second.Path) })
+				t.Run(name, func(t *testing.T) { read(t, tree, filepath.Join(second.Path, "tree")) })
 			}
 			t.Run("inode numbers", func(t *testing.T) { inodesDiffer(t, first.Path, second.Path) })
 			stop()
-			t.Run("descriptors", func(t *testing.T) { descriptorsStay(t, d, second.Path) })
+			t.Run("descriptors", func(t *testing.T) { descriptorsStay(t, d, filepath.Join(second.Path, "tree")) })
 		})
 	}
 }
@@ -114,8 +116,8 @@ func inodesDiffer(t *testing.T, versions ...string) {
 			return nil
 		}))
 		var one, two unix.Stat_t
-		must(t, unix.Lstat(filepath.Join(version, "links/one"), &one))
-		must(t, unix.Lstat(filepath.Join(version, "z-four"), &two))
+		must(t, unix.Lstat(filepath.Join(version, "tree/links/one"), &one))
+		must(t, unix.Lstat(filepath.Join(version, "tree/z-four"), &two))
 		if one.Ino != two.Ino || one.Nlink != 4 {
 			t.Errorf("names of one file have numbers %x and %x, and a count of %d", one.Ino, two.Ino, one.Nlink)
 		}
