@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -13,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
+	"yester/store"
 )
 
 // An ahead gives small files to the kernel before it asks for them. Who has read aheadAfter files of a page of a directory is likely to be
 // copying it: then all other small files of that page are put into the kernel's page cache, and reading them takes no request at all.
 // For a file of some kilobytes the request is most of what reading it costs. When the kernel then lists a folder beside it or in it, the
-// same is done at once. Versions do not change, so nothing can be put there that is not so.
+// same is done at once, and the page that lists the next one is read. Versions do not change, so nothing can be put there that is not so.
 //
 // Memory is bounded by aheadPages and by one buffer for each of maxAhead goroutines.
 type ahead struct {
@@ -145,6 +147,7 @@ func (c *conn) readAhead(slot uint64) {
 	}()
 	ctx := newInterrupt(nil, c.view.dead)
 	defer ctx.end()
+	c.view.expect(ctx, dir)
 	files, page, err := c.view.smallFiles(ctx, slot)
 	if err != nil {
 		return // whoever reads them will be told
@@ -154,6 +157,7 @@ func (c *conn) readAhead(slot uint64) {
 	buf := slices.Grow((*kept)[:0], storeHead+aheadSize+c.view.vault.ReadRoom())[:storeHead]
 	defer func() { *kept = buf; aheadBufs.Put(kept) }()
 	for _, f := range files {
+		runtime.Gosched() // others are waited for
 		if c.view.ahead.wasRead(slot, f.pos) {
 			continue
 		}
@@ -174,6 +178,30 @@ func (c *conn) readAhead(slot uint64) {
 				return
 			}
 		default:
+			return
+		}
+	}
+}
+
+// expect reads the page with which the listing of the folder begins that comes after dir by name.
+func (v *view) expect(ctx context.Context, dir nodeID) {
+	s, ok := v.slots.get(dir.slot())
+	if !ok || dir.kind() != entryKind {
+		return
+	}
+	page, err := v.pages.get(ctx, v.chunks, s.page)
+	if err != nil {
+		return // whoever lists it will be told
+	}
+	var e snapshot.Entry
+	for i := dir.pos() + 1; i < page.Len(); i++ {
+		if err := page.Entry(i, &e); err != nil {
+			return
+		}
+		if e.IsDir() {
+			if e.Tree != (store.ID{}) {
+				_, _ = v.pages.get(ctx, v.chunks, e.Tree)
+			}
 			return
 		}
 	}
