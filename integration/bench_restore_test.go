@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +31,7 @@ type restoreBench struct {
 	source *partition
 	target *partition
 	repos  *partition
-	warmer string // sparse file, to fill memory from
+	warmer warmer
 	cpu    map[string][]float64
 }
 
@@ -50,9 +49,7 @@ func newRestoreBench(m *bench) *restoreBench {
 	}
 	home := newHome(b)
 	s.source, s.target, s.repos = newPartition(b, "ext4", 32*gib), newPartition(b, "ext4", 32*gib), newPartition(b, "ext4", 32*gib)
-	s.warmer = s.repos.path("warmer")
-	must(b, os.WriteFile(s.warmer, nil, 0o600))
-	must(b, os.Truncate(s.warmer, memory(b, "MemTotal")))
+	s.warmer = newWarmer(b, s.repos)
 
 	makeFiles(b, s.source.path("tree", "small"), 5, files, 100, 5000)
 	makeBig(b, s.source.path("tree", "text"), newProse(1), size)
@@ -65,35 +62,6 @@ func newRestoreBench(m *bench) *restoreBench {
 	s.sh(`restic init -q && cd "$0" && restic backup -q tree`, s.source.dir)
 	s.sh(`borg init -e repokey && cd "$0" && borg create ::it tree`, s.source.dir)
 	return s
-}
-
-// memory is a figure of /proc/meminfo, in bytes.
-func memory(b testing.TB, name string) int64 {
-	text, err := os.ReadFile("/proc/meminfo")
-	must(b, err)
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); f[0] == name+":" {
-			n, err := strconv.ParseInt(f[1], 10, 64)
-			must(b, err)
-			return n * kib
-		}
-	}
-	b.Fatalf("no %s in /proc/meminfo", name)
-	return 0
-}
-
-// warm fills free memory with droppable pages. Memory that is free goes back to the host of a virtual machine, and costs whoever touches it first.
-func (s *restoreBench) warm() {
-	n := memory(s.b, "MemFree") - 300*mib
-	if n <= 0 {
-		return
-	}
-	uncached(s.b, s.warmer)
-	f, err := os.Open(s.warmer)
-	must(s.b, err)
-	defer f.Close()
-	_, err = io.CopyN(struct{ io.Writer }{io.Discard}, f, n+memory(s.b, "MemTotal")/50)
-	must(s.b, err)
 }
 
 // environment is what restic and borg are told.
@@ -131,7 +99,7 @@ func (s *restoreBench) by(name, line string, args ...string) func() float64 {
 	return func() float64 {
 		to := s.target.path("to")
 		must(s.b, os.Mkdir(to, 0o755))
-		s.warm()
+		s.warmer.warm(s.b)
 		before := s.computed()
 		var cpu float64
 		seconds := timed(func() {
