@@ -43,6 +43,10 @@ type Options struct {
 	System   bool     // take the system folders of SERVICE.md too (the root partition only)
 	Never    []string // absolute paths of folders never entered: the vault, our home, our mount
 
+	// But for what Includes name:
+	ExcludeCaches bool // of a folder that is tagged as a cache (snapshot.CacheTag), take itself and its tag only
+	ExcludeNodump bool // take nothing that has the inode flag "no dump", nor what is below such a folder
+
 	// Changes since the parent version was begun, if it was captured with this memory; nil for a walk, and Because says why. Certificate says who
 	// gathered them, or gathers them from now on.
 	Changes     Changes

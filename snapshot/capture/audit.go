@@ -33,7 +33,7 @@ func (w *walker) differs(name []byte) {
 	if len(w.path) > 0 {
 		path = string(w.path) + "/" + path
 	}
-	if a.told.root.covers(path) {
+	if a.told.covers(path) {
 		return
 	}
 	a.mu.Lock()
@@ -44,10 +44,14 @@ func (w *walker) differs(name []byte) {
 }
 
 // covers tells whether a capture by these changes would have looked at a path.
-func (d *dirty) covers(path string) bool {
+func (r *resolver) covers(path string) bool {
+	d := r.root
 	for name := range split(path) {
 		if d == nil {
 			return false
+		}
+		if r.w.o.ExcludeCaches && (&known{d}).tells(snapshot.CacheTag) {
+			return true // all that is in the folder may have come or gone with its tag
 		}
 		b := d.names[name]
 		switch {
@@ -93,7 +97,7 @@ func (w *walker) verdict(ctx context.Context) (*snapshot.Audit, error) {
 		return nil, err
 	}
 	for _, path := range a.suspects {
-		if since.root.covers(path) {
+		if since.covers(path) {
 			v.Missed--
 		} else if len(v.Paths) < maxMissed {
 			v.Paths = append(v.Paths, printable([]byte(path)))

@@ -48,7 +48,7 @@ const maxAgainPaths = 10_000
 func selectionOf(w *walker) [sha256.Size]byte {
 	h := sha256.New()
 	root := w.src.mounted
-	fmt.Fprintf(h, "%q %v %q %v ", w.o.Partition.MountPoint, w.o.System, w.o.Excludes, []uint64{root.dev, root.ino, root.subvol})
+	fmt.Fprintf(h, "%q %v %v %v %q %v ", w.o.Partition.MountPoint, w.o.System, w.o.ExcludeCaches, w.o.ExcludeNodump, w.o.Excludes, []uint64{root.dev, root.ino, root.subvol})
 	for _, in := range w.o.Includes {
 		real, err := resolveParent(in)
 		fmt.Fprintf(h, "%q %q %v ", in, real, err == nil)
@@ -126,4 +126,15 @@ func (w *walker) lookAgain(all bool) {
 	if len(w.again) <= maxAgainPaths {
 		w.again = append(w.again, again{string(w.path), all})
 	}
+}
+
+// lookAgainAt is lookAgain for a name in the folder that is being captured.
+func (w *walker) lookAgainAt(name string) {
+	keep := len(w.path)
+	if keep > 0 {
+		w.path = append(w.path, '/')
+	}
+	w.path = append(w.path, name...)
+	w.lookAgain(false)
+	w.path = w.path[:keep]
 }

@@ -81,5 +81,6 @@ func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snap
 	if old != nil && !old.IsDir() {
 		old = nil
 	}
+	w.heed(&d, st)
 	return w.walk(ctx, d, e, old)
 }

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"yester/snapshot"
 )
 
 // systemFolders are never taken from the root partition unless asked for.
@@ -31,6 +33,7 @@ type filter struct {
 type spot struct {
 	node   *node // nil: nothing below is named
 	inside bool  // what is not named is in
+	tagged bool  // the tag is in, though it is not inside
 }
 
 type node struct {
@@ -117,7 +120,7 @@ func (f *filter) enter(at spot, rel, name []byte) (next spot, in bool) {
 	if at.node != nil && at.node.names != nil {
 		n = at.node.names[string(name)]
 	}
-	next = spot{node: n, inside: at.inside || n != nil && n.include}
+	next = spot{node: n, inside: at.inside || at.tagged && string(name) == snapshot.CacheTag || n != nil && n.include}
 	if next.inside && !(n != nil && n.include) && (n != nil && n.system || f.excluded(rel, name)) {
 		next.inside = false
 	}

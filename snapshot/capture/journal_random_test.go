@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 var fileEpoch = time.Date(2001, 2, 3, 4, 5, 6, 7, time.UTC)
@@ -29,7 +31,7 @@ type member struct {
 	lines   *bufio.Reader
 }
 
-func newCrew(t *testing.T, point string, seed uint64, size int) *crew {
+func newCrew(t *testing.T, point string, seed uint64, size int, env ...string) *crew {
 	c := &crew{t: t}
 	for i := range size {
 		args := fmt.Sprintf("%d %s", seed+uint64(i), point)
@@ -39,7 +41,7 @@ func newCrew(t *testing.T, point string, seed uint64, size int) *crew {
 			args += " " + t.TempDir()
 			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
 		}
-		cmd.Env = append(os.Environ(), workerEnv+"="+args)
+		cmd.Env = append(append(os.Environ(), env...), workerEnv+"="+args)
 		cmd.Stderr = os.Stderr
 		in, err := cmd.StdinPipe()
 		must(t, err)
@@ -119,11 +121,30 @@ func folderOf(t *testing.T, whole string) (point string) {
 }
 
 // Whatever is done to a partition, also while it is captured, a version by journal is what a walk makes that reads everything.
-func TestVersionByJournalIsThatByWalk(t *testing.T) {
+func TestVersionByJournalIsThatByWalk(t *testing.T) { byJournalAsByWalk(t, 6*time.Second, nil) }
+
+// And so it is where caches come and go, and what is in them is left out.
+func TestVersionByJournalLeavesOutWhatOneByWalkDoes(t *testing.T) {
+	byJournalAsByWalk(t, 3*time.Second, func(r *journalRig, fstype string) {
+		r.o.ExcludeCaches, r.o.ExcludeNodump = true, true
+		point := r.o.Partition.MountPoint
+		must(t, os.MkdirAll(point+"/d0/d1/d1", 0o755))
+		command(t, "chattr", "+d", point+"/d0/d1/d1")
+		switch fstype {
+		case "xfs":
+			r.o.Excludes = []string{snapshot.CacheTag}
+		case "btrfs":
+			r.o.Includes = []string{point, point + "/d0/d1"}
+		}
+	}, tagsEnv+"=1")
+}
+
+// byJournalAsByWalk has a crew change partitions at random. change may change what is captured.
+func byJournalAsByWalk(t *testing.T, usual time.Duration, change func(r *journalRig, fstype string), env ...string) {
 	seed := newSeed(t)
 	fstypes := []string{"ext4", "xfs", "btrfs"}
 	versions, byWalk := 0, 0
-	end := endOf(t, 6*time.Second)
+	end := endOf(t, usual)
 	for i, fstype := range fstypes {
 		t.Run(fstype, func(t *testing.T) {
 			until := time.Now().Add(time.Until(end) / time.Duration(len(fstypes)-i))
@@ -133,7 +154,10 @@ func TestVersionByJournalIsThatByWalk(t *testing.T) {
 			}
 			r := newJournalRig(t, point, nil)
 			r.o.clock = time.Now
-			c := newCrew(t, point, seed, 8)
+			if change != nil {
+				change(r, fstype)
+			}
+			c := newCrew(t, point, seed, 8, env...)
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			c.begin(100)
 			c.wait()

@@ -45,6 +45,7 @@ type resolver struct {
 	touched map[fileID]*touch
 	moved   map[fileID]move
 	movedTo map[uint64]string // by the numbers that entries of them have
+	left    map[string]bool   // paths that bear a mark for which what is in them was left out
 	statx   unix.Statx_t
 }
 
@@ -64,7 +65,7 @@ type location struct {
 func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*resolver, error) {
 	r := &resolver{
 		w: w, src: src, changes: changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
-		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{},
+		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{}, left: map[string]bool{},
 	}
 	if src.live >= 0 {
 		st, err := statFD(src.live, statMask)
@@ -280,7 +281,7 @@ func (r *resolver) place(path string, st *stat) *dirty {
 	if d := r.folders[id]; d != nil {
 		return d
 	}
-	if !r.w.filter.takes(path) {
+	if !r.w.filter.takes(path, nil) {
 		return nil
 	}
 	d := r.root.at(path)
@@ -289,17 +290,18 @@ func (r *resolver) place(path string, st *stat) *dirty {
 	return d
 }
 
-// takes tells whether the folder of a path is captured, in part at least.
-func (f *filter) takes(path string) bool {
+// takes tells whether the folder of a path is captured, in part at least, if what is in the folders of left is not but where it is included by name.
+func (f *filter) takes(path string, left map[string]bool) bool {
 	at, rel := f.root, ""
 	for name := range split(path) {
+		at.inside = at.inside && !left[rel]
 		var in bool
 		if at, in = f.enter(at, []byte(rel), []byte(name)); !in {
 			return false
 		}
 		rel = strings.TrimPrefix(rel+"/"+name, "/")
 	}
-	return true
+	return !left[path] || at.leads()
 }
 
 // split goes through the names of a path.

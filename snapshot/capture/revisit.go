@@ -130,7 +130,7 @@ func sameFolder(e, old *snapshot.Entry) bool {
 	return old != nil && old.IsDir() && e.IsDir() && old.Ino == e.Ino && old.Btime == e.Btime
 }
 
-// complete returns errUnsure if a folder with changes was not met, and is not gone: it was moved meanwhile.
+// complete returns errUnsure if a folder with changes was not met, and is neither gone nor left out: it was moved meanwhile.
 func (r *resolver) complete() error {
 	r.root.met = true
 	left := false
@@ -150,7 +150,7 @@ func (r *resolver) complete() error {
 			return nil
 		}
 		path, err := r.path(fd, &st)
-		if err == errGone {
+		if err == errGone || err == nil && !r.w.filter.takes(path, r.left) {
 			return nil
 		}
 		if err == nil {

@@ -209,6 +209,10 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 	if w.isSnapshot(&t) {
 		return false, nil
 	}
+	if w.flaggedOut(&d, &t) {
+		w.leaveOut()
+		return false, nil
+	}
 	*e = snapshot.Entry{Name: name.bytes()}
 	setStat(e, &t.stat, d.vol, d.before)
 	switch t.stat.kind() {

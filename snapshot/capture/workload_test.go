@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 // A worker is a process that does at random to a partition what processes do. Several share the names, so they get in each other's way; that an operation
@@ -24,10 +26,14 @@ type worker struct {
 	files []*os.File
 	maps  [][]byte
 	ring  *ring
+	tags  bool // some files are named as those that tag caches, and what is written is a tag at times
 }
 
 // workerEnv makes a process of the test program a worker: "seed base [bind]".
 const workerEnv = "YESTER_TEST_WORKER"
+
+// tagsEnv has a worker make tags of caches.
+const tagsEnv = "YESTER_TEST_TAGS"
 
 func TestMain(m *testing.M) {
 	if args := os.Getenv(workerEnv); args != "" {
@@ -50,7 +56,7 @@ func work(args []string) error {
 	if err != nil {
 		return err
 	}
-	w := &worker{r: rand.New(rand.NewPCG(seed, 1)), base: args[1]}
+	w := &worker{r: rand.New(rand.NewPCG(seed, 1)), base: args[1], tags: os.Getenv(tagsEnv) != ""}
 	if len(args) > 2 { // in a mount namespace of its own
 		if err := unix.Mount(args[1], args[2], "", unix.MS_BIND, ""); err != nil {
 			return err
@@ -81,7 +87,13 @@ func (w *worker) dir() string {
 	return p
 }
 
-func (w *worker) name() string { return filepath.Join(w.dir(), fmt.Sprintf("f%d", w.r.IntN(8))) }
+func (w *worker) name() string {
+	n := w.r.IntN(8)
+	if w.tags && n == 0 {
+		return filepath.Join(w.dir(), fmt.Sprintf("d%d", w.r.IntN(3)), snapshot.CacheTag) // not of the root
+	}
+	return filepath.Join(w.dir(), fmt.Sprintf("f%d", n))
+}
 
 func (w *worker) any() string {
 	if w.r.IntN(2) == 0 {
@@ -95,10 +107,18 @@ func (w *worker) bytes() []byte {
 	for i := range b {
 		b[i] = byte(w.r.Uint32())
 	}
+	if w.tags && w.r.IntN(3) == 0 {
+		copy(b, snapshot.CacheSignature)
+	}
 	return b
 }
 
-func (w *worker) off() int64 { return int64(w.r.IntN(20000)) }
+func (w *worker) off() int64 {
+	if w.tags && w.r.IntN(2) == 0 {
+		return 0
+	}
+	return int64(w.r.IntN(20000))
+}
 
 // open returns a file that is held, or opens one and perhaps holds it.
 func (w *worker) open(flags int) (f *os.File, done func()) {
