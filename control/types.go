@@ -27,6 +27,8 @@ type Policy struct {
 	Paths         []string  `json:"paths,omitempty"`       // absolute; none: whole partitions
 	Excludes      []string  `json:"excludes,omitempty"`    // globs
 	IncludeSystem bool      `json:"include_system,omitempty"`
+	ExcludeCaches bool      `json:"exclude_caches,omitempty"` // what is in a folder that is tagged as a cache (CACHEDIR.TAG)
+	ExcludeNodump bool      `json:"exclude_nodump,omitempty"` // what has the inode flag "no dump"
 	ActivatedAt   time.Time `json:"activated_at"`
 
 	WindowSeconds int  `json:"window_seconds"` // how late a backup may begin; later, its day is skipped
@@ -110,6 +112,8 @@ type ActivateRequest struct {
 	Priority      string   `json:"priority,omitempty"`
 	Compression   string   `json:"compression,omitempty"` // "lz4", "zstd" or "auto"
 	IncludeSystem *bool    `json:"include_system,omitempty"`
+	ExcludeCaches *bool    `json:"exclude_caches,omitempty"`
+	ExcludeNodump *bool    `json:"exclude_nodump,omitempty"`
 	WindowSeconds *int     `json:"window_seconds,omitempty"`
 	CatchUp       *bool    `json:"catch_up,omitempty"`
 	RetentionDays *int     `json:"retention_days,omitempty"`

@@ -182,18 +182,20 @@ func (b *backup) inVault(err error) error {
 // options says how to capture a target.
 func (b *backup) options(t target) capture.Options {
 	return capture.Options{
-		Partition: t.partition,
-		Instance:  b.instance,
-		Parent:    t.parent,
-		Includes:  t.includes,
-		Excludes:  b.policy.Excludes,
-		System:    b.policy.IncludeSystem,
-		Never:     b.d.never(),
-		Walkers:   walkers(b.priority),
-		Limiter:   b.limiter,
-		Progress:  &b.job.progress,
-		Now:       b.d.o.Now,
-		Tool:      "yester " + b.d.o.Version,
+		Partition:     t.partition,
+		Instance:      b.instance,
+		Parent:        t.parent,
+		Includes:      t.includes,
+		Excludes:      b.policy.Excludes,
+		System:        b.policy.IncludeSystem,
+		ExcludeCaches: b.policy.ExcludeCaches,
+		ExcludeNodump: b.policy.ExcludeNodump,
+		Never:         b.d.never(),
+		Walkers:       walkers(b.priority),
+		Limiter:       b.limiter,
+		Progress:      &b.job.progress,
+		Now:           b.d.o.Now,
+		Tool:          "yester " + b.d.o.Version,
 	}
 }
 

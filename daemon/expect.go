@@ -31,7 +31,7 @@ func (b *backup) expected(ctx context.Context, targets []target) (files, bytes u
 	return files, bytes
 }
 
-// A counter counts entries and the bytes of files, for a bar to have an end; it does not look at excludes.
+// A counter counts entries and the bytes of files, for a bar to have an end; it does not look at what is left out.
 type counter struct {
 	never []string
 	files uint64

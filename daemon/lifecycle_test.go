@@ -105,19 +105,21 @@ func TestSetChangesEveryFieldAndEmptiesLists(t *testing.T) {
 	s := newStill(t)
 	s.change(control.ActivateRequest{
 		Start: "04:00", Priority: "high", Compression: "lz4", Excludes: []string{"*.iso"}, IncludeSystem: ptr(true), WindowSeconds: ptr(3600), CatchUp: ptr(true),
-		RetentionDays: ptr(7), KeepLatest: ptr(false), KeepDaily: ptr(1), KeepWeekly: ptr(2), KeepMonthly: ptr(3), KeepYearly: ptr(4),
+		ExcludeCaches: ptr(true), ExcludeNodump: ptr(true), RetentionDays: ptr(7), KeepLatest: ptr(false), KeepDaily: ptr(1), KeepWeekly: ptr(2), KeepMonthly: ptr(3), KeepYearly: ptr(4),
 	})
 	s.again()
 	p := *s.policy
 	want := control.Policy{
 		Start: "04:00", Priority: "high", Compression: "lz4", Excludes: []string{"*.iso"}, IncludeSystem: true, WindowSeconds: 3600, CatchUp: true,
-		RetentionDays: 7, KeepDaily: 1, KeepWeekly: 2, KeepMonthly: 3, KeepYearly: 4, Paths: p.Paths, ActivatedAt: p.ActivatedAt,
+		ExcludeCaches: true, ExcludeNodump: true, RetentionDays: 7, KeepDaily: 1, KeepWeekly: 2, KeepMonthly: 3, KeepYearly: 4, Paths: p.Paths, ActivatedAt: p.ActivatedAt,
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got %+v", p)
 	}
-	s.change(control.ActivateRequest{Paths: []string{}, Excludes: []string{}, IncludeSystem: ptr(false), Compression: "auto"})
-	if p := s.policy; p.Compression != "" || p.Paths != nil || p.Excludes != nil || p.IncludeSystem {
+	s.change(control.ActivateRequest{
+		Paths: []string{}, Excludes: []string{}, IncludeSystem: ptr(false), ExcludeCaches: ptr(false), ExcludeNodump: ptr(false), Compression: "auto",
+	})
+	if p := s.policy; p.Compression != "" || p.Paths != nil || p.Excludes != nil || p.IncludeSystem || p.ExcludeCaches || p.ExcludeNodump {
 		t.Errorf("got %+v", p)
 	}
 }

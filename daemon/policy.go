@@ -57,6 +57,8 @@ func (d *Daemon) newPolicy(old *control.Policy, r *control.ActivateRequest, moun
 	}
 	p.Partitions, p.Paths, p.Excludes = given(r.Partitions, p.Partitions), given(r.Paths, p.Paths), given(r.Excludes, p.Excludes)
 	set(&p.IncludeSystem, r.IncludeSystem)
+	set(&p.ExcludeCaches, r.ExcludeCaches)
+	set(&p.ExcludeNodump, r.ExcludeNodump)
 	set(&p.CatchUp, r.CatchUp)
 	set(&p.KeepLatest, r.KeepLatest)
 	set(&p.WindowSeconds, r.WindowSeconds)

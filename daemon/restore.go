@@ -31,6 +31,8 @@ type restoration struct {
 	target  *os.File
 	keep    []string // patterns of what is never deleted
 	covers  []string // absolute paths that versions have, if not whole partitions
+	caches  bool     // that versions have not what is in caches,
+	nodump  bool     // nor what is not to be dumped
 	older   string   // version before it, "" if there is none
 }
 
@@ -84,6 +86,7 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 func (o *restoration) goBy(p *control.Policy) {
 	if p != nil {
 		o.keep, o.covers = slices.Clone(p.Excludes), slices.Clone(p.Paths)
+		o.caches, o.nodump = p.ExcludeCaches, p.ExcludeNodump
 	}
 }
 
@@ -352,6 +355,7 @@ func (o *restoration) options() restore.Options {
 	opts := restore.Options{
 		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: r.Includes, Excludes: r.Excludes,
 		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep,
+		KeepCaches: o.caches, KeepNodump: o.nodump, Named: o.covers,
 		Others: o.covered() && len(r.Includes) == 0,
 	}
 	if r.Rate > 0 {

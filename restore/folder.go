@@ -32,6 +32,7 @@ type folder struct {
 	ours   bool  // fresh, or left unfinished by an earlier restore
 	acl    bool  // what is made in it gets an ACL
 	flags  uint32
+	marked bool // others in it are to be kept, whatever they are
 
 	pending atomic.Int64 // things in it that are not done, and one while it is walked
 }
@@ -104,7 +105,7 @@ func (r *run) openOrMake(f *folder) (err error) {
 
 // clear removes what is in the way of a folder, if that was asked for; then the error is ENOENT, as nothing is there.
 func (r *run) clear(f *folder) error {
-	if !r.removes() {
+	if !r.removes() || f.up.marked || r.keepsFlagged(f.up.fd, f.name) {
 		return unix.ENOTDIR
 	}
 	if err := r.remove(f.up.fd, f.name, f.path); err != nil {
@@ -150,6 +151,7 @@ func folderError(err error) error {
 // inspect looks at a folder that was there.
 func (r *run) inspect(f *folder) {
 	r.learn(f)
+	f.marked = r.marked(f)
 	if _, err := unix.Fgetxattr(f.fd, unfinished, nil); err == nil {
 		f.ours = true
 		return

@@ -113,7 +113,7 @@ func (r *run) asItShouldBe(it *item) (m made, err error) {
 
 // putForFolder puts an item in the place of a folder, if what the version has not is to be removed.
 func (r *run) putForFolder(it *item) (m made, err error) {
-	if !r.removes() || r.o.OnConflict != Overwrite {
+	if !r.removes() || r.o.OnConflict != Overwrite || it.in.marked {
 		return m, r.failed(it, errInTheWay)
 	}
 	if r.o.DryRun {

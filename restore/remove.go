@@ -33,6 +33,9 @@ func (r *run) tellOthers(f *folder, at spot) error {
 
 // others calls do for each name in a folder that the version has not, but for those that are to be kept.
 func (r *run) others(f *folder, at spot, do func(name, path string)) error {
+	if f.marked {
+		return nil
+	}
 	d, err := reopen(f.fd)
 	if err != nil {
 		r.fail(f.path, err)
@@ -47,7 +50,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	for _, name := range names {
 		path := join(f.path, name)
 		_, visit := r.select_.enter(at, path, name)
-		if !visit || r.keep.match(strings.TrimPrefix(r.o.Version.Partition.MountPoint+"/"+path, "/"), name) {
+		if !visit || r.keeps(f.fd, name, path) {
 			continue
 		}
 		var e snapshot.Entry
@@ -99,6 +102,9 @@ func (r *run) remove(dir int, name, path string) error {
 }
 
 func (r *run) removeIn(fd int, path string) error {
+	if r.keepsAllIn(fd) {
+		return fmt.Errorf("what is in %s is to be kept", path)
+	}
 	d, err := reopen(fd)
 	if err != nil {
 		return err
@@ -113,7 +119,7 @@ func (r *run) removeIn(fd int, path string) error {
 			return err
 		}
 		below := join(path, name)
-		if r.keep.match(strings.TrimPrefix(r.o.Version.Partition.MountPoint+"/"+below, "/"), name) {
+		if r.keeps(fd, name, below) {
 			return fmt.Errorf("%s is to be kept", below)
 		}
 		if err := r.remove(fd, name, below); err != nil {

@@ -71,8 +71,8 @@ func (p *program) showActivation(a *control.Activation) {
 	if len(a.Policy.Paths) > 0 {
 		row("Only", strings.Join(a.Policy.Paths, ", "))
 	}
-	if len(a.Policy.Excludes) > 0 {
-		row("Not", strings.Join(a.Policy.Excludes, ", "))
+	if text := leftOut(&a.Policy); text != "" {
+		row("Not", text)
 	}
 	for _, h := range hookRows(&a.Policy.Hooks) {
 		row(h[0], h[1])

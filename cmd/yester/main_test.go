@@ -41,6 +41,7 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"set --window soon", `the window "soon" is no length of time`},
 		{"set --all-paths --path /etc", "--all-paths and --path exclude each other"},
 		{"set --keep-daily many", "invalid value"},
+		{"set --exclude-caches=many", "invalid boolean value"},
 		{"pause extra", `"extra" is too much`},
 		{"resume extra", `"extra" is too much`},
 		{"cancel extra", `"extra" is too much`},
@@ -106,7 +107,7 @@ func TestNoDaemonIsFour(t *testing.T) {
 	for _, line := range []string{
 		"status", "status --json", "activate", "backup", "backup --wait", "versions", "tasks", "tasks list", "tasks show b-1",
 		"tasks watch b-1", "tasks cancel b-1", "vault info", "vault key list", "vault check", "vault repair --wait", "vault gc", "vault rebuild", "vault key remove x --yes",
-		"set --retention -3d", "set --start 25:61", "pause", "resume --json", "cancel --yes", "pin x", "unpin x",
+		"set --retention -3d", "set --exclude-caches --exclude-nodump=false", "set --start 25:61", "pause", "resume --json", "cancel --yes", "pin x", "unpin x",
 		"vault key add --kind recovery", "vault place list", "vault place add /x", "vault place replace /x /y --wait", "messages", "alerts list", "alerts test x", "alerts remove x", "alerts add webhook --url http://x", "alerts add command -- /bin/true --x", "forget 2026-11-23T031705Z --yes",
 	} {
 		code, out, err := yester(t, strings.Fields(line)...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ func settingFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "exclude", Usage: "all but what matches `GLOB` (may be repeated)"},
 		&cli.StringSliceFlag{Name: "partition", Usage: "only the partition `NAME` (may be repeated)"},
 		&cli.BoolFlag{Name: "include-system", Usage: "take /usr/bin, /lib, /boot and the like of the root partition too"},
+		&cli.BoolFlag{Name: "exclude-caches", Usage: "of folders with a CACHEDIR.TAG, nothing but that"},
+		&cli.BoolFlag{Name: "exclude-nodump", Usage: "nothing that has the no-dump flag (chattr +d)"},
 		&cli.StringFlag{Name: "start", Usage: "every day at `HH:MM`, local time"},
 		&cli.StringFlag{Name: "window", Usage: "begin at most `TIME` late, like 6h or 90m; later, the day is skipped"},
 		&cli.BoolFlag{Name: "catch-up", Usage: "make up for a missed time as soon as possible"},
@@ -52,7 +55,10 @@ func settings(c *cli.Context) (r control.ActivateRequest, err error) {
 			return r, usage("--%s is empty", name)
 		}
 	}
-	for name, to := range map[string]**bool{"include-system": &r.IncludeSystem, "catch-up": &r.CatchUp, "keep-latest": &r.KeepLatest} {
+	for name, to := range map[string]**bool{
+		"include-system": &r.IncludeSystem, "exclude-caches": &r.ExcludeCaches, "exclude-nodump": &r.ExcludeNodump,
+		"catch-up": &r.CatchUp, "keep-latest": &r.KeepLatest,
+	} {
 		if v := c.Bool(name); c.IsSet(name) {
 			*to = &v
 		}
@@ -110,7 +116,7 @@ func (p *program) setCommand() *cli.Command {
 			settingFlags(),
 			&cli.BoolFlag{Name: "all-partitions", Usage: "every eligible partition again"},
 			&cli.BoolFlag{Name: "all-paths", Usage: "whole partitions again"},
-			&cli.BoolFlag{Name: "no-exclude", Usage: "leave nothing out any more"}, jsonFlag,
+			&cli.BoolFlag{Name: "no-exclude", Usage: "no globs any more"}, jsonFlag,
 		),
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
@@ -160,6 +166,18 @@ func runPolicy(ctx context.Context, p *program, r control.ActivateRequest, json 
 		}
 		return err
 	})
+}
+
+// leftOut lists what is not backed up because it was asked for.
+func leftOut(q *control.Policy) string {
+	all := slices.Clone(q.Excludes)
+	if q.ExcludeCaches {
+		all = append(all, "what is in caches (CACHEDIR.TAG)")
+	}
+	if q.ExcludeNodump {
+		all = append(all, "what has the no-dump flag")
+	}
+	return strings.Join(all, ", ")
 }
 
 // retentionText says how long versions stay.

@@ -99,6 +99,9 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	if s.Policy != nil && len(s.Policy.Paths) > 0 {
 		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
 	}
+	if s.Policy != nil && leftOut(s.Policy) != "" {
+		row("Not", "%s", leftOut(s.Policy))
+	}
 	if s.Policy != nil {
 		rows = append(rows, hookRows(&s.Policy.Hooks)...)
 	}
