@@ -116,7 +116,7 @@ func (p *program) setCommand() *cli.Command {
 			settingFlags(),
 			&cli.BoolFlag{Name: "all-partitions", Usage: "every eligible partition again"},
 			&cli.BoolFlag{Name: "all-paths", Usage: "whole partitions again"},
-			&cli.BoolFlag{Name: "no-exclude", Usage: "no globs any more"}, jsonFlag,
+			&cli.BoolFlag{Name: "no-exclude", Usage: "leave nothing out by a glob any more"}, jsonFlag,
 		),
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
