@@ -20,9 +20,9 @@ import (
 // An ahead gives small files to the kernel before it asks for them. Who has read aheadAfter files of a page of a directory is likely to be
 // copying it: then all other small files of that page are put into the kernel's page cache, and reading them takes no request at all.
 // For a file of some kilobytes the request is most of what reading it costs. When the kernel then lists a folder beside it or in it, the
-// same is done at once, and the page that lists the next one is read. Versions do not change, so nothing can be put there that is not so.
+// same is done at once; by then its files were decoded already, if it comes next by name. Versions do not change, so nothing can be put there that is not so.
 //
-// Memory is bounded by aheadPages and by one buffer for each of maxAhead goroutines.
+// Memory is bounded by aheadPages, one buffer for each of maxAhead goroutines, and preparedBytes.
 type ahead struct {
 	mu      sync.Mutex
 	pages   [aheadPages]aheadPage // each slot's at its number, modulo
@@ -32,6 +32,8 @@ type ahead struct {
 	beside  nodeID    // its parent
 	read    time.Time // when a small file was read last
 	heat    time.Duration
+
+	prepared prepared // the files of the folder that is likely to be listed next
 
 	listing   nodeID // the directory being listed
 	listingAt uint64 // slot of its page listed last
@@ -54,8 +56,9 @@ const (
 	aheadVain  = 4  // files in a row that the kernel does not know: whoever reads does not list before
 	aheadPause = 64 // reads after that until it is tried again
 
-	aheadBytes = 4 << 20     // of a page at once
-	aheadHeat  = time.Second // after the last read, listing a folder is not the start of copying it
+	aheadBytes    = 4 << 20     // of a page at once
+	preparedBytes = 2 << 20     // of the next page
+	aheadHeat     = time.Second // after the last read, listing a folder is not the start of copying it
 )
 
 // small tells whether a read is one of a whole small file.
@@ -135,9 +138,9 @@ func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 	a.copied, a.beside = dir, parent
 }
 
-// readAhead gives the kernel the small files of a slot that it has not asked for.
+// readAhead gives the kernel the small files of a slot that it has not asked for, and prepares those of the folder that is likely to be next.
 func (c *conn) readAhead(slot uint64) {
-	put, vain, room := 0, 0, aheadBytes
+	put, vain := 0, 0
 	dir := c.view.slots.dir(slot)
 	defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), put, vain >= aheadVain) }()
 	defer func() {
@@ -147,99 +150,210 @@ func (c *conn) readAhead(slot uint64) {
 	}()
 	ctx := newInterrupt(nil, c.view.dead)
 	defer ctx.end()
-	c.view.expect(ctx, dir)
-	files, page, err := c.view.smallFiles(ctx, slot)
-	if err != nil {
-		return // whoever reads them will be told
+	if put, vain = c.storeSmall(ctx, slot); vain < aheadVain {
+		c.view.prepare(ctx, dir)
 	}
+}
+
+// storeSmall is readAhead of a slot alone. It returns how many files it gave, and how many in a row the kernel does not know.
+func (c *conn) storeSmall(ctx context.Context, slot uint64) (put, vain int) {
+	id, page, err := c.view.slotPage(ctx, slot)
+	if err != nil {
+		return 0, 0 // whoever reads them will be told
+	}
+	ready := c.view.ahead.prepared.take(id)
+	defer ready.free()
+	own := newDecoded(c.view.vault.ReadRoom())
+	defer own.free()
 	var e snapshot.Entry
-	kept := aheadBufs.Get().(*[]byte)
-	buf := slices.Grow((*kept)[:0], storeHead+aheadSize+c.view.vault.ReadRoom())[:storeHead]
-	defer func() { *kept = buf; aheadBufs.Put(kept) }()
-	for _, f := range files {
+	room := aheadBytes
+	for _, f := range smallFiles(page, c.view.ahead.lastRead(slot)) {
 		runtime.Gosched() // others are waited for
 		if c.view.ahead.wasRead(slot, f.pos) {
 			continue
 		}
-		if err := page.Entry(f.pos, &e); err != nil {
-			return
+		b := ready.of(f.pos)
+		if b == nil {
+			own.reset()
+			if err := page.Entry(f.pos, &e); err != nil || c.view.decode(ctx, own, f.pos, &e) != nil {
+				return put, vain
+			}
+			b = own.of(f.pos)
 		}
-		if buf, err = c.view.appendContent(ctx, buf[:storeHead], &e); err != nil {
-			return
-		}
-		switch err := c.store(entryNode(slot, f.pos), buf); {
+		switch err := c.store(entryNode(slot, f.pos), b); {
 		case err == nil:
 			put++
-			if vain, room = 0, room-len(buf); room < 0 {
-				return
+			if vain, room = 0, room-len(b); room < 0 {
+				return put, vain
 			}
 		case errors.Is(err, unix.ENOENT):
 			if vain++; vain >= aheadVain {
-				return
+				return put, vain
 			}
 		default:
-			return
+			return put, vain
 		}
 	}
+	return put, vain
 }
 
-// expect reads the page with which the listing of the folder begins that comes after dir by name.
-func (v *view) expect(ctx context.Context, dir nodeID) {
-	s, ok := v.slots.get(dir.slot())
-	if !ok || dir.kind() != entryKind {
-		return
+// slotPage returns the page of a slot, and its id.
+func (v *view) slotPage(ctx context.Context, n uint64) (store.ID, snapshot.Page, error) {
+	s, ok := v.slots.get(n)
+	if !ok {
+		return store.ID{}, nil, errNoNode
 	}
 	page, err := v.pages.get(ctx, v.chunks, s.page)
-	if err != nil {
-		return // whoever lists it will be told
+	return s.page, page, err
+}
+
+// prepare decodes the small files of the folder that comes after dir by name, as long as nobody takes them.
+func (v *view) prepare(ctx context.Context, dir nodeID) {
+	l := v.folderAfter(ctx, dir)
+	if l.page == nil {
+		return
 	}
+	p := &v.ahead.prepared
+	p.begin(l.id, v.vault.ReadRoom())
 	var e snapshot.Entry
-	for i := dir.pos() + 1; i < page.Len(); i++ {
-		if err := page.Entry(i, &e); err != nil {
-			return
-		}
-		if e.IsDir() {
-			if e.Tree != (store.ID{}) {
-				_, _ = v.pages.get(ctx, v.chunks, e.Tree)
-			}
+	for _, f := range smallFiles(l.page, 0) {
+		runtime.Gosched() // others are waited for
+		if l.page.Entry(f.pos, &e) != nil || !p.add(l.id, func(d *decoded) error { return v.decode(ctx, d, f.pos, &e) }) {
 			return
 		}
 	}
 }
 
-// aheadBufs are used again: clearing one with room for any chunk would take longer than a folder of a few small files.
-var aheadBufs = sync.Pool{New: func() any { return new([]byte) }}
+// folderAfter returns the first leaf page of the folder that comes after dir by name, one without a page if there is none.
+func (v *view) folderAfter(ctx context.Context, dir nodeID) leaf {
+	if dir.kind() != entryKind {
+		return leaf{}
+	}
+	_, above, err := v.slotPage(ctx, dir.slot())
+	if err != nil {
+		return leaf{} // whoever comes there will be told
+	}
+	var e snapshot.Entry
+	for i := dir.pos() + 1; i < above.Len(); i++ {
+		if err := above.Entry(i, &e); err != nil {
+			break
+		}
+		if e.IsDir() {
+			l, _ := v.leafAt(ctx, e.Tree, 0)
+			return l
+		}
+	}
+	return leaf{}
+}
+
+// A prepared has the small files of a page decoded before the kernel knows them.
+type prepared struct {
+	mu    sync.Mutex
+	page  store.ID
+	files *decoded // nil: none
+}
+
+// begin throws away what is there.
+func (p *prepared) begin(page store.ID, room int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.files == nil {
+		p.files = newDecoded(room)
+	}
+	p.files.reset()
+	p.page = page
+}
+
+// add has a file of a page decoded; false if that went wrong, if there are enough, or if they were taken.
+func (p *prepared) add(page store.ID, decode func(*decoded) error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.files != nil && p.page == page && len(p.files.buf) < preparedBytes && decode(p.files) == nil
+}
+
+// take returns what was decoded of a page, for whoever takes it to free.
+func (p *prepared) take(page store.ID) *decoded {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.files == nil || p.page != page {
+		return nil
+	}
+	d := p.files
+	p.files = nil
+	return d
+}
+
+// A decoded has small files, each after room for what comes before it for the kernel. A nil one has none.
+type decoded struct {
+	buf []byte
+	at  map[int][2]int // begin and end in buf, by position in the page
+}
+
+// decodeds are used again: clearing one with room for any chunk would take longer than a folder of a few small files.
+var decodeds = sync.Pool{New: func() any { return &decoded{at: make(map[int][2]int)} }}
+
+// newDecoded returns an empty one with room for a small file and for any chunk after it.
+func newDecoded(room int) *decoded {
+	d := decodeds.Get().(*decoded)
+	d.reset()
+	d.buf = slices.Grow(d.buf, storeHead+aheadSize+room)
+	return d
+}
+
+func (d *decoded) reset() {
+	d.buf = d.buf[:0]
+	clear(d.at)
+}
+
+func (d *decoded) free() {
+	if d != nil {
+		decodeds.Put(d)
+	}
+}
+
+// of returns a file with room for its head, nil if it is not there.
+func (d *decoded) of(pos int) []byte {
+	if d == nil {
+		return nil
+	}
+	at, ok := d.at[pos]
+	if !ok {
+		return nil
+	}
+	return d.buf[at[0]:at[1]]
+}
+
+// decode adds a file.
+func (v *view) decode(ctx context.Context, d *decoded, pos int, e *snapshot.Entry) (err error) {
+	begin := (len(d.buf) + 7) &^ 7
+	d.buf = slices.Grow(d.buf, begin-len(d.buf)+storeHead)[:begin+storeHead]
+	if d.buf, err = v.appendContent(ctx, d.buf, e); err == nil {
+		d.at[pos] = [2]int{begin, len(d.buf)}
+	}
+	return err
+}
 
 type smallFile struct {
 	ino uint64
 	pos int
 }
 
-// smallFiles lists those of a slot in the order in which they will probably be read: that of their inode numbers, as cp and tar do, from
+// smallFiles lists those of a page in the order in which they will probably be read: that of their inode numbers, as cp and tar do, from
 // the one read last.
-func (v *view) smallFiles(ctx context.Context, n uint64) ([]smallFile, snapshot.Page, error) {
-	s, ok := v.slots.get(n)
-	if !ok {
-		return nil, nil, errNoNode
-	}
-	page, err := v.pages.get(ctx, v.chunks, s.page)
-	if err != nil {
-		return nil, nil, err
-	}
+func smallFiles(page snapshot.Page, last uint64) []smallFile {
 	var files []smallFile
 	var e snapshot.Entry
 	for i := range page.Len() {
 		if err := page.Entry(i, &e); err != nil {
-			return nil, nil, err
+			return nil // whoever reads them will be told
 		}
 		if e.IsRegular() && small(&e, 0) {
 			files = append(files, smallFile{e.Ino, i})
 		}
 	}
 	slices.SortFunc(files, func(a, b smallFile) int { return cmp.Compare(a.ino, b.ino) })
-	last := v.ahead.lastRead(n)
 	i, _ := slices.BinarySearchFunc(files, last, func(f smallFile, ino uint64) int { return cmp.Compare(f.ino, ino) })
-	return slices.Concat(files[i:], files[:i]), page, nil
+	return slices.Concat(files[i:], files[:i])
 }
 
 // appendContent appends what is in a file.
