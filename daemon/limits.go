@@ -14,7 +14,7 @@ import (
 const gcPercent = 50
 
 // notGo is some of the process's memory that Go does not count: the program itself, and what the index has mapped of its files, some 80 bytes for each that was backed up.
-const notGo = 24e6
+const notGo = 30e6
 
 // setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's.
 func setMemoryLimit(p sched.Priority) {

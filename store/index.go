@@ -147,7 +147,8 @@ func indexOptions(dir string, log badger.Logger) badger.Options {
 		WithIndexCacheSize(32 << 20).
 		WithMemTableSize(2 << 20).
 		WithNumMemtables(2).
-		WithBaseTableSize(1 << 20). // up to ten are built at once, each in twice as much memory
+		WithBaseTableSize(512 << 10). // up to ten are built at once, each in twice as much memory
+		WithBaseLevelSize(2 << 20).   // is rewritten as a whole, and old and new tables are mapped meanwhile
 		WithValueThreshold(1 << 10).
 		WithValueLogFileSize(16 << 20).
 		WithNumCompactors(2).
