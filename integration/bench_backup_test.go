@@ -83,7 +83,11 @@ func (s *backupBench) round(round int) {
 	for _, t := range s.tools {
 		t.end()
 	}
+	s.trim()
 }
+
+// trim has the image give back the space of what was removed, or it would grow by all that is written in a round.
+func (s *backupBench) trim() { command(s.b, "fstrim", s.target.dir) }
 
 // newLarge makes a partition with one file, of 8 GiB if the scale is 1.
 func (s *backupBench) newLarge(content io.Reader) *partition {
@@ -104,6 +108,7 @@ func (s *backupBench) large(round int, what string, source *partition) {
 		"cp":  `cp "$0/large" "$1/out"`,
 		"lz4": `lz4 -1 -q "$0/large" "$1/out.lz4"`,
 	})
+	s.trim()
 }
 
 // forget has those that listen to changes forget what they heard, so that all look at every name.

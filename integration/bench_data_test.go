@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -96,43 +94,4 @@ func drain(b testing.TB, path string) {
 	defer f.Close()
 	_, err = io.Copy(struct{ io.Writer }{io.Discard}, bufio.NewReaderSize(f, mib))
 	must(b, err)
-}
-
-// A warmer is a sparse file to fill memory from.
-type warmer string
-
-func newWarmer(b testing.TB, in *partition) warmer {
-	path := in.path("warmer")
-	must(b, os.WriteFile(path, nil, 0o600))
-	must(b, os.Truncate(path, memory(b, "MemTotal")))
-	return warmer(path)
-}
-
-// warm fills free memory with droppable pages. Memory that is free goes back to the host of a virtual machine, and costs whoever touches it first.
-func (w warmer) warm(b testing.TB) {
-	n := memory(b, "MemFree") - 300*mib
-	if n <= 0 {
-		return
-	}
-	uncached(b, string(w))
-	f, err := os.Open(string(w))
-	must(b, err)
-	defer f.Close()
-	_, err = io.CopyN(struct{ io.Writer }{io.Discard}, f, n+memory(b, "MemTotal")/50)
-	must(b, err)
-}
-
-// memory is a figure of /proc/meminfo, in bytes.
-func memory(b testing.TB, name string) int64 {
-	text, err := os.ReadFile("/proc/meminfo")
-	must(b, err)
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); f[0] == name+":" {
-			n, err := strconv.ParseInt(f[1], 10, 64)
-			must(b, err)
-			return n * kib
-		}
-	}
-	b.Fatalf("no %s in /proc/meminfo", name)
-	return 0
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +37,6 @@ type mountBench struct {
 	zstd    string // folder of a version compressed so
 	memory  string // folder
 	target  *partition
-	warmer  warmer
 	size    int64 // of large files
 }
 
@@ -51,7 +51,6 @@ func newMountBench(m *bench) *mountBench {
 	s.source = newPartition(b, "ext4", 64*gib)
 	slow := newPartition(b, "ext4", 8*gib)
 	s.target = newPartition(b, "ext4", 64*gib)
-	s.warmer = newWarmer(b, s.target)
 
 	makeBig(b, s.source.path("text"), newProse(1), s.size)
 	makeBig(b, s.source.path("text-2"), newProse(2), s.size)
@@ -226,7 +225,7 @@ func (s *mountBench) copies() {
 	copyOf := func(dir string) func() float64 {
 		return func() float64 {
 			forget(s.b)
-			s.warmer.warm(s.b)
+			fillMemory(s.b, s.target.path("filler"), 30*time.Second)
 			seconds := s.sh(`cp -a "$0" "$1"`, dir, s.target.path("copy"))
 			s.sh(`rm -rf "$0"; sync`, s.target.path("copy"))
 			return seconds
@@ -236,7 +235,7 @@ func (s *mountBench) copies() {
 	tar := func(dir string) func() float64 {
 		return func() float64 {
 			forget(s.b)
-			s.warmer.warm(s.b)
+			fillMemory(s.b, s.target.path("filler"), 30*time.Second)
 			return s.sh(`tar -C "$0" -c . | cat >/dev/null`, dir)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,6 @@ type restoreBench struct {
 	source *partition
 	target *partition
 	repos  *partition
-	warmer warmer
 	cpu    map[string][]float64
 }
 
@@ -49,7 +49,6 @@ func newRestoreBench(m *bench) *restoreBench {
 	}
 	home := newHome(b)
 	s.source, s.target, s.repos = newPartition(b, "ext4", 32*gib), newPartition(b, "ext4", 32*gib), newPartition(b, "ext4", 32*gib)
-	s.warmer = newWarmer(b, s.repos)
 
 	makeFiles(b, s.source.path("tree", "small"), 5, files, 100, 5000)
 	makeBig(b, s.source.path("tree", "text"), newProse(1), size)
@@ -99,7 +98,7 @@ func (s *restoreBench) by(name, line string, args ...string) func() float64 {
 	return func() float64 {
 		to := s.target.path("to")
 		must(s.b, os.Mkdir(to, 0o755))
-		s.warmer.warm(s.b)
+		fillMemory(s.b, s.repos.path("filler"), 30*time.Second)
 		before := s.computed()
 		var cpu float64
 		seconds := timed(func() {
