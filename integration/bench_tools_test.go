@@ -26,7 +26,11 @@ func newYesterTool(s *backupBench, source *partition, name, compression string) 
 		},
 		method: func() string {
 			all := d.versions(source)
-			return all[len(all)-1].Method
+			v := all[len(all)-1]
+			if v.Because != "" {
+				s.b.Logf("%s: by %s because %s", name, v.Method, v.Because)
+			}
+			return v.Method
 		},
 		size: func() int64 { return bytesBelow(s.b, s.target.path(dir, "home", "vault")) },
 		end: func() {

@@ -230,7 +230,8 @@ type version struct {
 	NewBytes  uint64 `json:"new_bytes"`
 	Stored    uint64 `json:"stored_bytes"`
 	Warnings  uint64 `json:"warnings"`
-	Method    string `json:"method"` // journal or walk
+	Method    string `json:"method"`  // journal or walk
+	Because   string `json:"because"` // why a walk
 }
 
 // versions lists the versions of p, oldest first.
