@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -143,7 +142,7 @@ func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
 // backup stores them again. So is one of which too few shards are there, since it may never have been finished.
 func (v *Vault) enter(ctx context.Context, there map[pack.ID]packSeen, keep keeper) error {
 	group, all := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0)) // tables are read beside each other, and entered one by one
+	group.SetLimit(readsAtOnce) // they are entered one by one
 	for id, seen := range there {
 		if all.Err() != nil {
 			break
@@ -207,6 +206,7 @@ func (v *Vault) readTableIn(ctx context.Context, m *member, instance string, id 
 	}
 	defer f.Close()
 	damaged := func(err error) error { return &CorruptError{Place: m.String(), Pack: id, Offset: -1, Err: err} }
+	f.Random()
 	meta, err := pack.ReadMeta(f, f.Size())
 	if err != nil {
 		v.place.lost(m, err)

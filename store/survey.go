@@ -3,11 +3,15 @@ package store
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"math/bits"
 	"path"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"yester/store/pack"
+	"yester/store/place"
 )
 
 // A survey is what lies where. Places are bits: those of members by their shard, and above them those of places that were replaced.
@@ -25,6 +29,10 @@ type packSeen struct {
 }
 
 const formerBit = maxPlaces
+
+// readsAtOnce is how many folders of a place are listed, and how many tables of packs are read, beside each other. It is the wait for the medium that is
+// shortened so, not a processor's work: on a virtual disk a cold folder takes some 0.3 ms, and a cold table some 0.7 ms. A table takes 40 kB for a pack full of chunks of a megabyte, and 120 MB at the very most.
+const readsAtOnce = 8
 
 // shards is how many different shards there are in the places.
 func (p placesSeen) shards() int { return bits.OnesCount32(uint32(p) | uint32(p>>formerBit)) }
@@ -71,6 +79,39 @@ func (v *Vault) surveyPlace(ctx context.Context, s *survey, m *member, bit place
 		v.place.note(m, err, true)
 	}
 	return err
+}
+
+// walk calls f for every file below a folder of one place, one after the other. All folders of one depth are listed beside each other.
+func walk(ctx context.Context, p place.Place, dir string, f func(name string)) error {
+	for level := []string{dir}; len(level) > 0; {
+		lists := make([][]place.Info, len(level))
+		group, all := errgroup.WithContext(ctx)
+		group.SetLimit(readsAtOnce)
+		for i, dir := range level {
+			group.Go(func() (err error) {
+				if lists[i], err = p.List(all, dir); err != nil {
+					return fmt.Errorf("list %s: %w", dir, err)
+				}
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		var below []string
+		for i, list := range lists {
+			for _, entry := range list {
+				name := join(level[i], entry.Name)
+				if entry.Dir {
+					below = append(below, name)
+				} else {
+					f(name)
+				}
+			}
+		}
+		level = below
+	}
+	return nil
 }
 
 func (v *Vault) see(s *survey, name string, bit placesSeen) {

@@ -113,22 +113,3 @@ func (s *spread) loadStones(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
-
-// walk calls f for every file below a folder of one place.
-func walk(ctx context.Context, p place.Place, dir string, f func(name string)) error {
-	list, err := p.List(ctx, dir)
-	if err != nil {
-		return fmt.Errorf("list %s: %w", dir, err)
-	}
-	for _, i := range list {
-		name := join(dir, i.Name)
-		if !i.Dir {
-			f(name)
-			continue
-		}
-		if err := walk(ctx, p, name, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}

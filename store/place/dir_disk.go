@@ -158,3 +158,6 @@ type dirFile struct {
 
 // Size implements File.
 func (f dirFile) Size() int64 { return f.size }
+
+// Random implements File.
+func (f dirFile) Random() { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM) }

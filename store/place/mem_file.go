@@ -49,6 +49,9 @@ type memFile struct {
 // Size implements File.
 func (f *memFile) Size() int64 { return f.size }
 
+// Random implements File.
+func (f *memFile) Random() {}
+
 // ReadAt implements File.
 func (f *memFile) ReadAt(b []byte, off int64) (int, error) {
 	f.disk.mu.Lock()

@@ -56,6 +56,9 @@ type File interface {
 
 	// Size is the file's length in bytes at the time it was opened.
 	Size() int64
+
+	// Random is a hint that a little is read here and there, so that the medium need not be read beyond it.
+	Random()
 }
 
 // Info is one line of a List.
