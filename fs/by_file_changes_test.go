@@ -120,6 +120,10 @@ func TestByFileListsAWideFolder(t *testing.T) {
 	s, dir := mounted(t, "wide")
 	s.do(order{Do: "commit", Key: day(2), Name: "wider"})
 	past := filepath.Join(filepath.Dir(dir), byFileName, "wide")
+	await(t, "the second version", func() bool {
+		_, err := os.Lstat(filepath.Join(filepath.Dir(dir), day(2).Version))
+		return err == nil
+	})
 	fd, buf := openDir(t, past), make([]byte, 1<<15)
 	var all []dirent
 	for {

@@ -56,6 +56,10 @@ func (v *Vault) loadAt(l *location, p *packInfo, dst []byte) ([]byte, error) {
 	}
 	defer v.closeGone(l, p)
 	defer v.files.release(f)
+	if l.frame.Encoding == pack.Raw { // it is opened where it is to be
+		dst = pack.Memory(dst, int(l.frame.Raw)+pack.DecodeSlack)
+		return v.readFrame(f, l, &dst)
+	}
 	buf := sealedBufs.Get().(*[]byte)
 	defer sealedBufs.Put(buf)
 	payload, err := v.readFrame(f, l, buf)
@@ -115,9 +119,7 @@ func (v *Vault) packOf(l *location, then func(*location, *packInfo)) *packInfo {
 // readFrame reads a frame and opens its seal, around damage if it must.
 func (v *Vault) readFrame(f *packFile, l *location, buf *[]byte) ([]byte, error) {
 	n := int(l.frame.Stored)
-	if cap(*buf) < n {
-		*buf = make([]byte, n)
-	}
+	*buf = pack.Memory(*buf, n)
 	sealed := (*buf)[:n]
 	err := f.readAt(sealed, int64(l.frame.Offset))
 	if err == nil {
