@@ -127,6 +127,10 @@ bench-mount: packages ## measure the mount beside its limits: ext4, and FUSE fro
 	$(GO) test -run '^$$' -bench '^BenchmarkMount(ManyVersions|FirstList)$$' -benchtime 5x ./fs
 	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkMount$$' -benchtime 1x -timeout 0
 
+.PHONY: bench-many
+bench-many: packages ## measure what backups take as files grow in number to a million
+	cd integration && $(GO) test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 0
+
 .PHONY: bench-priority
 bench-priority: DEBIAN_PACKAGES += fio
 bench-priority: packages ## measure how gentle backups are: reading, processors, memory, and what others notice
