@@ -44,6 +44,7 @@ type aheadPage struct {
 	slot    uint64
 	reads   int // may be negative: so many more are needed
 	running bool
+	ready   *decoded               // while it is running: what was decoded before, nil if nothing was
 	last    uint64                 // inode number of the file read last
 	read    [posMask/64 + 1]uint64 // positions
 }
@@ -123,6 +124,30 @@ func (a *ahead) lastRead(slot uint64) uint64 {
 	return a.page(slot).last
 }
 
+// setReady says what there is of a page already while it is read ahead.
+func (a *ahead) setReady(slot uint64, d *decoded) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.page(slot).ready = d
+}
+
+// readyFile appends to b what is in a file if that is there already and the kernel asks before it is given it.
+func (a *ahead) readyFile(id nodeID, b []byte) ([]byte, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.page(id.slot())
+	if p.slot != id.slot() || p.ready == nil {
+		return b, false
+	}
+	content := p.ready.of(id.pos())
+	if content == nil {
+		return b, false
+	}
+	a.read = time.Now()
+	p.read[id.pos()/64] |= 1 << (id.pos() % 64)
+	return append(b, content[storeHead:]...), true
+}
+
 // done says that a page of a directory was read ahead, so many files of it, and whether the rest was in vain.
 func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 	a.mu.Lock()
@@ -130,6 +155,7 @@ func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 	a.running--
 	a.put += put
 	p := a.page(slot)
+	p.ready.free()
 	*p = aheadPage{slot: slot}
 	if vain {
 		p.reads = -aheadPause
@@ -162,7 +188,7 @@ func (c *conn) storeSmall(ctx context.Context, slot uint64) (put, vain int) {
 		return 0, 0 // whoever reads them will be told
 	}
 	ready := c.view.ahead.prepared.take(id)
-	defer ready.free()
+	c.view.ahead.setReady(slot, ready)
 	own := newDecoded(c.view.vault.ReadRoom())
 	defer own.free()
 	var e snapshot.Entry

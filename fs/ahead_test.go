@@ -119,3 +119,31 @@ func (a *ahead) setHeat(d time.Duration) {
 	defer a.mu.Unlock()
 	a.heat = d
 }
+
+func TestAFileThatWasDecodedIsNotDecodedAgain(t *testing.T) {
+	a, id := new(ahead), entryNode(3, 70)
+	if _, ok := a.readyFile(id, nil); ok {
+		t.Error("a file of a page that is not read ahead")
+	}
+	*a.page(3) = aheadPage{slot: 3, running: true}
+	d := newDecoded(0)
+	d.buf = append(append(d.buf, make([]byte, storeHead)...), "content"...)
+	d.at[70] = [2]int{0, len(d.buf)}
+	a.setReady(3, d)
+	if b, ok := a.readyFile(id, []byte("head ")); !ok || string(b) != "head content" {
+		t.Errorf("%q, %v", b, ok)
+	}
+	if !a.wasRead(3, 70) {
+		t.Error("it would be given to the kernel again")
+	}
+	if _, ok := a.readyFile(entryNode(3, 71), nil); ok {
+		t.Error("a file that was not decoded")
+	}
+	if _, ok := a.readyFile(entryNode(3+aheadPages, 70), nil); ok {
+		t.Error("a file of another page")
+	}
+	a.done(3, 1, 1, 0, false)
+	if _, ok := a.readyFile(id, nil); ok {
+		t.Error("a file of a page that is read ahead no more")
+	}
+}

@@ -147,6 +147,15 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 			return mustWait, nil
 		}
 		r.room(0)
+		if cancel == inline && i.Offset == 0 {
+			var ok bool
+			if r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf); ok {
+				if n := int(i.Size); n < len(r.buf)-outHeader {
+					r.cut(n)
+				}
+				return fuse.OK, nil
+			}
+		}
 		st, p, whole := c.view.readFile(cancel, i)
 		if id := nodeID(i.NodeId); whole != 0 && c.view.ahead.saw(id, whole) {
 			c.work.Go(func() { c.readAhead(id.slot()) }) // the request's memory is another's by then
