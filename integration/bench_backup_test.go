@@ -177,9 +177,10 @@ func fillMemory(b testing.TB, path string, most time.Duration) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	must(b, err)
 	defer f.Close()
-	must(b, f.Truncate(256*gib))
+	const size = 256 * gib
+	must(b, f.Truncate(size))
 	buf := make([]byte, 4*mib)
-	for off, end := int64(0), time.Now().Add(most); free(b) > 400*mib && time.Now().Before(end); off += int64(len(buf)) {
+	for off, end := int64(0), time.Now().Add(most); off < size && free(b) > 400*mib && time.Now().Before(end); off += int64(len(buf)) {
 		_, err := f.ReadAt(buf, off)
 		must(b, err)
 	}
