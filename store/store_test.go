@@ -241,6 +241,54 @@ func TestManyCallersPutAtOnce(t *testing.T) {
 	tv.holds(ids, chunks)
 }
 
+func TestChunksPutLaterAreThoseOfPut(t *testing.T) {
+	chunks := someChunks(5, 200, 60_000)
+	all := append(slices.Clone(chunks), chunks...)
+	for _, workers := range []int{0, 2} {
+		tv := newVault(t)
+		w := tv.writer(WriterOptions{Encoding: pack.LZ4, Workers: workers})
+		var tickets []*Ticket
+		var mine []byte
+		for _, c := range all {
+			mine = append(mine[:0], c...)
+			ticket := NewTicket()
+			w.PutLater(t.Context(), pack.KindFile, mine, ticket)
+			clear(mine) // it is the caller's again
+			tickets = append(tickets, ticket)
+		}
+		for i, ticket := range tickets {
+			id, err := ticket.ID()
+			if own := tv.hash.id(all[i]); err != nil || id != own {
+				t.Fatalf("chunk %d with %d workers: %v, %v; want %v", i, workers, id, err, own)
+			}
+		}
+		must(t, w.Commit(t.Context(), key("v1"), nil))
+		if s := w.Stats(); s.NewChunks != uint64(len(chunks)) || s.Chunks != uint64(len(all)) {
+			t.Errorf("stats %+v", s)
+		}
+		must(t, w.Close())
+		for i, c := range all {
+			tv.holds([]ID{tv.hash.id(c)}, all[i:i+1])
+		}
+	}
+}
+
+func TestCancelledContextPutsNothingLater(t *testing.T) {
+	tv := newVault(t)
+	w := tv.writer(WriterOptions{Workers: 2})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ticket := NewTicket()
+	w.PutLater(ctx, pack.KindFile, make([]byte, 50_000), ticket)
+	if _, err := ticket.ID(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	must(t, w.Close())
+	if s := w.Stats(); s.Chunks != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestWriterClosedWithoutCommitLosesNothing(t *testing.T) {
 	tv := newVault(t)
 	chunks := someChunks(4, 20, 10_000)

@@ -15,7 +15,7 @@ import (
 type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
 	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is 2
-	Workers  int      // goroutines that compress beside the callers of Put, which do it too; 0: Put also waits for packs to be written
+	Workers  int      // goroutines that hash and compress beside the callers of Put, which do it too; 0: Put also waits for packs to be written
 
 	// Run calls a function that works for long beside the callers of Put, on a thread that suits it; nil: it is just called.
 	Run func(work func())
@@ -72,9 +72,10 @@ func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 
 // A job is a chunk that a worker is to store.
 type job struct {
-	id   ID
-	kind Kind
-	raw  *[]byte // of rawBufs
+	id     ID
+	kind   Kind
+	raw    *[]byte // of rawBufs
+	ticket *Ticket // not nil: the id is not known, and the vault may have the chunk
 }
 
 var (
@@ -89,6 +90,50 @@ func (w *Writer) Put(ctx context.Context, kind Kind, raw []byte) (id ID, isNew b
 	if err := errors.Join(ctx.Err(), w.err.get()); err != nil {
 		return id, false, err
 	}
+	if id, isNew, err = w.identify(raw); err != nil || !isNew {
+		return id, false, err
+	}
+	if w.handOver(job{id: id, kind: kind}, raw) {
+		return id, true, nil
+	}
+	err = w.store(id, kind, raw)
+	w.err.set(err)
+	return id, true, err
+}
+
+// A Ticket is for the id of a chunk given to PutLater; another chunk may have it afterwards.
+type Ticket struct {
+	id   ID
+	err  error
+	told chan struct{}
+}
+
+// NewTicket returns a ticket that no chunk has.
+func NewTicket() *Ticket { return &Ticket{told: make(chan struct{}, 1)} }
+
+func (t *Ticket) tell(id ID, err error) {
+	t.id, t.err = id, err
+	t.told <- struct{}{}
+}
+
+// ID waits for the id. It is called once for each call of PutLater.
+func (t *Ticket) ID() (ID, error) {
+	<-t.told
+	return t.id, t.err
+}
+
+// PutLater is Put for who puts chunk after chunk: if a worker has nothing to do it finds out the chunk's id too, which then comes with the
+// ticket. raw is the caller's again when PutLater returns.
+func (w *Writer) PutLater(ctx context.Context, kind Kind, raw []byte, t *Ticket) {
+	if errors.Join(ctx.Err(), w.err.get()) == nil && w.handOver(job{kind: kind, ticket: t}, raw) {
+		return
+	}
+	id, _, err := w.Put(ctx, kind, raw)
+	t.tell(id, err)
+}
+
+// identify returns a chunk's id, and whether it is for the caller to store.
+func (w *Writer) identify(raw []byte) (id ID, isNew bool, err error) {
 	id = w.v.hash.id(raw)
 	w.chunks.Add(1)
 	w.raw.Add(uint64(len(raw)))
@@ -97,24 +142,20 @@ func (w *Writer) Put(ctx context.Context, kind Kind, raw []byte) (id ID, isNew b
 	}
 	w.newChunks.Add(1)
 	w.newRaw.Add(uint64(len(raw)))
-	if w.handOver(id, kind, raw) {
-		return id, true, nil
-	}
-	err = w.store(id, kind, raw)
-	w.err.set(err)
-	return id, true, err
+	return id, true, nil
 }
 
 // handOver has a worker store a chunk, unless that is no work to speak of or all are busy: then it is stored sooner by the caller.
-func (w *Writer) handOver(id ID, kind Kind, raw []byte) bool {
+func (w *Writer) handOver(j job, raw []byte) bool {
 	if len(raw) < minHandOver || len(w.jobs) == cap(w.jobs) {
 		return false
 	}
 	buf := rawBufs.Get().(*[]byte)
 	*buf = append((*buf)[:0], raw...)
+	j.raw = buf
 	w.open.Add(1)
 	select {
-	case w.jobs <- job{id, kind, buf}:
+	case w.jobs <- j:
 		return true
 	default: // others were faster
 		w.open.Done()
@@ -138,12 +179,24 @@ func (w *Writer) claim(id ID) (bool, error) {
 
 func (w *Writer) work() {
 	for j := range w.jobs {
-		if err := w.store(j.id, j.kind, *j.raw); err != nil {
+		if err := w.do(&j); err != nil {
 			w.err.set(err)
 		}
 		rawBufs.Put(j.raw)
 		w.open.Done()
 	}
+}
+
+func (w *Writer) do(j *job) error {
+	if j.ticket != nil {
+		id, isNew, err := w.identify(*j.raw)
+		j.ticket.tell(id, err)
+		if err != nil || !isNew {
+			return err
+		}
+		j.id = id
+	}
+	return w.store(j.id, j.kind, *j.raw)
 }
 
 // store encodes a chunk and appends it to a pack.

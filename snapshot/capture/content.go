@@ -22,7 +22,23 @@ type reader struct {
 	buf    []byte
 	limit  Limiter
 	onRead func(n uint64) // tells what was read
+
+	// Of a large file, chunks whose ids others may be finding out: owed of them, from the first on.
+	promised    [maxPromised]promise
+	first, owed int
+	large       bool
 }
+
+// A promise is a chunk that was put and will be added to its file.
+type promise struct {
+	ticket *store.Ticket
+	n      uint64 // bytes
+}
+
+const (
+	maxPromised = 16
+	largeFrom   = 4 << 20 // bytes of a file; to wait for the ids of a smaller one takes as long as they do
+)
 
 func newReader(p cut.Params, put *store.Writer, limit Limiter) (*reader, error) {
 	c, err := cut.New(p)
@@ -37,7 +53,12 @@ func (r *reader) content(ctx context.Context, f opened, st *stat, e *snapshot.En
 	cache := newPageCache(f, st.size)
 	defer cache.done()
 	r.file.Reset()
-	if e.Size, err = r.extents(ctx, &cache, st); err != nil {
+	r.large = st.size >= largeFrom
+	e.Size, err = r.extents(ctx, &cache, st)
+	if kept := r.keep(ctx, 0); err == nil {
+		err = kept
+	}
+	if err != nil {
 		return err
 	}
 	return r.file.Finish(ctx, e)
@@ -52,8 +73,10 @@ func (r *reader) extents(ctx context.Context, cache *pageCache, st *stat) (size 
 				return 0, &sourceError{"read", int64(pos), err}
 			}
 		}
-		if err := r.file.Add(ctx, snapshot.Ref{Len: from - pos}); err != nil {
-			return 0, err
+		if from > pos {
+			if err := r.hole(ctx, from-pos); err != nil {
+				return 0, err
+			}
 		}
 		end, err := r.extent(ctx, cache, from, to)
 		if err != nil || end < to {
@@ -94,16 +117,58 @@ func (r *reader) store(ctx context.Context, b []byte, final bool) (used int, err
 		if n == 0 {
 			break
 		}
-		id, _, err := r.put.Put(ctx, pack.KindFile, b[used:used+n])
-		if err != nil {
-			return used, err
-		}
-		if err := r.file.Add(ctx, snapshot.Ref{ID: id, Len: uint64(n)}); err != nil {
+		if err := r.chunk(ctx, b[used:used+n]); err != nil {
 			return used, err
 		}
 		used += n
 	}
 	return used, nil
+}
+
+// chunk stores a chunk and adds it to the file, of a large file some time later.
+func (r *reader) chunk(ctx context.Context, b []byte) error {
+	if !r.large {
+		id, _, err := r.put.Put(ctx, pack.KindFile, b)
+		if err != nil {
+			return err
+		}
+		return r.file.Add(ctx, snapshot.Ref{ID: id, Len: uint64(len(b))})
+	}
+	if err := r.keep(ctx, maxPromised-1); err != nil {
+		return err
+	}
+	p := &r.promised[(r.first+r.owed)%maxPromised]
+	if p.ticket == nil {
+		p.ticket = store.NewTicket()
+	}
+	p.n = uint64(len(b))
+	r.owed++
+	r.put.PutLater(ctx, pack.KindFile, b, p.ticket)
+	return nil
+}
+
+// hole adds a hole to the file.
+func (r *reader) hole(ctx context.Context, n uint64) error {
+	if err := r.keep(ctx, 0); err != nil {
+		return err
+	}
+	return r.file.Add(ctx, snapshot.Ref{Len: n})
+}
+
+// keep adds the chunks that were promised first to the file, until no more than n are owed. After an error it only waits for them.
+func (r *reader) keep(ctx context.Context, n int) (err error) {
+	for r.owed > n {
+		p := &r.promised[r.first]
+		r.first, r.owed = (r.first+1)%maxPromised, r.owed-1
+		id, failed := p.ticket.ID()
+		if err == nil {
+			err = failed
+		}
+		if err == nil {
+			err = r.file.Add(ctx, snapshot.Ref{ID: id, Len: p.n})
+		}
+	}
+	return err
 }
 
 // read reads once, having waited its turn; 0 is the file's end.

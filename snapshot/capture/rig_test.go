@@ -27,6 +27,8 @@ type rig struct {
 	o     Options
 	start time.Time
 	last  *snapshot.Version
+
+	workers int // that store beside the walkers
 }
 
 func newRig(t testing.TB, point string) *rig {
@@ -71,7 +73,7 @@ func needRoot(t testing.TB) {
 
 // try captures the next version.
 func (r *rig) try(ctx context.Context) (*snapshot.Version, error) {
-	w, err := r.vault.Writer(r.o.Instance.ID, store.WriterOptions{Encoding: pack.LZ4})
+	w, err := r.vault.Writer(r.o.Instance.ID, store.WriterOptions{Encoding: pack.LZ4, Workers: r.workers})
 	if err != nil {
 		r.t.Fatal(err)
 	}
