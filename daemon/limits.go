@@ -13,13 +13,19 @@ import (
 // so a collection takes milliseconds, and Go's 100 would only double the memory.
 const gcPercent = 50
 
-// notGo is some of the process's memory that Go does not count: the program itself, and what the index has mapped of its files, some 80 bytes for each that was backed up.
-const notGo = 30e6
+// program is the process's memory that Go does not count and that is always there.
+const program = 30e6
 
-// setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's.
+// setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's. What the index has mapped of its files is not Go's either; where
+// one thread stores, it is given back, see store.WriterOptions, and elsewhere there is an eighth for it. To leave Go less than it needs is no use: where what
+// lives comes near the limit it collects garbage all the time.
 func setMemoryLimit(p sched.Priority) {
 	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(p.Memory/8*7 - notGo)
+	limit := p.Memory - program
+	if p.Threads > 1 {
+		limit -= p.Memory / 8
+	}
+	debug.SetMemoryLimit(limit)
 }
 
 // setIdleMemory sets the limit that holds between backups: no more than a mount needs, even when backups may take all they want.

@@ -145,9 +145,9 @@ func indexOptions(dir string, log badger.Logger) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(32 << 20).
-		WithMemTableSize(2 << 20).
+		WithMemTableSize(1 << 20). // five of them are held
 		WithNumMemtables(2).
-		WithBaseTableSize(512 << 10). // up to ten are built at once, each in twice as much memory
+		WithBaseTableSize(256 << 10). // up to ten are built at once, each in twice as much memory
 		WithBaseLevelSize(2 << 20).   // is rewritten as a whole, and old and new tables are mapped meanwhile
 		WithValueThreshold(1 << 10).
 		WithValueLogFileSize(16 << 20).

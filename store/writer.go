@@ -11,7 +11,7 @@ import (
 )
 
 // WriterOptions say how a writer works. They bound its memory: it holds one pack of file chunks and one of tree pages, and with
-// Workers one more of each that is being written.
+// Workers one more of each that is being written. Without, what is mapped of the index is bounded too.
 type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
 	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is 2
@@ -27,7 +27,7 @@ const (
 
 	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
 	minHandOver  = 16 << 10 // bytes of a chunk; to hand over a smaller one takes about as long as to compress it
-	treePackSize = 8 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
+	treePackSize = 4 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
 )
 
 // A Writer stores chunks and commits versions. Put may be called from many goroutines, everything else from one.
@@ -42,6 +42,7 @@ type Writer struct {
 	open     sync.WaitGroup // jobs under way
 	err      firstError
 	relies   reliance
+	untrim   func()
 
 	chunks, newChunks, raw, newRaw, stored atomic.Uint64
 }
@@ -65,6 +66,9 @@ func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 	}
 	for range o.Workers {
 		w.workers.Go(func() { w.o.Run(w.work) })
+	}
+	if w.untrim = func() {}; o.Workers == 0 {
+		w.untrim = v.index.trim()
 	}
 	v.enlist(w)
 	return w, nil
@@ -259,6 +263,7 @@ func (w *Writer) Commit(ctx context.Context, k VersionKey, record []byte) error 
 // neither Put nor Commit returned.
 func (w *Writer) Close() error {
 	defer w.v.dismiss(w)
+	defer w.untrim()
 	told := w.err.get()
 	if w.jobs != nil {
 		close(w.jobs)
