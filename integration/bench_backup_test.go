@@ -171,16 +171,16 @@ func (s *backupBench) ready(source *partition) {
 func (s *backupBench) clear(name string) { must(s.b, os.RemoveAll(s.target.path(name))) }
 
 // fillMemory fills all memory that nobody uses with a file that has nothing but a hole: memory that is free goes back to the host of a virtual machine, and
-// to get it again takes whoever touches it first two seconds and more a GiB. Others may free more meanwhile, so it ends after a while.
+// to get it again takes whoever touches it first two seconds and more a GiB. It fills no more than was free at first, or it would push out what others have in the
+// page cache where the kernel frees memory all the time.
 func fillMemory(b testing.TB, path string, most time.Duration) {
 	b.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	must(b, err)
 	defer f.Close()
-	const size = 256 * gib
-	must(b, f.Truncate(size))
+	must(b, f.Truncate(256*gib))
 	buf := make([]byte, 4*mib)
-	for off, end := int64(0), time.Now().Add(most); off < size && free(b) > 400*mib && time.Now().Before(end); off += int64(len(buf)) {
+	for off, end, n := int64(0), time.Now().Add(most), free(b)-400*mib; off < n && time.Now().Before(end); off += int64(len(buf)) {
 		_, err := f.ReadAt(buf, off)
 		must(b, err)
 	}

@@ -22,7 +22,7 @@ func TestLargeFileIsInOrderWhoeverHashesIt(t *testing.T) {
 		data []byte
 	}{
 		{0, random},
-		{12 << 20, random},                           // known by now, after a hole
+		{12 << 20, random}, // known by now, after a hole
 		{21 << 20, bytes.Repeat([]byte("x"), 3<<20)}, // one chunk again and again
 		{30 << 20, random[:100]},
 	}
