@@ -17,12 +17,12 @@ const gcPercent = 50
 const program = 30e6
 
 // setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's. What the index has mapped of its files is not Go's either; where
-// one thread stores, it is given back, see store.WriterOptions, and elsewhere there is an eighth for it. To leave Go less than it needs is no use: where what
+// one thread stores it is given back, see store.WriterOptions, and elsewhere there is an eighth for it. To leave Go less than it needs is no use: where what
 // lives comes near the limit it collects garbage all the time.
 func setMemoryLimit(p sched.Priority) {
 	debug.SetGCPercent(gcPercent)
 	limit := p.Memory - program
-	if p.Threads > 1 {
+	if writerOptions(p).Workers > 0 {
 		limit -= p.Memory / 8
 	}
 	debug.SetMemoryLimit(limit)

@@ -127,6 +127,17 @@ func TestChangedPriorityTakesEffectWithTheNextTask(t *testing.T) {
 	}
 }
 
+// At low, what is mapped of the index is given back; elsewhere Go leaves it an eighth.
+func TestGoLeavesRoomForTheRestOfTheProcess(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for p, most := range map[sched.Priority]int64{sched.Low: 98e6, sched.High: 194e6, sched.Max: 320e6} {
+		if setMemoryLimit(p); debug.SetMemoryLimit(-1) != most {
+			t.Errorf("%s: Go may have %d bytes, want %d", p.Name, debug.SetMemoryLimit(-1), most)
+		}
+	}
+}
+
 // What each row of the table of priorities makes of a writer: threads and compression.
 func TestPriorityIsThreadsAndCompressionOfAWriter(t *testing.T) {
 	for _, p := range []sched.Priority{sched.Low, sched.High, sched.Max} {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -43,7 +42,6 @@ type conn struct {
 	mu   sync.Mutex
 	jobs map[uint64]*job // being answered by goroutines of their own, by the kernel's number
 	work sync.WaitGroup
-	busy atomic.Int32 // how many jobs there are
 }
 
 const (
@@ -118,7 +116,7 @@ func (c *conn) next(in []byte) (int, error) {
 			return int(n), nil
 		case unix.EAGAIN:
 			if waited < patience {
-				if waited > pollAlone || c.busy.Load() > 0 {
+				if waited > pollAlone || c.busy() {
 					runtime.Gosched() // to those that wait for this P
 				}
 				unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
@@ -172,11 +170,17 @@ func (c *conn) take(in []byte, r *reply) {
 	c.mu.Lock()
 	c.jobs[j.unique] = j
 	c.mu.Unlock()
-	c.busy.Add(1)
 	c.work.Go(func() { c.do(j) })
 	if runtime.GOMAXPROCS(0) == 1 {
 		runtime.Gosched() // or the job would wait until Go finds out that this goroutine sleeps in the kernel: 240 µs a request, not 50
 	}
+}
+
+// busy tells whether there are jobs.
+func (c *conn) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.jobs) > 0
 }
 
 // A job is a request that has a goroutine of its own.
@@ -198,7 +202,6 @@ func (c *conn) do(j *job) {
 	delete(c.jobs, j.unique)
 	c.mu.Unlock()
 	jobs.Put(j)
-	c.busy.Add(-1)
 }
 
 // pass has go-fuse answer a request.

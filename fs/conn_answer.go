@@ -150,6 +150,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		if cancel == inline && i.Offset == 0 {
 			var ok bool
 			if r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf); ok {
+				c.view.requests.Add(1)
 				if n := int(i.Size); n < len(r.buf)-outHeader {
 					r.cut(n)
 				}

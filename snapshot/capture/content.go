@@ -73,10 +73,8 @@ func (r *reader) extents(ctx context.Context, cache *pageCache, st *stat) (size 
 				return 0, &sourceError{"read", int64(pos), err}
 			}
 		}
-		if from > pos {
-			if err := r.hole(ctx, from-pos); err != nil {
-				return 0, err
-			}
+		if err := r.hole(ctx, from-pos); err != nil {
+			return 0, err
 		}
 		end, err := r.extent(ctx, cache, from, to)
 		if err != nil || end < to {

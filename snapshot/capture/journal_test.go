@@ -621,3 +621,14 @@ func TestFoldersOfOneNumberAreToldApart(t *testing.T) {
 	write(t, point+"/c/file", "22")
 	r.look()
 }
+
+// A file that is held open and has no handle is searched for under all its names, and may be met in a folder that changed before.
+func TestHeldFileWithoutAHandleIsMet(t *testing.T) {
+	id := fileID{1, 2}
+	r := &resolver{w: &walker{survey: &survey{held: map[fileID]*held{id: {id: id}}}}, touched: map[fileID]*touch{}}
+	must(t, r.heldFiles())
+	r.touched[id].meet(location{fileID{1, 1}, "name"})
+	if r.touched[id].complete() {
+		t.Error("one name is enough")
+	}
+}

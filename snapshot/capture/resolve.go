@@ -135,7 +135,7 @@ func (r *resolver) touch(st *stat) {
 func (r *resolver) heldFiles() error {
 	for _, f := range r.w.held {
 		if f.handle == nil {
-			r.touched[f.id] = &touch{names: math.MaxUint32, found: map[location]bool{}} // so all names are searched for
+			r.touched[f.id] = &touch{names: math.MaxUint32, found: map[location]bool{}} // so that all names are searched for
 			continue
 		}
 		fd, st, err := r.open(*f.handle)
