@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"runtime"
+	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -33,6 +34,8 @@ type ahead struct {
 	read    time.Time // when a small file was read last
 	heat    time.Duration
 
+	more atomic.Int64 // when more was asked of a file, by nanotime
+
 	prepared prepared // the files of the folder that is likely to be listed next
 
 	listing   nodeID // the directory being listed
@@ -51,6 +54,7 @@ type aheadPage struct {
 
 const (
 	aheadAfter = 3        // files
+	aheadSkip  = 2        // files that are just being asked for
 	aheadSize  = 64 << 10 // bytes of a file at most
 	aheadPages = 64
 	maxAhead   = 2  // pages at once
@@ -60,6 +64,7 @@ const (
 	aheadBytes    = 4 << 20     // of a page at once
 	preparedBytes = 2 << 20     // of the next page
 	aheadHeat     = time.Second // after the last read, listing a folder is not the start of copying it
+	aheadMore     = 20 * time.Millisecond
 )
 
 // small tells whether a read is one of a whole small file.
@@ -148,65 +153,118 @@ func (a *ahead) readyFile(id nodeID, b []byte) ([]byte, bool) {
 	return append(b, content[storeHead:]...), true
 }
 
+// decodeNow decodes a file of a page that is read ahead, before its turn.
+func (v *view) decodeNow(id nodeID) {
+	a := &v.ahead
+	a.mu.Lock()
+	p := a.page(id.slot())
+	d := p.ready
+	ok := p.slot == id.slot() && d != nil && d.adding.TryLock()
+	a.mu.Unlock()
+	if !ok {
+		return
+	}
+	defer d.adding.Unlock()
+	ctx := newInterrupt(nil, v.dead)
+	defer ctx.end()
+	var e snapshot.Entry
+	if _, page, err := v.slotPage(ctx, id.slot()); err == nil && page.Entry(id.pos(), &e) == nil && e.IsRegular() && small(&e, 0) {
+		_ = v.decodeLocked(ctx, d, id.pos(), &e) // whoever reads it will be told
+	}
+}
+
+// askedMore notes that more was asked of a file than what is in it.
+func (a *ahead) askedMore() { a.more.Store(nanotime()) }
+
+// slow tells whether files are being read by someone who asks more of each, as cp does: there are pauses between his requests, and he is
+// easily overtaken. Who only reads them, as tar does, hardly pauses, and is only kept up with by a goroutine beside the one that answers him.
+func (a *ahead) slow() bool {
+	last := a.more.Load()
+	return last != 0 && nanotime()-last < int64(aheadMore)
+}
+
 // done says that a page of a directory was read ahead, so many files of it, and whether the rest was in vain.
 func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.running--
 	a.put += put
 	p := a.page(slot)
-	p.ready.free()
-	*p = aheadPage{slot: slot}
-	if vain {
+	ready := p.ready
+	if *p = (aheadPage{slot: slot}); vain {
 		p.reads = -aheadPause
-		return
+	} else {
+		a.copied, a.beside = dir, parent
 	}
-	a.copied, a.beside = dir, parent
+	a.mu.Unlock()
+	ready.free()
 }
 
 // readAhead gives the kernel the small files of a slot that it has not asked for, and prepares those of the folder that is likely to be next.
-func (c *conn) readAhead(slot uint64) {
-	put, vain := 0, 0
-	dir := c.view.slots.dir(slot)
-	defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), put, vain >= aheadVain) }()
-	defer func() {
-		if p := recover(); p != nil {
-			c.view.panicked(p)
+func (c *conn) readAhead(slot uint64) iter.Seq[struct{}] {
+	between := c.view.ahead.slow()
+	return func(yield func(struct{}) bool) {
+		put, vain := 0, 0
+		dir := c.view.slots.dir(slot)
+		defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), put, vain >= aheadVain) }()
+		defer func() {
+			if p := recover(); p != nil {
+				c.view.panicked(p)
+			}
+		}()
+		ctx := newInterrupt(nil, c.view.dead)
+		defer ctx.end()
+		r := reading{conn: c, ctx: ctx, pause: func() bool { return yield(struct{}{}) }, between: between}
+		if put, vain = r.storeSmall(slot); vain < aheadVain {
+			r.prepare(dir)
 		}
-	}()
-	ctx := newInterrupt(nil, c.view.dead)
-	defer ctx.end()
-	if put, vain = c.storeSmall(ctx, slot); vain < aheadVain {
-		c.view.prepare(ctx, dir)
 	}
 }
 
-// storeSmall is readAhead of a slot alone. It returns how many files it gave, and how many in a row the kernel does not know.
-func (c *conn) storeSmall(ctx context.Context, slot uint64) (put, vain int) {
-	id, page, err := c.view.slotPage(ctx, slot)
+// A reading is one readAhead.
+type reading struct {
+	*conn
+	ctx     context.Context
+	pause   func() bool // lets others do something; false if it is to end
+	between bool        // requests, by the goroutine that reads them
+}
+
+// storeSmall returns how many files of a slot it gave, and how many in a row the kernel does not know.
+func (r *reading) storeSmall(slot uint64) (put, vain int) {
+	a := &r.view.ahead
+	id, page, err := r.view.slotPage(r.ctx, slot)
 	if err != nil {
 		return 0, 0 // whoever reads them will be told
 	}
-	ready := c.view.ahead.prepared.take(id)
-	c.view.ahead.setReady(slot, ready)
-	own := newDecoded(c.view.vault.ReadRoom())
+	ready := a.prepared.take(id)
+	if ready == nil && r.between {
+		ready = newDecoded(r.view.vault.ReadRoom())
+	}
+	a.setReady(slot, ready)
+	files := smallFiles(page, a.lastRead(slot))
+	if r.between {
+		r.decodeAll(slot, page, files, ready)
+		files = files[min(len(files), aheadSkip):]
+	}
+	own := newDecoded(r.view.vault.ReadRoom())
 	defer own.free()
 	var e snapshot.Entry
 	room := aheadBytes
-	for _, f := range smallFiles(page, c.view.ahead.lastRead(slot)) {
-		runtime.Gosched() // others are waited for
-		if c.view.ahead.wasRead(slot, f.pos) {
+	for _, f := range files {
+		if !r.pause() {
+			return put, vain
+		}
+		if a.wasRead(slot, f.pos) {
 			continue
 		}
-		b := ready.of(f.pos)
+		b := a.of(ready, f.pos)
 		if b == nil {
 			own.reset()
-			if err := page.Entry(f.pos, &e); err != nil || c.view.decode(ctx, own, f.pos, &e) != nil {
+			if page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, own, f.pos, &e) != nil {
 				return put, vain
 			}
-			b = own.of(f.pos)
+			b = a.of(own, f.pos)
 		}
-		switch err := c.store(entryNode(slot, f.pos), b); {
+		switch err := r.store(entryNode(slot, f.pos), b); {
 		case err == nil:
 			put++
 			if vain, room = 0, room-len(b); room < 0 {
@@ -223,6 +281,21 @@ func (c *conn) storeSmall(ctx context.Context, slot uint64) (put, vain int) {
 	return put, vain
 }
 
+// decodeAll adds files of a page, so that they can be given one right after the other: giving a file waits for the one who has asked for it, and who
+// decodes each in between would meet him again and again.
+func (r *reading) decodeAll(slot uint64, page snapshot.Page, files []smallFile, d *decoded) {
+	a := &r.view.ahead
+	var e snapshot.Entry
+	for _, f := range files {
+		if a.wasRead(slot, f.pos) || a.of(d, f.pos) != nil {
+			continue
+		}
+		if a.full(d, aheadBytes) || !r.pause() || page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, d, f.pos, &e) != nil {
+			return
+		}
+	}
+}
+
 // slotPage returns the page of a slot, and its id.
 func (v *view) slotPage(ctx context.Context, n uint64) (store.ID, snapshot.Page, error) {
 	s, ok := v.slots.get(n)
@@ -234,8 +307,9 @@ func (v *view) slotPage(ctx context.Context, n uint64) (store.ID, snapshot.Page,
 }
 
 // prepare decodes the small files of the folder that comes after dir by name, as long as nobody takes them.
-func (v *view) prepare(ctx context.Context, dir nodeID) {
-	l := v.folderAfter(ctx, dir)
+func (r *reading) prepare(dir nodeID) {
+	v := r.view
+	l := v.folderAfter(r.ctx, dir)
 	if l.page == nil {
 		return
 	}
@@ -243,8 +317,7 @@ func (v *view) prepare(ctx context.Context, dir nodeID) {
 	p.begin(l.id, v.vault.ReadRoom())
 	var e snapshot.Entry
 	for _, f := range smallFiles(l.page, 0) {
-		runtime.Gosched() // others are waited for
-		if l.page.Entry(f.pos, &e) != nil || !p.add(l.id, func(d *decoded) error { return v.decode(ctx, d, f.pos, &e) }) {
+		if !r.pause() || l.page.Entry(f.pos, &e) != nil || !p.add(l.id, func(d *decoded) error { return v.decode(r.ctx, d, f.pos, &e) }) {
 			return
 		}
 	}
@@ -311,8 +384,9 @@ func (p *prepared) take(page store.ID) *decoded {
 
 // A decoded has small files, each after room for what comes before it for the kernel. A nil one has none.
 type decoded struct {
-	buf []byte
-	at  map[int][2]int // begin and end in buf, by position in the page
+	adding sync.Mutex // one file at a time
+	buf    []byte
+	at     map[int][2]int // begin and end in buf, by position in the page
 }
 
 // decodeds are used again: clearing one with room for any chunk would take longer than a folder of a few small files.
@@ -331,13 +405,31 @@ func (d *decoded) reset() {
 	clear(d.at)
 }
 
+// free is called when nobody finds it any more.
 func (d *decoded) free() {
-	if d != nil {
-		decodeds.Put(d)
+	if d == nil {
+		return
 	}
+	d.adding.Lock() // waits for who found it before
+	defer d.adding.Unlock()
+	decodeds.Put(d)
 }
 
 // of returns a file with room for its head, nil if it is not there.
+func (a *ahead) of(d *decoded, pos int) []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return d.of(pos)
+}
+
+// full tells whether what is decoded takes more than so many bytes.
+func (a *ahead) full(d *decoded, bytes int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(d.buf) > bytes
+}
+
+// of is called under the lock of ahead. What it returns stays as it is until the decoded is free.
 func (d *decoded) of(pos int) []byte {
 	if d == nil {
 		return nil
@@ -349,14 +441,24 @@ func (d *decoded) of(pos int) []byte {
 	return d.buf[at[0]:at[1]]
 }
 
-// decode adds a file.
-func (v *view) decode(ctx context.Context, d *decoded, pos int, e *snapshot.Entry) (err error) {
+// decode adds a file to d, in which others may look for files meanwhile.
+func (v *view) decode(ctx context.Context, d *decoded, pos int, e *snapshot.Entry) error {
+	d.adding.Lock()
+	defer d.adding.Unlock()
+	return v.decodeLocked(ctx, d, pos, e)
+}
+
+// decodeLocked is decode for who is the only one to add.
+func (v *view) decodeLocked(ctx context.Context, d *decoded, pos int, e *snapshot.Entry) error {
 	begin := (len(d.buf) + 7) &^ 7
-	d.buf = slices.Grow(d.buf, begin-len(d.buf)+storeHead)[:begin+storeHead]
-	if d.buf, err = v.appendContent(ctx, d.buf, e); err == nil {
-		d.at[pos] = [2]int{begin, len(d.buf)}
+	b, err := v.appendContent(ctx, slices.Grow(d.buf, begin-len(d.buf)+storeHead)[:begin+storeHead], e)
+	if err != nil {
+		return err
 	}
-	return err
+	v.ahead.mu.Lock()
+	defer v.ahead.mu.Unlock()
+	d.buf, d.at[pos] = b, [2]int{begin, len(b)}
+	return nil
 }
 
 type smallFile struct {

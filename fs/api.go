@@ -43,6 +43,7 @@ const endsWithin = 5 * time.Second
 type Mount struct {
 	at   mountPoint
 	view *view
+	conn *conn
 	done chan struct{}
 
 	unmount sync.Mutex
@@ -99,19 +100,19 @@ func serve(o Options) (*Mount, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("serve %s: %w", o.Dir, err)
 	}
-	m := &Mount{at: at, view: v, done: make(chan struct{})}
+	m := &Mount{at: at, view: v, conn: c, done: make(chan struct{})}
 	v.notify(c)
-	go m.run(c)
+	go m.run()
 	if err := at.setReadAhead(readAheadKB); err != nil {
 		o.Log.Debug("large read-ahead not set, reading will be slower", "dir", o.Dir, "err", err)
 	}
 	return m, nil
 }
 
-func (m *Mount) run(c *conn) {
-	c.serve()
+func (m *Mount) run() {
+	m.conn.serve()
 	m.view.close()
-	unix.Close(c.fd) // not before, or news could go to whatever got the number
+	unix.Close(m.conn.fd) // not before, or news could go to whatever got the number
 	close(m.done)
 }
 

@@ -36,6 +36,7 @@ type conn struct {
 	trace io.Writer // for tests
 
 	// of the goroutine that reads
+	steps steps
 	brisk int // how many requests came within pollLong of the answer before, less those that did not
 	awake awake
 
@@ -82,8 +83,9 @@ func (c *conn) serve() {
 	defer c.work.Wait()
 	defer c.cancelAll()
 	defer c.awake.release()
+	defer c.steps.end()
 	in := make([]byte, requestRoom)
-	var r reply
+	r := reply{own: true}
 	for {
 		n, err := c.next(in)
 		if err != nil {
@@ -115,11 +117,19 @@ func (c *conn) next(in []byte) (int, error) {
 			c.awake.came(waited)
 			return int(n), nil
 		case unix.EAGAIN:
+			busy, oneP := c.busy(), runtime.GOMAXPROCS(0) == 1
+			if waited > pollAlone && (!busy || waited > patience) && c.step() {
+				unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+				continue
+			}
 			if waited < patience {
-				if waited > pollAlone || c.busy() {
+				if busy || oneP || waited > pollAlone && c.steps.besides.Load() > 0 {
 					runtime.Gosched() // to those that wait for this P
 				}
 				unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+				continue
+			}
+			if !c.steps.fallAsleep() {
 				continue
 			}
 			if err := c.sleep(); err != nil {
@@ -138,6 +148,7 @@ func (c *conn) sleep() error {
 	if c.awake.held() {
 		limit = int(awakeFor / time.Millisecond)
 	}
+	defer c.steps.wakeUp()
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, limit)
 	if err != nil && err != unix.EINTR {
 		return err
@@ -237,7 +248,12 @@ func (c *conn) interrupt(unique uint64) bool {
 func (c *conn) cancelAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	close(c.view.dead)
+	select {
+	case <-c.view.dead:
+		return
+	default:
+		close(c.view.dead)
+	}
 	for _, j := range c.jobs {
 		j.interrupt()
 	}

@@ -38,6 +38,7 @@ const (
 type reply struct {
 	buf  []byte // the header, then what is told
 	list dirList
+	own  bool // of the goroutine that reads requests
 }
 
 // room makes the reply n bytes long besides its header, and returns these.
@@ -124,6 +125,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		copy(r.room(len(target)), target)
 		return st, nil
 	case opGetXattr, opListXattr:
+		c.view.ahead.askedMore()
 		return c.xattr(h, req, cancel, r), nil
 	case opReadDir, opReadDirPlus:
 		i := (*fuse.ReadIn)(unsafe.Pointer(h))
@@ -137,7 +139,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		if list.plus && st == fuse.OK {
 			dir := nodeID(h.NodeId)
 			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 {
-				c.work.Go(func() { c.readAhead(slot) })
+				c.later(c.readAhead(slot))
 			}
 		}
 		return st, nil
@@ -149,7 +151,11 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		r.room(0)
 		if cancel == inline && i.Offset == 0 {
 			var ok bool
-			if r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf); ok {
+			if r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf); !ok && r.own && c.steps.left.Load() > 0 {
+				c.steps.take(func() { c.view.decodeNow(nodeID(i.NodeId)) })
+				r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf)
+			}
+			if ok {
 				c.view.requests.Add(1)
 				if n := int(i.Size); n < len(r.buf)-outHeader {
 					r.cut(n)
@@ -159,7 +165,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		}
 		st, p, whole := c.view.readFile(cancel, i)
 		if id := nodeID(i.NodeId); whole != 0 && c.view.ahead.saw(id, whole) {
-			c.work.Go(func() { c.readAhead(id.slot()) }) // the request's memory is another's by then
+			c.later(c.readAhead(id.slot()))
 		}
 		return st, p
 	}

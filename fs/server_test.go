@@ -71,12 +71,14 @@ func (p *farPlace) Space(ctx context.Context) (free, total uint64, err error) {
 
 // testServer is the serving process.
 type testServer struct {
-	place *place.Mem
-	far   farPlace
-	vault *store.Vault
-	mount *Mount
-	log   syncBuffer // warnings and worse
-	trace syncBuffer
+	place  *place.Mem
+	far    farPlace
+	vault  *store.Vault
+	mount  *Mount
+	stuck  chan struct{}
+	inStep atomic.Bool
+	log    syncBuffer // warnings and worse
+	trace  syncBuffer
 }
 
 func serveOrders(in io.Reader, out io.Writer) int {
@@ -141,6 +143,23 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		if a.Count = ahead.put; ahead.running == 0 {
 			a.Text = "idle"
 		}
+	case "stick": // a step does not end until "let go", which tells how many requests were answered meanwhile
+		c := s.mount.conn
+		stuck := make(chan struct{})
+		s.stuck = stuck
+		for !c.give(func(func(struct{}) bool) { s.inStep.Store(true); <-stuck }) {
+			c.steps.wakeUp() // as if it had just answered
+		}
+	case "stuck":
+		if s.inStep.Load() {
+			a.Text = "yes"
+		}
+	case "let go":
+		close(s.stuck)
+		c := s.mount.conn
+		c.steps.mu.Lock()
+		defer c.steps.mu.Unlock()
+		a.Count = c.steps.stood
 	case "away":
 		s.far.away.Store(true)
 		a.Count = int(s.far.waiting.Load())

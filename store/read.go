@@ -77,12 +77,20 @@ var sealedBufs = sync.Pool{New: func() any { return new([]byte) }}
 
 // locate finds a chunk and the pack it lies in. ErrNotFound.
 func (v *Vault) locate(id ID) (location, *packInfo, error) {
+	if l, ok := v.near.find(&id); ok {
+		if p := v.packOf(&l, nil); p != nil {
+			return l, p, nil
+		}
+	}
 	l, p, err := v.lookUp(id)
 	if err == nil && p == nil {
 		l, p, err = v.lookUp(id) // it may have moved between the two looks that lookUp takes
 	}
 	if err == nil && p == nil {
 		err = fmt.Errorf("chunk %v: %w", id, ErrNotFound)
+	}
+	if err == nil && v.near.saw(l.pack) {
+		v.approach(l.pack, p)
 	}
 	return l, p, err
 }

@@ -26,6 +26,7 @@ type Vault struct {
 	guard  *guard // of the index; nil for an index in memory
 	cache  *cache
 	files  *packFiles
+	near   near
 	mend   *mender
 
 	changing sync.Mutex // held while places are added or replaced

@@ -1,0 +1,208 @@
+package fs
+
+import (
+	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Steps are what the goroutine that reads requests does in the pauses between them: reading ahead, one small file at a time. A goroutine
+// beside it would have to be woken again and again, and each time a thread with it, which takes longer than the work.
+//
+// A step can take longer than a pause. It may wait for a disk; what is left goes to a goroutine of its own then. And it may wait for who reads a file:
+// to give the kernel a page takes the lock of that page, which he holds until his request is answered that lies in the queue. For both, another
+// goroutine stands by, and answers requests in the place of the one that does not come back from a step.
+type steps struct {
+	mu       sync.Mutex
+	given    []iter.Seq[struct{}] // not begun
+	asleep   bool                 // the goroutine that reads requests, or it has ended
+	standing bool                 // another stands by
+	stood    int                  // requests that it answered
+
+	began   atomic.Int64 // when the step being taken began, by nanotime; 0 if none is
+	left    atomic.Int32 // how many works are given or under way
+	besides atomic.Int32 // how many have a goroutine of their own
+
+	// of the goroutine that reads
+	taken []work
+	turn  int
+}
+
+// A work is done step by step.
+type work struct {
+	step func() (struct{}, bool) // false if there was none left
+	stop func()
+}
+
+func newWork(steps iter.Seq[struct{}]) work {
+	step, stop := iter.Pull(steps)
+	return work{step, stop}
+}
+
+const (
+	slowStep = 500 * time.Microsecond // after one, the rest is done beside
+	standFor = 2 * time.Millisecond   // a step that takes this long is not waited for
+)
+
+// later has work done in pauses between requests, or beside them if there are no pauses.
+func (c *conn) later(w iter.Seq[struct{}]) {
+	if !c.view.ahead.slow() || !c.give(w) {
+		c.beside(newWork(w))
+	}
+}
+
+// give gives work to the goroutine that reads requests; false if it sleeps.
+func (c *conn) give(w iter.Seq[struct{}]) bool {
+	s := &c.steps
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asleep {
+		return false
+	}
+	s.given = append(s.given, w)
+	s.left.Add(1)
+	if !s.standing {
+		s.standing = true
+		c.work.Go(c.standBy)
+	}
+	return true
+}
+
+// beside does work in a goroutine of its own.
+func (c *conn) beside(w work) {
+	c.steps.besides.Add(1)
+	c.work.Go(func() {
+		defer c.steps.besides.Add(-1)
+		defer w.stop()
+		for more := true; more; _, more = w.step() {
+			runtime.Gosched() // others are waited for
+		}
+	})
+}
+
+// step takes a step of one work, in turn; false if there is none.
+func (c *conn) step() bool {
+	s := &c.steps
+	if s.left.Load() == 0 {
+		return false
+	}
+	s.begin()
+	if s.turn++; s.turn >= len(s.taken) {
+		s.turn = 0
+	}
+	w, more := s.taken[s.turn], false
+	took := s.take(func() { _, more = w.step() })
+	if more && took < slowStep {
+		return true
+	}
+	if more {
+		c.beside(w)
+	}
+	s.taken[s.turn] = s.taken[len(s.taken)-1]
+	s.taken = s.taken[:len(s.taken)-1]
+	s.left.Add(-1)
+	return true
+}
+
+// begin begins the works that were given.
+func (s *steps) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.given {
+		s.taken = append(s.taken, newWork(w))
+	}
+	clear(s.given)
+	s.given = s.given[:0]
+}
+
+// take does something for which others need not wait, and returns how long it took.
+func (s *steps) take(do func()) time.Duration {
+	begin := nanotime()
+	s.began.Store(begin)
+	defer s.began.Store(0)
+	do()
+	return time.Duration(nanotime() - begin)
+}
+
+// fallAsleep tells that there will be no pauses; false if there is work.
+func (s *steps) fallAsleep() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asleep = s.left.Load() == 0
+	return s.asleep
+}
+
+func (s *steps) wakeUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asleep = false
+}
+
+// end drops all work: nobody waits for it any more.
+func (s *steps) end() {
+	s.mu.Lock()
+	s.asleep, s.given = true, nil
+	s.left.Store(0)
+	s.mu.Unlock()
+	for _, w := range s.taken {
+		w.stop()
+	}
+}
+
+// standBy answers requests while a step keeps the goroutine that reads them, as long as there is work.
+func (c *conn) standBy() {
+	s := &c.steps
+	for {
+		began := s.began.Load()
+		time.Sleep(standFor)
+		if s.stoodEnough() {
+			return
+		}
+		if began != 0 && s.began.Load() == began {
+			c.stand(began)
+		}
+	}
+}
+
+// stoodEnough ends the standing by if there is no work.
+func (s *steps) stoodEnough() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.standing = s.left.Load() > 0
+	return !s.standing
+}
+
+// stand answers requests until the step ends that began then.
+func (c *conn) stand(began int64) {
+	in := make([]byte, requestRoom)
+	var r reply
+	for c.steps.began.Load() == began {
+		const limit = 1 // ms
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, limit); n == 0 || err != nil {
+			continue
+		}
+		switch n, err := unix.Read(c.fd, in); err {
+		case nil:
+			c.steps.answered()
+			c.take(in[:n], &r)
+		case unix.ENODEV: // the other will be told, once it is back
+			c.cancelAll()
+			return
+		}
+	}
+}
+
+func (s *steps) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stood++
+}
+
+var started = time.Now()
+
+// nanotime is a time of the monotonic clock in nanoseconds, more than 0.
+func nanotime() int64 { return int64(time.Since(started)) + 1 }

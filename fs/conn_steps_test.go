@@ -1,0 +1,80 @@
+package fs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// stick has the goroutine that reads requests take a step that does not end.
+func stick(t *testing.T, s *server, dir string) {
+	t.Helper()
+	s.do(order{Do: "stick"})
+	await(t, "the step", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "none")) // so that a pause comes after it
+		return os.IsNotExist(err) && s.do(order{Do: "stuck"}).Text == "yes"
+	})
+}
+
+func TestRequestsAreAnsweredWhileAStepDoesNotEnd(t *testing.T) {
+	s, dir := mounted(t, "files")
+	stick(t, s, dir)
+	for n := range 100 {
+		readSmall(t, dir, n, n)
+	}
+	if n := s.do(order{Do: "let go"}).Count; n < 100 {
+		t.Errorf("%d requests were answered meanwhile", n)
+	}
+	readSmall(t, dir, 3, 50)
+}
+
+func TestUnmountingWhileAStepDoesNotEnd(t *testing.T) {
+	s, dir := mounted(t, "files")
+	stick(t, s, dir)
+	detached := make(chan error, 1)
+	go func() { detached <- unix.Unmount(s.dir, unix.MNT_DETACH) }()
+	if err := <-detached; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it is still there")
+	}
+	s.do(order{Do: "let go"})
+	s.do(order{Do: "unmount"})
+}
+
+// Who asks more of files than what is in them has them given between his requests; many at once meet what is being given.
+func TestManyWhoCopyFoldersGetWhatIsInThem(t *testing.T) {
+	s, dir := mounted(t, "shapes")
+	want := shapesTree()
+	var all sync.WaitGroup
+	for range 4 { // the same folders
+		all.Go(func() {
+			for i := range 20 {
+				path := fmt.Sprint(i)
+				list, err := os.ReadDir(filepath.Join(dir, path))
+				if err != nil || len(list) != 100 {
+					t.Error(len(list), err)
+					return
+				}
+				for _, e := range list {
+					full := filepath.Join(dir, path, e.Name())
+					b, err := os.ReadFile(full)
+					if err != nil || !bytes.Equal(b, want.child(path+"/"+e.Name()).content()) {
+						t.Errorf("%s/%s: %d bytes, %v", path, e.Name(), len(b), err)
+					}
+					_, _ = unix.Llistxattr(full, nil)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if aheadIdle(t, s) == 0 {
+		t.Error("none was put there")
+	}
+}
