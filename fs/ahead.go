@@ -23,7 +23,7 @@ import (
 // For a file of some kilobytes the request is most of what reading it costs. When the kernel then lists a folder beside it or in it, the
 // same is done at once; by then its files were decoded already, if it comes next by name. Versions do not change, so nothing can be put there that is not so.
 //
-// Memory is bounded by aheadPages, one buffer for each of maxAhead goroutines, and preparedBytes.
+// Memory is bounded by aheadPages, aheadBytes for each of maxAhead pages, and preparedBytes.
 type ahead struct {
 	mu      sync.Mutex
 	pages   [aheadPages]aheadPage // each slot's at its number, modulo
@@ -47,24 +47,24 @@ type aheadPage struct {
 	slot    uint64
 	reads   int // may be negative: so many more are needed
 	running bool
-	ready   *decoded               // while it is running: what was decoded before, nil if nothing was
+	ready   *decoded               // while it is running: what is decoded, nil if nothing is kept
 	last    uint64                 // inode number of the file read last
 	read    [posMask/64 + 1]uint64 // positions
 }
 
 const (
 	aheadAfter = 3        // files
-	aheadSkip  = 2        // files that are just being asked for
+	aheadSkip  = 2        // files that are asked for before they could be given
 	aheadSize  = 64 << 10 // bytes of a file at most
 	aheadPages = 64
 	maxAhead   = 2  // pages at once
 	aheadVain  = 4  // files in a row that the kernel does not know: whoever reads does not list before
 	aheadPause = 64 // reads after that until it is tried again
 
-	aheadBytes    = 4 << 20     // of a page at once
-	preparedBytes = 2 << 20     // of the next page
-	aheadHeat     = time.Second // after the last read, listing a folder is not the start of copying it
-	aheadMore     = 20 * time.Millisecond
+	aheadBytes    = 4 << 20               // of a page at once, decoded and given
+	preparedBytes = 2 << 20               // of the next page
+	aheadHeat     = time.Second           // after the last read, listing a folder is not the start of copying it
+	aheadMore     = 20 * time.Millisecond // after more was asked of a file, see slow
 )
 
 // small tells whether a read is one of a whole small file.
@@ -159,7 +159,7 @@ func (v *view) decodeNow(id nodeID) {
 	a.mu.Lock()
 	p := a.page(id.slot())
 	d := p.ready
-	ok := p.slot == id.slot() && d != nil && d.adding.TryLock()
+	ok := p.slot == id.slot() && d != nil && len(d.buf) <= aheadBytes && d.adding.TryLock()
 	a.mu.Unlock()
 	if !ok {
 		return
@@ -200,8 +200,10 @@ func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 }
 
 // readAhead gives the kernel the small files of a slot that it has not asked for, and prepares those of the folder that is likely to be next.
-func (c *conn) readAhead(slot uint64) iter.Seq[struct{}] {
-	between := c.view.ahead.slow()
+//
+// Between requests it gives files one right after the other when all are decoded, or it would meet who reads them again and again: giving a file waits for the
+// one who has asked for it.
+func (c *conn) readAhead(slot uint64, between bool) iter.Seq[struct{}] {
 	return func(yield func(struct{}) bool) {
 		put, vain := 0, 0
 		dir := c.view.slots.dir(slot)
@@ -213,8 +215,12 @@ func (c *conn) readAhead(slot uint64) iter.Seq[struct{}] {
 		}()
 		ctx := newInterrupt(nil, c.view.dead)
 		defer ctx.end()
-		r := reading{conn: c, ctx: ctx, pause: func() bool { return yield(struct{}{}) }, between: between}
-		if put, vain = r.storeSmall(slot); vain < aheadVain {
+		r := reading{conn: c, ctx: ctx, between: between}
+		r.pause = func() bool {
+			r.ended = r.ended || !yield(struct{}{})
+			return !r.ended
+		}
+		if put, vain = r.storeSmall(slot); vain < aheadVain && !r.ended {
 			r.prepare(dir)
 		}
 	}
@@ -225,7 +231,8 @@ type reading struct {
 	*conn
 	ctx     context.Context
 	pause   func() bool // lets others do something; false if it is to end
-	between bool        // requests, by the goroutine that reads them
+	ended   bool        // pause was false
+	between bool        // it is done in pauses between requests
 }
 
 // storeSmall returns how many files of a slot it gave, and how many in a row the kernel does not know.
@@ -242,6 +249,9 @@ func (r *reading) storeSmall(slot uint64) (put, vain int) {
 	a.setReady(slot, ready)
 	files := smallFiles(page, a.lastRead(slot))
 	if r.between {
+		if !r.known(slot, page, files, ready) {
+			return 0, aheadVain
+		}
 		r.decodeAll(slot, page, files, ready)
 		files = files[min(len(files), aheadSkip):]
 	}
@@ -256,18 +266,19 @@ func (r *reading) storeSmall(slot uint64) (put, vain int) {
 		if a.wasRead(slot, f.pos) {
 			continue
 		}
-		b := a.of(ready, f.pos)
-		if b == nil {
-			own.reset()
-			if page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, own, f.pos, &e) != nil {
+		d := ready
+		if a.of(d, f.pos) == nil {
+			d = own
+			d.reset()
+			if page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, d, f.pos, &e) != nil {
 				return put, vain
 			}
-			b = a.of(own, f.pos)
 		}
-		switch err := r.store(entryNode(slot, f.pos), b); {
+		b, err := r.put(slot, f.pos, d)
+		switch {
 		case err == nil:
 			put++
-			if vain, room = 0, room-len(b); room < 0 {
+			if vain, room = 0, room-b; room < 0 {
 				return put, vain
 			}
 		case errors.Is(err, unix.ENOENT):
@@ -281,8 +292,34 @@ func (r *reading) storeSmall(slot uint64) (put, vain int) {
 	return put, vain
 }
 
-// decodeAll adds files of a page, so that they can be given one right after the other: giving a file waits for the one who has asked for it, and who
-// decodes each in between would meet him again and again.
+// known gives the kernel the file that will be asked for last, and tells whether it knows it: it knows all files of a page or just those that are opened.
+func (r *reading) known(slot uint64, page snapshot.Page, files []smallFile, d *decoded) bool {
+	a := &r.view.ahead
+	var e snapshot.Entry
+	for _, f := range slices.Backward(files) {
+		if a.wasRead(slot, f.pos) {
+			continue
+		}
+		if a.of(d, f.pos) == nil && (page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, d, f.pos, &e) != nil) {
+			return true // whoever reads it will be told
+		}
+		_, err := r.put(slot, f.pos, d)
+		return !errors.Is(err, unix.ENOENT)
+	}
+	return true
+}
+
+// put gives the kernel a file that is decoded, and returns its length.
+func (r *reading) put(slot uint64, pos int, d *decoded) (int, error) {
+	id := entryNode(slot, pos)
+	d.adding.Lock() // nobody moves it
+	b := r.view.ahead.of(d, pos)
+	storeHeader(id, b)
+	d.adding.Unlock()
+	return len(b), r.store(b)
+}
+
+// decodeAll adds the files of a page that were not asked for.
 func (r *reading) decodeAll(slot uint64, page snapshot.Page, files []smallFile, d *decoded) {
 	a := &r.view.ahead
 	var e snapshot.Entry
@@ -429,7 +466,7 @@ func (a *ahead) full(d *decoded, bytes int) bool {
 	return len(d.buf) > bytes
 }
 
-// of is called under the lock of ahead. What it returns stays as it is until the decoded is free.
+// of is called under the lock of ahead. What it returns stays there until the decoded is free, and only who gives it to the kernel changes the room for its head.
 func (d *decoded) of(pos int) []byte {
 	if d == nil {
 		return nil
@@ -516,14 +553,16 @@ type storeNews struct {
 	fuse.NotifyStoreOut
 }
 
-// store puts a file from its beginning into the page cache; b is storeHead bytes and then the file's. ENOENT if the kernel does not know
-// the file.
-func (c *conn) store(id nodeID, b []byte) error {
-	n := (*storeNews)(unsafe.Pointer(unsafe.SliceData(b)))
-	*n = storeNews{
+// storeHeader writes what comes before the bytes of a file; b has storeHead bytes of room for it.
+func storeHeader(id nodeID, b []byte) {
+	*(*storeNews)(unsafe.Pointer(unsafe.SliceData(b))) = storeNews{
 		fuse.OutHeader{Length: uint32(len(b)), Status: notifyStore},
 		fuse.NotifyStoreOut{Nodeid: uint64(id), Size: uint32(len(b) - storeHead)},
 	}
+}
+
+// store puts a file from its beginning into the page cache; b is its header and then the file's bytes. ENOENT if the kernel does not know the file.
+func (c *conn) store(b []byte) error {
 	_, err := unix.Write(c.fd, b)
 	return err
 }

@@ -3,6 +3,7 @@ package fs
 import (
 	"bytes"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -139,7 +140,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		if list.plus && st == fuse.OK {
 			dir := nodeID(h.NodeId)
 			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 {
-				c.later(c.readAhead(slot))
+				c.later(slot)
 			}
 		}
 		return st, nil
@@ -148,28 +149,48 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		if cancel == inline && i.Size > maxInline {
 			return mustWait, nil
 		}
-		r.room(0)
-		if cancel == inline && i.Offset == 0 {
-			var ok bool
-			if r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf); !ok && r.own && c.steps.left.Load() > 0 {
-				c.steps.take(func() { c.view.decodeNow(nodeID(i.NodeId)) })
-				r.buf, ok = c.view.ahead.readyFile(nodeID(i.NodeId), r.buf)
-			}
-			if ok {
-				c.view.requests.Add(1)
-				if n := int(i.Size); n < len(r.buf)-outHeader {
-					r.cut(n)
-				}
-				return fuse.OK, nil
-			}
+		id := nodeID(i.NodeId)
+		if cancel == inline && c.ready(id, i, r) {
+			return fuse.OK, nil
 		}
+		r.room(0)
 		st, p, whole := c.view.readFile(cancel, i)
-		if id := nodeID(i.NodeId); whole != 0 && c.view.ahead.saw(id, whole) {
-			c.later(c.readAhead(id.slot()))
+		if st == mustWait && r.own && c.decodeNow(id) && c.ready(id, i, r) {
+			return fuse.OK, nil
+		}
+		if whole != 0 && c.view.ahead.saw(id, whole) {
+			c.later(id.slot())
 		}
 		return st, p
 	}
 	return mustWait, nil
+}
+
+// ready answers a READ of a small file from its beginning, if it is decoded.
+func (c *conn) ready(id nodeID, i *fuse.ReadIn, r *reply) (ok bool) {
+	if i.Offset != 0 {
+		return false
+	}
+	r.room(0)
+	if r.buf, ok = c.view.ahead.readyFile(id, r.buf); ok {
+		c.view.requests.Add(1)
+		if n := int(i.Size); n < len(r.buf)-outHeader {
+			r.cut(n)
+		}
+	}
+	return ok
+}
+
+// decodeNow decodes a small file of a page that is read ahead in pauses, unless that took long lately.
+func (c *conn) decodeNow(id nodeID) bool {
+	s := &c.steps
+	if s.left.Load() == 0 || nanotime() < s.unhurried {
+		return false
+	}
+	if took := s.take(func() { c.view.decodeNow(id) }); took > slowStep {
+		s.unhurried = nanotime() + int64(time.Second)
+	}
+	return true
 }
 
 // A forgotten is what the kernel tells of each node that it forgets (linux/fuse.h, struct fuse_forget_one).

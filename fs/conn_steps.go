@@ -3,6 +3,7 @@ package fs
 import (
 	"iter"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,17 +20,19 @@ import (
 type steps struct {
 	mu       sync.Mutex
 	given    []iter.Seq[struct{}] // not begun
-	asleep   bool                 // the goroutine that reads requests, or it has ended
+	asleep   bool                 // nobody takes steps: the goroutine that reads requests sleeps, or has ended
 	standing bool                 // another stands by
-	stood    int                  // requests that it answered
+	stood    int                  // requests that it answered, for tests
 
-	began   atomic.Int64 // when the step being taken began, by nanotime; 0 if none is
+	began   atomic.Int64 // when that began for which nobody need wait, by nanotime: a step, or another file; 0 if nothing did
 	left    atomic.Int32 // how many works are given or under way
 	besides atomic.Int32 // how many have a goroutine of their own
 
 	// of the goroutine that reads
-	taken []work
-	turn  int
+	taken     []work
+	turn      int
+	since     int64 // when a request came and there was work, and no step was taken since; 0 if there was no such request
+	unhurried int64 // until when no request is answered by what may take long
 }
 
 // A work is done step by step.
@@ -45,17 +48,18 @@ func newWork(steps iter.Seq[struct{}]) work {
 
 const (
 	slowStep = 500 * time.Microsecond // after one, the rest is done beside
-	standFor = 2 * time.Millisecond   // a step that takes this long is not waited for
+	standFor = 2 * time.Millisecond   // a step that takes this long, and up to twice, is not waited for
+	noPause  = 2 * time.Millisecond   // without a step
 )
 
-// later has work done in pauses between requests, or beside them if there are no pauses.
-func (c *conn) later(w iter.Seq[struct{}]) {
-	if !c.view.ahead.slow() || !c.give(w) {
-		c.beside(newWork(w))
+// later has a page read ahead, in pauses between requests if there are pauses, else beside them.
+func (c *conn) later(slot uint64) {
+	if !c.view.ahead.slow() || c.busy() || !c.give(c.readAhead(slot, true)) {
+		c.beside(newWork(c.readAhead(slot, false)))
 	}
 }
 
-// give gives work to the goroutine that reads requests; false if it sleeps.
+// give gives work to the goroutine that reads requests; false if that sleeps.
 func (c *conn) give(w iter.Seq[struct{}]) bool {
 	s := &c.steps
 	s.mu.Lock()
@@ -79,9 +83,32 @@ func (c *conn) beside(w work) {
 		defer c.steps.besides.Add(-1)
 		defer w.stop()
 		for more := true; more; _, more = w.step() {
-			runtime.Gosched() // others are waited for
+			select {
+			case <-c.view.dead:
+				return
+			default:
+				runtime.Gosched() // others are waited for
+			}
 		}
 	})
+}
+
+// hurry is called when a request came. Where they come so fast that there is no pause, work is done beside them.
+func (c *conn) hurry() {
+	s := &c.steps
+	switch now := nanotime(); {
+	case s.left.Load() == 0:
+	case s.since == 0:
+		s.since = now
+	case now-s.since > int64(noPause):
+		s.begin()
+		for _, w := range s.taken {
+			c.beside(w)
+			s.left.Add(-1)
+		}
+		clear(s.taken)
+		s.taken, s.since = s.taken[:0], 0
+	}
 }
 
 // step takes a step of one work, in turn; false if there is none.
@@ -91,6 +118,7 @@ func (c *conn) step() bool {
 		return false
 	}
 	s.begin()
+	s.since = 0
 	if s.turn++; s.turn >= len(s.taken) {
 		s.turn = 0
 	}
@@ -102,8 +130,7 @@ func (c *conn) step() bool {
 	if more {
 		c.beside(w)
 	}
-	s.taken[s.turn] = s.taken[len(s.taken)-1]
-	s.taken = s.taken[:len(s.taken)-1]
+	s.taken = slices.Delete(s.taken, s.turn, s.turn+1)
 	s.left.Add(-1)
 	return true
 }
@@ -119,7 +146,7 @@ func (s *steps) begin() {
 	s.given = s.given[:0]
 }
 
-// take does something for which others need not wait, and returns how long it took.
+// take does something for which others do not wait longer than standFor, and returns how long it took.
 func (s *steps) take(do func()) time.Duration {
 	begin := nanotime()
 	s.began.Store(begin)
@@ -156,6 +183,7 @@ func (s *steps) end() {
 // standBy answers requests while a step keeps the goroutine that reads them, as long as there is work.
 func (c *conn) standBy() {
 	s := &c.steps
+	var in []byte
 	for {
 		began := s.began.Load()
 		time.Sleep(standFor)
@@ -163,7 +191,10 @@ func (c *conn) standBy() {
 			return
 		}
 		if began != 0 && s.began.Load() == began {
-			c.stand(began)
+			if in == nil {
+				in = make([]byte, requestRoom)
+			}
+			c.stand(began, in)
 		}
 	}
 }
@@ -176,21 +207,32 @@ func (s *steps) stoodEnough() bool {
 	return !s.standing
 }
 
-// stand answers requests until the step ends that began then.
-func (c *conn) stand(began int64) {
-	in := make([]byte, requestRoom)
+// stand answers requests until the step ends that began then, and does what work was given beside.
+func (c *conn) stand(began int64, in []byte) {
+	s := &c.steps
+	s.mu.Lock()
+	for _, w := range s.given {
+		c.beside(newWork(w))
+		s.left.Add(-1)
+	}
+	clear(s.given)
+	s.given = s.given[:0]
+	s.mu.Unlock()
 	var r reply
-	for c.steps.began.Load() == began {
+	for s.began.Load() == began {
 		const limit = 1 // ms
 		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, limit); n == 0 || err != nil {
 			continue
 		}
 		switch n, err := unix.Read(c.fd, in); err {
 		case nil:
-			c.steps.answered()
+			s.answered()
 			c.take(in[:n], &r)
+		case unix.EAGAIN, unix.EINTR, unix.ENOENT:
 		case unix.ENODEV: // the other will be told, once it is back
 			c.cancelAll()
+			return
+		default:
 			return
 		}
 	}

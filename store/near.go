@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,23 +12,29 @@ import (
 
 // A near knows all chunks of the packs that are being read one chunk after the other. Who copies a folder reads chunks that were stored one after
 // the other, thousands in a pack; to look up each in the index took longer than to read, open and decode it (7 µs and 5 µs of small files in a vault of
-// half a million; here it is 0.06 µs, BenchmarkLocate). It is a shortcut: what it does not know, the index does.
+// half a million; here it is 0.06 µs, BenchmarkLocate). It is a shortcut for reading only. What counts is where the index finds a chunk, and what near finds it is
+// asked for when the other cannot be read.
 type near struct {
 	tables [nearPacks]atomic.Pointer[frameTable]
 
 	mu   sync.Mutex
+	next int // of tables, to be replaced
 	seen [nearPacks]struct {
 		pack  uint32
 		times int
 	}
-	next int // of tables, to be replaced
+	tried     [nearTried]uint32 // packs that were learnt, or could not be, and one: they are not learnt again soon
+	nextTried int
 }
 
 const (
 	nearPacks  = 4
-	nearAfter  = 16      // look-ups in a pack, among not many more in others
-	nearFrames = 1 << 15 // in the table of a pack that is kept: 56 bytes each, and as much as 16 more
+	nearTried  = 16
+	nearAfter  = 16      // look-ups in a pack, among not many more in packs that are not learnt
+	nearFrames = 1 << 15 // of a pack that is learnt, at most: 48 bytes each, and up to 8 more
 )
+
+const _ = uint16(nearFrames) // frames are counted from 1 in slots
 
 // A frameTable has the frames of a pack, and where to find each: at the first free slot from that of its id's beginning on is its number and one.
 type frameTable struct {
@@ -79,6 +86,9 @@ func (n *near) find(id *ID) (location, bool) {
 func (n *near) saw(number uint32) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if slices.Contains(n.tried[:], number+1) {
+		return false
+	}
 	free := -1
 	for i := range n.seen {
 		switch s := &n.seen[i]; {
@@ -87,6 +97,8 @@ func (n *near) saw(number uint32) bool {
 				return false
 			}
 			s.times = 0
+			n.tried[n.nextTried] = number + 1
+			n.nextTried = (n.nextTried + 1) % nearTried
 			return true
 		case s.times == 0:
 			free = i
@@ -110,25 +122,41 @@ func (n *near) learn(t *frameTable) {
 	n.next = (n.next + 1) % nearPacks
 }
 
-// approach learns the table of a pack, if it can be read and is no longer than others: nobody relies on it.
-func (v *Vault) approach(number uint32, p *packInfo) {
+// forget tells whether a pack had been learnt, and forgets it.
+func (n *near) forget(number uint32) (known bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range n.tables {
+		if t := n.tables[i].Load(); t != nil && t.pack == number {
+			n.tables[i].Store(nil)
+			known = true
+		}
+	}
+	return known
+}
+
+// learn has near know a pack, from a file of it that is open and tells what it holds. Where that is not so the index goes on to be asked.
+func (v *Vault) learn(number uint32, p *packInfo) {
 	if p.frames > nearFrames {
 		return
 	}
-	f, err := v.files.open(p)
-	if err != nil {
+	f := v.files.get(p.id)
+	if f == nil {
 		return
 	}
 	defer v.files.release(f)
-	file := f.file(0)
-	if file.err != nil {
+	for i := range f.shards {
+		s := f.shards[i].Load()
+		if s == nil || s.err != nil {
+			continue
+		}
+		meta, err := pack.ReadMeta(s, s.Size())
+		if err != nil || p.matches(meta, v.id) != nil {
+			return
+		}
+		if frames, err := meta.Table(f.sealer); err == nil {
+			v.near.learn(newFrameTable(number, frames))
+		}
 		return
-	}
-	meta, err := pack.ReadMeta(file, file.Size())
-	if err != nil || p.matches(meta, v.id) != nil {
-		return
-	}
-	if frames, err := meta.Table(f.sealer); err == nil {
-		v.near.learn(newFrameTable(number, frames))
 	}
 }

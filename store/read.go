@@ -41,6 +41,9 @@ func (v *Vault) loadInto(id ID, buf []byte) ([]byte, error) {
 			return nil, err
 		}
 		raw, err := v.loadAt(&l, p, buf)
+		if err != nil && v.near.forget(l.pack) {
+			continue // the index may know another
+		}
 		if err == nil || int64(l.pack) == last || v.packOf(&l, nil) != nil {
 			return raw, err
 		}
@@ -90,7 +93,7 @@ func (v *Vault) locate(id ID) (location, *packInfo, error) {
 		err = fmt.Errorf("chunk %v: %w", id, ErrNotFound)
 	}
 	if err == nil && v.near.saw(l.pack) {
-		v.approach(l.pack, p)
+		v.learn(l.pack, p)
 	}
 	return l, p, err
 }
