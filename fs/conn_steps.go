@@ -96,8 +96,10 @@ func (c *conn) beside(w work) {
 // hurry is called when a request came. Where they come so fast that there is no pause, work is done beside them.
 func (c *conn) hurry() {
 	s := &c.steps
+	if s.left.Load() == 0 {
+		return
+	}
 	switch now := nanotime(); {
-	case s.left.Load() == 0:
 	case s.since == 0:
 		s.since = now
 	case now-s.since > int64(noPause):
