@@ -14,11 +14,21 @@ import (
 // stick has the goroutine that reads requests take a step that does not end.
 func stick(t *testing.T, s *server, dir string) {
 	t.Helper()
-	s.do(order{Do: "stick"})
-	await(t, "the step", func() bool {
-		_, err := os.Stat(filepath.Join(dir, "none")) // so that a pause comes after it
-		return os.IsNotExist(err) && s.do(order{Do: "stuck"}).Text == "yes"
-	})
+	for try := 0; ; try++ {
+		s.do(order{Do: "stick"})
+		if _, err := os.Stat(filepath.Join(dir, fmt.Sprint("none-", try))); !os.IsNotExist(err) { // after it comes a pause
+			t.Fatal(err)
+		}
+		var stuck string
+		await(t, "the step", func() bool {
+			stuck = s.do(order{Do: "stuck"}).Text
+			return stuck != ""
+		})
+		if stuck == "yes" {
+			return
+		}
+		s.do(order{Do: "let go"}) // it was done beside: requests and no pause came for long, on a busy machine
+	}
 }
 
 func TestRequestsAreAnsweredWhileAStepDoesNotEnd(t *testing.T) {

@@ -151,10 +151,14 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 			c.steps.wakeUp() // as if it had just answered
 		}
 	case "stuck":
-		if s.inStep.Load() {
+		switch {
+		case s.inStep.Load() && s.mount.conn.steps.began.Load() != 0:
 			a.Text = "yes"
+		case s.inStep.Load():
+			a.Text = "beside" // there was no pause for long
 		}
 	case "let go":
+		s.inStep.Store(false)
 		close(s.stuck)
 		c := s.mount.conn
 		c.steps.mu.Lock()
