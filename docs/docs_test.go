@@ -54,6 +54,20 @@ func TestGoldenVaultIsReadByThePageAlone(t *testing.T) {
 	}
 }
 
+func TestGroupsAreReadByThePageAlone(t *testing.T) {
+	v := openVault(t, []string{vaults + "v1-groups"}, "open", "")
+	v.shows(t, manifest(t, "v1-groups.manifest"))
+	seen := map[int]bool{}
+	for _, p := range v.packs {
+		for _, f := range p.table {
+			seen[f.enc] = true
+		}
+	}
+	if !seen[9] || !seen[10] {
+		t.Errorf("the vault has chunks in the encodings %v only", seen)
+	}
+}
+
 func TestGoldenVaultIsReadFromAnyTwoOfItsPlaces(t *testing.T) {
 	for lost := range 3 {
 		t.Run(fmt.Sprintf("without %d", lost), func(t *testing.T) {

@@ -185,14 +185,15 @@ func addTo(sum []byte, f byte, b []byte) {
 type packFiles struct {
 	packFile
 	key   []byte
-	table []frame
+	table []*frame
 }
 
 type frame struct {
 	chunk         []byte
 	kind, enc     int
 	raw           int
-	stored, start int
+	stored, start int // of its frame
+	group         int // length of its group, 0: it is in none
 }
 
 // add takes in what a file has of the pack.
@@ -228,28 +229,51 @@ func (p *packFiles) open(t *testing.T, master []byte) {
 	lines, err := gcm(t, p.key).Open(nil, nonce, p.payload[:p.tableLen], append([]byte("yester pack table 1"), p.id...))
 	must(t, err)
 	start := 0
-	for ; len(lines) > 0; lines = lines[40:] {
-		a, b := le.Uint32(lines[32:]), le.Uint32(lines[36:])
-		f := frame{chunk: lines[:32], raw: int(a & (1<<28 - 1)), kind: int(a >> 28), stored: int(b & (1<<28 - 1)), enc: int(b >> 28), start: start}
-		start += f.stored
+	var group []*frame
+	for i := range len(lines) / 40 {
+		line := lines[i*40:]
+		a, b := le.Uint32(line[32:]), le.Uint32(line[36:])
+		f := &frame{chunk: line[:32], raw: int(a & (1<<28 - 1)), kind: int(a >> 28), stored: int(b & (1<<28 - 1)), enc: int(b >> 28), start: start}
 		p.table = append(p.table, f)
+		start += f.stored
+		if f.enc&8 == 0 {
+			continue
+		}
+		if f.stored > 0 {
+			group = nil
+		}
+		group = append(group, f)
+		f.start, f.stored = group[0].start, group[0].stored
+		length := 12*len(group) + 4
+		for _, g := range group {
+			length += g.raw
+		}
+		for _, g := range group {
+			g.group = length
+		}
 	}
 	if start != p.dataLen || len(p.table) != p.frames {
 		t.Fatalf("%d frames of %d bytes, want %d of %d", len(p.table), start, p.frames, p.dataLen)
 	}
 }
 
-// frame opens and decodes a frame.
+// frame opens and decodes a frame, and returns a chunk of it.
 func (p *packFiles) frame(t *testing.T, i int) []byte {
 	t.Helper()
 	f := p.table[i]
-	nonce := le.AppendUint32(nil, uint32(i))
-	data := le.AppendUint32(bytes.Clone(f.chunk), uint32(f.raw|f.kind<<28))
-	b, err := gcm(t, p.key).Open(nil, append(nonce, make([]byte, 8)...), p.shards[f.start:][:f.stored], append(data, byte(f.enc)))
+	nonce := append(le.AppendUint32(nil, uint32(i)), make([]byte, 8)...)
+	data := append(le.AppendUint32(bytes.Clone(f.chunk), uint32(f.raw|f.kind<<28)), byte(f.enc))
+	length := f.raw
+	if f.group > 0 {
+		nonce = append(le.AppendUint32(nil, uint32(f.start)), 1, 0, 0, 0, 0, 0, 0, 0)
+		data = append(le.AppendUint32([]byte("yester pack group 1"), uint32(f.group)), byte(f.enc))
+		length = f.group
+	}
+	b, err := gcm(t, p.key).Open(nil, nonce, p.shards[f.start:][:f.stored], data)
 	must(t, err)
-	switch f.enc {
+	switch f.enc & 7 {
 	case 1:
-		raw := make([]byte, f.raw)
+		raw := make([]byte, length)
 		n, err := lz4.UncompressBlock(b, raw)
 		must(t, err)
 		b = raw[:n]
@@ -260,8 +284,27 @@ func (p *packFiles) frame(t *testing.T, i int) []byte {
 		b, err = d.DecodeAll(b, nil)
 		must(t, err)
 	}
-	if len(b) != f.raw {
-		t.Fatalf("a chunk of %d bytes, want %d", len(b), f.raw)
+	if len(b) != length {
+		t.Fatalf("a frame of %d bytes, want %d", len(b), length)
+	}
+	if f.group > 0 {
+		return member(t, b, f)
 	}
 	return b
+}
+
+// member is a chunk of a group.
+func member(t *testing.T, group []byte, f *frame) []byte {
+	t.Helper()
+	n := int(le.Uint32(group[len(group)-4:]))
+	at := 0
+	for lines := group[len(group)-4-12*n : len(group)-4]; len(lines) > 0; lines = lines[12:] {
+		length := int(le.Uint32(lines[8:]))
+		if bytes.Equal(lines[:8], f.chunk[:8]) {
+			return group[at:][:length]
+		}
+		at += length
+	}
+	t.Fatalf("chunk %x is not in its group", f.chunk)
+	return nil
 }

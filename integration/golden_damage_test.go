@@ -178,7 +178,7 @@ func TestGoldenDamage(t *testing.T) {
 	t.Parallel()
 	need(t)
 	disk := newPartition(t, "ext4", gib)
-	for _, name := range []string{"v1", "v1-spread"} {
+	for _, name := range []string{"v1", "v1-groups", "v1-spread"} {
 		for i, r := range recipes(t, name) {
 			t.Run(name+"/"+r.name, func(t *testing.T) {
 				g := copyGolden(t, name, disk.path(name+"-"+strconv.Itoa(i)))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,7 @@ func keepVault(t testing.TB, from, to string) {
 	must(t, os.MkdirAll(filepath.Dir(to), 0o755))
 	command(t, "cp", "-r", from, to)
 	command(t, "find", to, "-type", "d", "-empty", "-delete")
+	command(t, "find", to, "-name", "owner.json*", "-delete") // or no other daemon might write to it
 	command(t, "chmod", "-R", "u=rwX,go=rX", to)
 }
 
@@ -161,6 +163,9 @@ func (tr *tree) goldenSecond() {
 	tr.file("new", "names", "new")
 	tr.must(os.Remove(tr.path("links", "two")))
 	tr.must(os.Chmod(tr.path("links", "one"), 0o600))
+	for i := range 8 { // which share a frame, in a file pack of their own
+		tr.file(fmt.Sprintf("%d: %s", i, tr.text(2)[:2000]), "together", strconv.Itoa(i))
+	}
 }
 
 // text is some 60 KiB that compress, in an edition.

@@ -17,7 +17,7 @@ const goldenVaults = "testdata/vaults"
 type goldenCopy struct {
 	t     testing.TB
 	home  string
-	name  string              // "v1", "v1-spread"
+	name  string              // "v1", "v1-groups", "v1-spread"
 	vault string              // the copy: the vault, or the folder with its places
 	want  map[string][]string // the lines of each version
 }
@@ -128,6 +128,7 @@ func TestGoldenVaultsOpen(t *testing.T) {
 		{"by its open key", "v1", ""},
 		{"by its passphrase", "v1", passphrase},
 		{"by its recovery key", "v1", recovery},
+		{"with groups", "v1-groups", ""},
 		{"in three places", "v1-spread", ""},
 	} {
 		t.Run(test.title, func(t *testing.T) {
@@ -166,7 +167,7 @@ func TestGoldenVaultsOpen(t *testing.T) {
 func TestGoldenVaultsAreWrittenTo(t *testing.T) {
 	t.Parallel()
 	need(t)
-	for _, name := range []string{"v1", "v1-spread"} {
+	for _, name := range []string{"v1", "v1-groups", "v1-spread"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPartition(t, "ext4", gib)
 			tr := &tree{t: t, fs: p.fs, dir: p.dir, rand: newStream(1)}
@@ -214,7 +215,7 @@ func tellsNothing(t testing.TB, files map[string]string) {
 
 // Who can read a vault's files and has no key learns from them no name, content or secret.
 func TestGoldenVaultsTellNoNames(t *testing.T) {
-	for _, name := range []string{"v1", "v1-spread"} {
+	for _, name := range []string{"v1", "v1-groups", "v1-spread"} {
 		dir := filepath.Join(goldenVaults, name)
 		tellsNothing(t, (&goldenCopy{t: t}).files(dir))
 	}

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// A cache holds decoded chunks up to a number of bytes, dropping those not used for longest. Many who ask for a chunk at once
+// A cache holds decoded chunks and groups up to a number of bytes, dropping those not used for longest. Many who ask for a chunk at once
 // wait for one to get it.
 type cache struct {
 	mu    sync.Mutex
@@ -34,8 +34,8 @@ func newCache(bytes int64) *cache {
 	return &cache{room: bytes, bytes: bytes, items: map[ID]*list.Element{}, calls: map[ID]*call{}}
 }
 
-// get returns the chunk from the cache, or from load.
-func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
+// get returns the chunk from the cache, or from load, which says whether it is to be kept.
+func (c *cache) get(id ID, load func(ID) (b []byte, keep bool, err error)) ([]byte, error) {
 	c.mu.Lock()
 	if e, ok := c.items[id]; ok {
 		c.hits++
@@ -50,25 +50,28 @@ func (c *cache) get(id ID, load func(ID) ([]byte, error)) ([]byte, error) {
 		<-w.done
 		return w.b, w.err
 	}
-	c.misses++
 	w := &call{done: make(chan struct{}), err: errPanic}
 	c.calls[id] = w
 	c.mu.Unlock()
 
-	defer c.loaded(id, w)
-	w.b, w.err = load(id)
+	keep := false
+	defer func() { c.loaded(id, w, keep) }()
+	w.b, keep, w.err = load(id)
 	return w.b, w.err
 }
 
 // errPanic is what others get who wait for a call that panics.
 var errPanic = errors.New("whoever was reading the chunk met a bug")
 
-func (c *cache) loaded(id ID, w *call) {
+func (c *cache) loaded(id ID, w *call, keep bool) {
 	close(w.done)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.calls, id)
-	if w.err == nil {
+	if w.err != nil || keep {
+		c.misses++
+	}
+	if w.err == nil && keep {
 		c.add(id, w.b)
 	}
 }
@@ -99,7 +102,7 @@ func (c *cache) add(id ID, b []byte) {
 // CacheStats tells how the cache of decoded chunks does, since the vault was opened.
 type CacheStats struct {
 	Hits   uint64 // chunks that were there, or on their way for somebody else
-	Misses uint64 // chunks that were read from their packs
+	Misses uint64 // chunks, or groups of small ones, that were read from their packs
 	Bytes  int64  // that are there now
 }
 

@@ -7,7 +7,7 @@ import (
 
 func TestCacheTellsWhatItFoundAndHolds(t *testing.T) {
 	v := &Vault{cache: newCache(100)}
-	load := func(id ID) ([]byte, error) { return make([]byte, 40), nil }
+	load := func(ID) ([]byte, bool, error) { return make([]byte, 40), true, nil }
 	for _, n := range []byte{1, 2, 1, 3, 1, 2} { // the third of 40 bytes puts the one out that was not used for longest
 		if b, err := v.cache.get(ID{n}, load); err != nil || len(b) != 40 {
 			t.Fatalf("got %d bytes, %v", len(b), err)
@@ -30,7 +30,7 @@ func TestNobodyWaitsForALoadThatPanicked(t *testing.T) {
 		begun, panics := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer func() { recover() }()
-			c.get(ID{1}, func(ID) ([]byte, error) {
+			c.get(ID{1}, func(ID) ([]byte, bool, error) {
 				close(begun)
 				<-panics
 				panic("a bug")
@@ -48,7 +48,7 @@ func TestNobodyWaitsForALoadThatPanicked(t *testing.T) {
 			t.Error("who waited got something")
 		}
 		synctest.Wait()
-		if b, err := c.get(ID{1}, func(ID) ([]byte, error) { return []byte{5}, nil }); err != nil || len(b) != 1 {
+		if b, err := c.get(ID{1}, func(ID) ([]byte, bool, error) { return []byte{5}, true, nil }); err != nil || len(b) != 1 {
 			t.Error("later:", b, err)
 		}
 	})

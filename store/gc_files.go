@@ -175,7 +175,9 @@ func (r *frameReader) read(l *location) ([]byte, error) {
 func (r *frameReader) unreadable(ctx context.Context, number uint32, frames []pack.Frame) (lost []location, err error) {
 	for i := range frames {
 		l := location{pack: number, num: uint32(i), frame: frames[i]}
-		_, err := r.read(&l)
+		if i == 0 || !frames[i].With(&frames[i-1]) { // else it was read with that one
+			_, err = r.read(&l)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return lost, ctx.Err()

@@ -13,6 +13,7 @@ import (
 type packMarks struct {
 	pack    *packInfo
 	frames  bitmap
+	count   uint32 // of them
 	live    uint64 // bytes of them
 	liveRaw uint64 // before compression
 	file    bool   // they are file content
@@ -22,7 +23,10 @@ func newPackMarks(p *packInfo) *packMarks { return &packMarks{pack: p, frames: n
 
 func (m *packMarks) set(l *location) (fresh bool) {
 	if fresh = m.frames.set(l.num); fresh {
-		m.live += uint64(l.frame.Stored)
+		m.live += uint64(l.frame.Share())
+		if m.count++; m.count == m.pack.frames {
+			m.live = uint64(m.pack.data) // shares are rounded
+		}
 		m.liveRaw += uint64(l.frame.Raw)
 		m.file = l.frame.Kind == pack.KindFile
 	}

@@ -38,39 +38,115 @@ func (r *repacker) move(ctx context.Context, m *moving, wanted bitmap, read func
 	m.moved = newBitmap(uint32(len(m.frames)))
 	r.current = m
 	defer func() { r.current = nil }()
-	for i, f := range m.frames {
-		num := uint32(i)
-		if !wanted.has(num) {
+	for i := 0; i < len(m.frames); {
+		var nums []uint32 // one, or those of a group
+		n := 1
+		for ; i+n < len(m.frames) && m.frames[i+n].With(&m.frames[i]); n++ {
+		}
+		for k := i; k < i+n; k++ {
+			if wanted.has(uint32(k)) {
+				nums = append(nums, uint32(k))
+			}
+		}
+		i += n
+		if len(nums) == 0 {
 			continue
 		}
-		if err := waitN(ctx, r.limiter, int(f.Stored)); err != nil {
+		if err := r.moveFrame(ctx, m, nums, read); err != nil {
 			return err
 		}
-		payload, err := read(num)
-		if err != nil {
-			return err
-		}
-		if err := r.append(ctx, f, payload); err != nil {
-			return err
-		}
-		m.moved.set(num)
 	}
 	r.done = append(r.done, m)
 	return nil
 }
 
-func (r *repacker) append(ctx context.Context, f pack.Frame, payload []byte) error {
-	if r.begun && (!r.builder.Fits(len(payload)) || len(r.builder.Frames()) >= maxPackFrames) {
+// moveFrame copies a chunk, or those of a group that have the numbers.
+func (r *repacker) moveFrame(ctx context.Context, m *moving, nums []uint32, read func(num uint32) ([]byte, error)) error {
+	first := m.frames[nums[0]]
+	if err := waitN(ctx, r.limiter, int(first.Stored)); err != nil {
+		return err
+	}
+	payload, err := read(nums[0])
+	if err != nil {
+		return err
+	}
+	to := frameTo{ctx, r}
+	if first.Group == 0 {
+		err = to.append(first, payload)
+	} else {
+		err = r.moveGroup(to, m, nums, payload)
+	}
+	if err != nil {
+		return err
+	}
+	for _, num := range nums {
+		m.moved.set(num)
+	}
+	return nil
+}
+
+// moveGroup copies a group as it is, or makes a smaller one of what is wanted of it.
+func (r *repacker) moveGroup(to frameTo, m *moving, nums []uint32, payload []byte) error {
+	frames := make([]pack.Frame, len(nums))
+	for i, num := range nums {
+		frames[i] = m.frames[num]
+	}
+	enc := frames[0].Encoding.Single()
+	group, err := pack.Decode(nil, enc, payload, frames[0].Length())
+	var members int
+	if err == nil {
+		members, err = pack.Members(group)
+	}
+	if err == nil && len(nums) == members {
+		return to.appendGroup(frames, enc, payload)
+	}
+	var g pack.Group
+	for i := 0; i < len(frames) && err == nil; i++ {
+		var chunk []byte
+		if chunk, err = pack.Member(group, &frames[i]); err == nil {
+			g.Add(frames[i], chunk)
+		}
+	}
+	if err != nil {
+		return r.v.corrupt(m.pack.id, int64(frames[0].Offset), err)
+	}
+	e := encoders.Get().(*pack.Encoder)
+	defer encoders.Put(e)
+	return appendGroup(&g, e, enc, defaultLevel, to)
+}
+
+// A frameTo appends frames to the packs of a repacker.
+type frameTo struct {
+	ctx context.Context
+	r   *repacker
+}
+
+func (t frameTo) append(f pack.Frame, payload []byte) error {
+	if err := t.r.ready(t.ctx, len(payload)); err != nil {
+		return err
+	}
+	t.r.builder.Append(f, payload)
+	return nil
+}
+
+func (t frameTo) appendGroup(frames []pack.Frame, enc Encoding, payload []byte) error {
+	if err := t.r.ready(t.ctx, len(payload)); err != nil {
+		return err
+	}
+	t.r.builder.AppendGroup(frames, enc, payload)
+	return nil
+}
+
+// ready has a pack begun into which a payload fits.
+func (r *repacker) ready(ctx context.Context, payload int) error {
+	if r.begun && (!r.builder.Fits(payload) || len(r.builder.Frames()) >= maxPackFrames) {
 		if err := r.flush(ctx); err != nil {
 			return err
 		}
 	}
 	if !r.begun {
-		if err := r.begin(); err != nil {
-			return err
-		}
+		return r.begin()
 	}
-	r.builder.Append(f, payload)
 	return nil
 }
 

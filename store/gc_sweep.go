@@ -84,9 +84,9 @@ func (c *collection) plan() plan {
 		sort := packSort{m.pack.instance, m.file}
 		switch rely := c.relied(number, nil); {
 		case rely == relyAll:
-		case m.live == 0 && rely == relyNone:
+		case m.count == 0 && rely == relyNone:
 			p.dead = append(p.dead, number)
-		case m.live == 0: // all that is used of it was put again by a backup under way
+		case m.count == 0: // all that is used of it was put again by a backup under way
 		case 100*m.live < packLive*uint64(m.pack.data):
 			p.repack[sort] = append(p.repack[sort], number)
 		case int(m.pack.data) < sort.size()/2:
@@ -130,7 +130,7 @@ func (c *collection) drop(ctx context.Context, number uint32) error {
 	case err != nil:
 		c.keep(p, err)
 		return nil
-	case c.marks[number].live > 0: // as was found only now
+	case c.marks[number].count > 0: // as was found only now
 		return nil
 	case !c.takeOut(number, nil, nil, false):
 		c.result.Kept++

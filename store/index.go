@@ -17,7 +17,7 @@ import (
 // An index tells where chunks lie. Keys and values, integers big-endian in keys and little-endian in values:
 //
 //	"c" chunk id [32]    u32 number of the pack, u32 frame, u32 offset in the data region,
-//	                     u32 stored length | encoding<<28, u32 raw length | kind<<28
+//	                     u32 stored length | encoding<<28, u32 raw length | kind<<28, u32 length of the group or 0
 //	"p" u32 number       pack id [16], u16 meta blocks, u32 length of the data region, u32 frames, u64 size of all files,
 //	                     u8 data shards, u8 parity shards, u8 1 if one file holds all of them, instance id
 //	"u" u32 number       its use: see index_use.go
@@ -35,7 +35,7 @@ type index struct {
 }
 
 const (
-	chunkValue = 20
+	chunkValue = 24
 	packValue  = 16 + 2 + 4 + 4 + 8 + 3
 	indexFull  = 64 << 20 // free bytes below which the index is not opened: it is mapped, and a full disk would be SIGBUS
 )
@@ -302,13 +302,13 @@ func (x *index) belongTo(vault string) error {
 }
 
 // indexForm stands behind the vault's id. It changes when the entries do, so that an older index is made anew.
-const indexForm = " 3"
+const indexForm = " 4"
 
 var errBadIndex = errors.New("index makes no sense")
 
 func (l *location) append(b []byte) []byte {
 	f := &l.frame
-	for _, x := range [...]uint32{l.pack, l.num, f.Offset, f.Stored | uint32(f.Encoding)<<28, f.Raw | uint32(f.Kind)<<28} {
+	for _, x := range [...]uint32{l.pack, l.num, f.Offset, f.Stored | uint32(f.Encoding)<<28, f.Raw | uint32(f.Kind)<<28, f.Group} {
 		b = binary.LittleEndian.AppendUint32(b, x)
 	}
 	return b
@@ -324,7 +324,7 @@ func (l *location) parse(b []byte, id ID) error {
 	l.frame = pack.Frame{
 		Chunk: id, Offset: u(2),
 		Stored: u(3) & low, Encoding: pack.Encoding(u(3) >> 28),
-		Raw: u(4) & low, Kind: pack.Kind(u(4) >> 28),
+		Raw: u(4) & low, Kind: pack.Kind(u(4) >> 28), Group: u(5),
 	}
 	return nil
 }

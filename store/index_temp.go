@@ -19,7 +19,8 @@ import (
 // A tempIndex is an index that goes with the process: that of a vault which is opened for reading only. It is made once, from the tables of all packs, then
 // sealed, and after that only looked up in. An entry is
 //
-//	first bytes of the chunk id [12]    u32 pack, u32 frame, u32 offset, u32 stored length | encoding<<28, u32 raw length | kind<<28
+//	first bytes of the chunk id [12]    u32 pack, u32 frame, u32 offset, u32 stored length | encoding<<28, u32 raw length | kind<<28,
+//	u32 length of the group
 //
 // as that of index, big-endian in the id and little-endian behind. Ids are random, so twelve bytes tell all chunks apart that there can be; if ever they did not,
 // the seal of the frame would.

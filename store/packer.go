@@ -31,17 +31,33 @@ type written struct {
 func (p *packer) append(f pack.Frame, payload []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.filling != nil && (!p.filling.Fits(len(payload)) || len(p.filling.Frames()) >= maxPackFrames) {
+	if err := p.ready(len(payload)); err != nil {
+		return err
+	}
+	p.filling.Append(f, payload)
+	return nil
+}
+
+func (p *packer) appendGroup(frames []pack.Frame, enc Encoding, payload []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ready(len(payload)); err != nil {
+		return err
+	}
+	p.filling.AppendGroup(frames, enc, payload)
+	return nil
+}
+
+// ready has a pack being filled into which a payload fits.
+func (p *packer) ready(payload int) error {
+	if p.filling != nil && (!p.filling.Fits(payload) || len(p.filling.Frames()) >= maxPackFrames) {
 		if err := p.writeFilling(); err != nil {
 			return err
 		}
 	}
 	if p.filling == nil {
-		if err := p.begin(); err != nil {
-			return err
-		}
+		return p.begin()
 	}
-	p.filling.Append(f, payload)
 	return nil
 }
 

@@ -19,39 +19,85 @@ func (v *Vault) Get(ctx context.Context, id ID) ([]byte, error) {
 }
 
 // GetInto is Get for who needs the chunk once: it decodes into buf if that is large enough (pack.DecodeSlack more than the chunk; the length of
-// buf does not matter), and leaves the cache alone. The bytes are the caller's.
+// buf does not matter), and leaves the cache alone, but for a group of small chunks, which is kept for the others in it. The bytes are the caller's.
 func (v *Vault) GetInto(ctx context.Context, id ID, buf []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return v.loadInto(id, buf)
+	raw, shared, err := v.loadInto(id, buf)
+	if shared {
+		raw = append(pack.Memory(buf, len(raw))[:0], raw...)
+	}
+	return raw, err
 }
 
 // Cached is Get for who must not wait: false if the chunk is not in the cache.
-func (v *Vault) Cached(id ID) ([]byte, bool) { return v.cache.peek(id) }
+func (v *Vault) Cached(id ID) ([]byte, bool) {
+	if b, ok := v.cache.peek(id); ok {
+		return b, true
+	}
+	l, ok := v.near.find(&id)
+	if !ok || l.frame.Group == 0 {
+		return nil, false
+	}
+	p := v.packOf(&l, nil)
+	if p == nil {
+		return nil, false
+	}
+	group, ok := v.cache.peek(groupID(p, &l.frame))
+	if !ok {
+		return nil, false
+	}
+	b, err := pack.Member(group, &l.frame)
+	return b, err == nil
+}
 
-// load reads a chunk. A pack that is gone may have been written anew, by another name, since the chunk was looked up.
-func (v *Vault) load(id ID) ([]byte, error) { return v.loadInto(id, nil) }
+// load reads a chunk. That of a group is not to be kept by itself.
+func (v *Vault) load(id ID) (raw []byte, keep bool, err error) {
+	raw, shared, err := v.loadInto(id, nil)
+	return raw, !shared, err
+}
 
-// loadInto is load into the memory of buf, if there is enough of it.
-func (v *Vault) loadInto(id ID, buf []byte) ([]byte, error) {
+// loadInto is load into the memory of buf, if there is enough of it. Shared is a chunk in the memory of a group that is in the cache.
+// A pack that is gone may have been written anew, by another name, since the chunk was looked up.
+func (v *Vault) loadInto(id ID, buf []byte) (raw []byte, shared bool, err error) {
 	for last := int64(-1); ; {
 		l, p, err := v.locate(id)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		raw, err := v.loadAt(&l, p, buf)
+		if shared = l.frame.Group != 0; shared {
+			raw, err = v.loadMember(&l, p)
+		} else {
+			raw, err = v.loadAt(&l, p, buf)
+		}
 		if err != nil && v.near.forget(l.pack) {
 			continue // the index may know another
 		}
 		if err == nil || int64(l.pack) == last || v.packOf(&l, nil) != nil {
-			return raw, err
+			return raw, shared, err
 		}
 		last = int64(l.pack) // it was taken away before it could be opened
 	}
 }
 
-// loadAt reads a chunk from where it was found.
+// loadMember reads a chunk of a group, through the cache.
+func (v *Vault) loadMember(l *location, p *packInfo) ([]byte, error) {
+	group, err := v.cache.get(groupID(p, &l.frame), func(ID) ([]byte, bool, error) {
+		group, err := v.loadAt(l, p, nil)
+		return group, true, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := pack.Member(group, &l.frame)
+	if err != nil {
+		return nil, v.corrupt(p.id, int64(l.frame.Offset), err)
+	}
+	return raw, nil
+}
+
+// loadAt reads a chunk, or its group, from where it was found.
 func (v *Vault) loadAt(l *location, p *packInfo, dst []byte) ([]byte, error) {
 	f, err := v.files.open(p)
 	if err != nil {
@@ -69,7 +115,7 @@ func (v *Vault) loadAt(l *location, p *packInfo, dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := pack.Decode(dst, l.frame.Encoding, payload, int(l.frame.Raw))
+	raw, err := pack.Decode(dst, l.frame.Encoding.Single(), payload, l.frame.Length())
 	if err != nil {
 		return nil, v.corrupt(p.id, int64(l.frame.Offset), err)
 	}

@@ -127,12 +127,18 @@ func (s *salvage) onlyHere(frames bitmap) (bitmap, error) {
 // readable finds out what can be read, and notes the rest as lost.
 func (s *salvage) readable(ctx context.Context, known bitmap) (bitmap, error) {
 	readable := newBitmap(s.pack.frames)
+	var last *pack.Frame
+	var err error
 	for i := range s.frames {
 		l := location{pack: s.number, num: uint32(i), frame: s.frames[i]}
 		if !known.has(l.num) {
 			continue
 		}
-		if err := s.try(&l); err == nil {
+		if last == nil || !l.frame.With(last) {
+			err = s.try(&l)
+		}
+		last = &s.frames[i]
+		if err == nil {
 			readable.set(l.num)
 		} else if !isUnreadable(err) && !notThere(err) {
 			return nil, err
@@ -146,9 +152,16 @@ func (s *salvage) readable(ctx context.Context, known bitmap) (bitmap, error) {
 	return readable, nil
 }
 
+// try reads a chunk, or the group that it is in.
 func (s *salvage) try(l *location) error {
-	_, err := s.payload.read(l)
+	payload, err := s.payload.read(l)
 	s.medium = s.medium || ofMedium(err)
+	if err == nil && l.frame.Group != 0 {
+		var group []byte
+		if group, err = pack.Decode(nil, l.frame.Encoding.Single(), payload, l.frame.Length()); err == nil {
+			_, err = pack.Members(group)
+		}
+	}
 	return err
 }
 

@@ -10,11 +10,11 @@ import (
 	"yester/store/pack"
 )
 
-// WriterOptions say how a writer works. They bound its memory: it holds one pack of file chunks and one of tree pages, and with
-// Workers one more of each that is being written. Without, what is mapped of the index is bounded too.
+// WriterOptions say how a writer works. They bound its memory: it holds one pack of file chunks and one of tree pages, with
+// Workers one more of each that is being written, and a group of small chunks for each who puts them. Without, what is mapped of the index is bounded too.
 type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
-	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is 2
+	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is defaultLevel
 	Workers  int      // goroutines that hash and compress beside the callers of Put, which do it too; 0: Put also waits for packs to be written
 
 	// Run calls a function that works for long beside the callers of Put, on a thread that suits it; nil: it is just called.
@@ -26,6 +26,7 @@ const (
 	maxPackFrames = 1 << 15
 
 	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
+	defaultLevel = 2        // of Zstd
 	minHandOver  = 16 << 10 // bytes of a chunk; to hand over a smaller one takes about as long as to compress it
 	treePackSize = 4 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
 )
@@ -36,6 +37,7 @@ type Writer struct {
 	instance string
 	o        WriterOptions
 	packers  [2]*packer // file chunks, and all else
+	groups   groups     // of small file chunks
 	pending  pendingIDs // chunks put and not yet in the index
 	jobs     chan job
 	workers  sync.WaitGroup
@@ -52,7 +54,7 @@ type Writer struct {
 // reading that one's record: from then on gc leaves those parts alone, even if the other version is deleted.
 func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 	if o.Level == 0 {
-		o.Level = 2
+		o.Level = defaultLevel
 	}
 	if o.Run == nil {
 		o.Run = func(work func()) { work() }
@@ -203,16 +205,21 @@ func (w *Writer) do(j *job) error {
 	return w.store(j.id, j.kind, *j.raw)
 }
 
-// store encodes a chunk and appends it to a pack.
+// store encodes a chunk and appends it to a pack, or to a group if it is small.
 func (w *Writer) store(id ID, kind Kind, raw []byte) error {
+	f := pack.Frame{Chunk: id, Kind: kind, Raw: uint32(len(raw))}
+	if kind == pack.KindFile && len(raw) < groupBelow && w.o.Encoding != pack.Raw {
+		return w.gather(f, raw)
+	}
 	e := encoders.Get().(*pack.Encoder)
 	defer encoders.Put(e)
 	payload, enc := e.Encode(nil, raw, w.o.Encoding, w.o.Level)
+	f.Encoding = enc
 	p := w.packers[0]
 	if kind != pack.KindFile {
 		p = w.packers[1]
 	}
-	return p.append(pack.Frame{Chunk: id, Kind: kind, Encoding: enc, Raw: uint32(len(raw))}, payload)
+	return p.append(f, payload)
 }
 
 // Stats of a writer so far.
@@ -233,6 +240,7 @@ func (w *Writer) Stats() Stats {
 // Flush makes everything put so far durable. Nothing may be put meanwhile.
 func (w *Writer) Flush(ctx context.Context) error {
 	w.open.Wait()
+	w.flushGroups()
 	for _, p := range w.packers {
 		w.err.set(p.flush())
 	}

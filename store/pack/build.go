@@ -64,6 +64,37 @@ func (b *Builder) Fits(n int) bool {
 // buffer where Fits said no, and panics past the format's limits (MaxRaw, MaxData, MaxFrames) and for a frame that
 // could not be read back.
 func (b *Builder) Append(f Frame, payload []byte) Frame {
+	b.seal(&f, payload)
+	b.frames = append(b.frames, f)
+	b.lines = f.appendLine(b.lines)
+	return f
+}
+
+// AppendGroup is Append for a group, which Encode gave as payload in the encoding enc. Of the frames it reads Chunk, Kind and Raw; they are all those of
+// the group, in its order, and with it they have one frame of the pack.
+func (b *Builder) AppendGroup(frames []Frame, enc Encoding, payload []byte) {
+	raw := 0
+	for i := range frames {
+		raw += int(frames[i].Raw)
+	}
+	common := frames[0]
+	common.Encoding, common.Group = enc|grouped, uint32(groupLen(len(frames), raw))
+	b.seal(&common, payload)
+	for i, f := range frames {
+		f.Encoding, f.Group, f.Offset, f.Stored = common.Encoding, common.Group, common.Offset, common.Stored
+		if err := f.check(); err != nil {
+			panic("pack: " + err.Error())
+		}
+		b.frames = append(b.frames, f)
+		if i > 0 {
+			f.Stored = 0
+		}
+		b.lines = f.appendLine(b.lines)
+	}
+}
+
+// seal appends a frame to the data region.
+func (b *Builder) seal(f *Frame, payload []byte) {
 	f.Offset, f.Stored = uint32(b.Len()), uint32(len(payload)+Overhead)
 	if err := f.check(); err != nil {
 		panic("pack: " + err.Error())
@@ -72,10 +103,7 @@ func (b *Builder) Append(f Frame, payload []byte) Frame {
 		panic("pack: data region too long")
 	}
 	b.built.data = slices.Grow(b.built.data, int(f.Stored)) // amortised, which the cipher's own growing is not
-	b.built.data = b.sealer.Seal(b.built.data, uint32(len(b.frames)), f, payload)
-	b.frames = append(b.frames, f)
-	b.lines = f.appendLine(b.lines)
-	return f
+	b.built.data = b.sealer.Seal(b.built.data, uint32(len(b.frames)), *f, payload)
 }
 
 // Finish computes parity, sums and table. The result is in the builder's memory: valid until Reset, and nothing may

@@ -3,7 +3,8 @@
 // believed.
 //
 // A chunk goes in by Encoder.Encode, Builder.Append, Builder.Finish and Built.File, and comes out by ReadMeta,
-// Meta.Table, then ReadData (or a plain read at Header.DataOffset), Sealer.Open and Decode. Check and Repair need no
+// Meta.Table, then ReadData (or a plain read at Header.DataOffset), Sealer.Open and Decode. Small ones go by Group and
+// Builder.AppendGroup, and come out by Member. Check and Repair need no
 // key.
 //
 // # Format 1
@@ -30,8 +31,8 @@
 //	16  [16]  pack id
 //	32  [16]  vault id
 //	48  u32   D, length of the data region in bytes, at most 256 MiB
-//	52  u32   T, length of the sealed table in bytes: 40 for each frame and 16
-//	56  u32   number of frames, at most 1048576
+//	52  u32   T, length of the sealed table in bytes: 40 for each chunk and 16
+//	56  u32   number of chunks, at most 1048576
 //	60  u32   0
 //	64  ...   4032 bytes of payload
 //
@@ -59,15 +60,18 @@
 //
 // # Frames
 //
-// A frame is a chunk, encoded, then sealed. It is encoded only if that makes it shorter:
+// A frame is a chunk, encoded, then sealed; or a group of small ones. It is encoded only if that makes it shorter:
 //
 //	0  raw
 //	1  one LZ4 block
-//	2  one Zstandard frame that states the chunk's length and needs no dictionary
+//	2  one Zstandard frame that states its length and needs no dictionary
+//	9  a group, as one LZ4 block
+//	10 a group, as one Zstandard frame
 //
 // The seal is AES-256-GCM, the tag of 16 bytes at the end. The key is that of the pack: BLAKE3 in its key-derivation
-// mode with the context "yester 2026-11-23 pack key 1" over the master key (32 bytes) and the pack id (16 bytes). The
-// nonce is 12 bytes, the number of the frame, counted from 0, as a u32, and zeros. The associated data are 37 bytes:
+// mode with the context "yester 2026-11-23 pack key 1" over the master key (32 bytes) and the pack id (16 bytes). Of a
+// chunk by itself the nonce is 12 bytes, the number of its line in the table, counted from 0, as a u32, and zeros. The
+// associated data are 37 bytes:
 //
 //	 0  [32]  chunk id
 //	32  u32   length of the chunk | kind << 28
@@ -76,17 +80,33 @@
 // Kinds are 1 file content, 2 tree page, 3 list page, 4 extended attributes, 5 version record. A chunk is at most 16
 // MiB.
 //
+// # Groups
+//
+// A group is chunks back to back, then a line of 12 bytes for each of them, then how many they are:
+//
+//	[8]  first bytes of the chunk id    u32  length of the chunk      for each
+//	u32  number of chunks
+//
+// It is at most 1 MiB, and encoded and sealed as a whole. Its nonce is the frame's offset in the data region as a u32,
+// a byte 1, and zeros; the associated data are 24 bytes:
+//
+//	 0  [19]  "yester pack group 1"
+//	19  u32   length of the group
+//	23  u8    encoding
+//
 // # Table
 //
-// One line of 40 bytes for each frame, in the order of the frames, so that the place of a frame is the sum of the
-// stored lengths before it:
+// One line of 40 bytes for each chunk, in the order of the frames, and of a group's chunks:
 //
 //	 0  [32]  chunk id
 //	32  u32   length of the chunk | kind << 28
 //	36  u32   length of the sealed frame, tag included | encoding << 28
 //
-// The lines are sealed like a frame, with 0xFFFFFFFF for the number, and as associated data the ASCII text "yester
-// pack table 1" and the pack id.
+// Of a group the first line has the length of the sealed frame; the lines behind it of the same encoding that have the
+// length 0 are the rest of it. So the place of a frame is the sum of the stored lengths before it.
+//
+// The lines are sealed like a frame, with the nonce 0xFFFFFFFF as a u32 and zeros, and as associated data the ASCII text
+// "yester pack table 1" and the pack id.
 //
 // # Example
 //

@@ -98,6 +98,11 @@ func FuzzTable(f *testing.F) {
 	f.Add([]byte{}, uint32(0))
 	f.Add(line.appendLine(nil), uint32(26))
 	f.Add(line.appendLine(line.appendLine(nil)), uint32(52))
+	group := line
+	group.Encoding, group.Raw = LZ4|grouped, 20
+	rest := group
+	rest.Stored = 0
+	f.Add(rest.appendLine(group.appendLine(nil)), uint32(26))
 	key := goldenKey(f)
 	for _, file := range goldenPacks(f) {
 		lines, dataLen := goldenTable(f, &key, file)
@@ -112,11 +117,14 @@ func FuzzTable(f *testing.F) {
 			return
 		}
 		var again []byte
-		for _, f := range frames {
-			again = f.appendLine(again)
-			if f.Offset+f.Stored > dataLen {
+		for i, f := range frames {
+			if f.Offset+f.Stored > dataLen || f.Length() > MaxRaw {
 				t.Fatalf("%+v", f)
 			}
+			if i > 0 && f.With(&frames[i-1]) {
+				f.Stored = 0
+			}
+			again = f.appendLine(again)
 		}
 		if !bytes.Equal(again, lines) {
 			t.Fatal("the table does not give its lines again")

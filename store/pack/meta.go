@@ -188,18 +188,41 @@ func (m *Meta) Table(s *Sealer) ([]Frame, error) {
 		return nil, err
 	}
 	frames := make([]Frame, m.Header.Frames)
-	end := uint32(0)
 	for i := range frames {
-		f := parseLine(lines[i*lineSize:])
-		f.Offset = end
-		if err := f.check(); err != nil || f.Stored > m.Header.DataLen-end {
-			return nil, fmt.Errorf("table of pack %v: line %d (%v): %w", m.Header.Pack, i, err, ErrDamaged)
+		frames[i] = parseLine(lines[i*lineSize:])
+	}
+	end := uint32(0)
+	for i := 0; i < len(frames); {
+		n := joinGroup(frames[i:])
+		for k := i; k < i+n; k++ {
+			f := &frames[k]
+			f.Offset = end
+			if err := f.check(); err != nil || f.Stored > m.Header.DataLen-end {
+				return nil, fmt.Errorf("table of pack %v: line %d (%v): %w", m.Header.Pack, k, err, ErrDamaged)
+			}
 		}
-		end += f.Stored
-		frames[i] = f
+		end += frames[i].Stored
+		i += n
 	}
 	if end != m.Header.DataLen {
 		return nil, fmt.Errorf("table of pack %v: %d bytes of %d: %w", m.Header.Pack, end, m.Header.DataLen, ErrDamaged)
 	}
 	return frames, nil
+}
+
+// joinGroup gives the lines of the group that lines begins with what they have in common, and returns how many they are: 1 if there is none.
+func joinGroup(lines []Frame) (n int) {
+	first := lines[0]
+	if !first.Encoding.Grouped() {
+		return 1
+	}
+	raw := int(first.Raw)
+	for n = 1; n < len(lines) && lines[n].Encoding == first.Encoding && lines[n].Stored == 0; n++ {
+		raw += int(lines[n].Raw)
+	}
+	size := uint32(min(groupLen(n, raw), MaxGroup+1)) // which is too long
+	for i := range lines[:n] {
+		lines[i].Stored, lines[i].Group = first.Stored, size
+	}
+	return n
 }

@@ -16,6 +16,7 @@ type Key [32]byte
 const (
 	keyContext   = "yester 2026-11-23 pack key 1"
 	tableContext = "yester pack table 1"
+	groupContext = "yester pack group 1"
 	tableNumber  = 1<<32 - 1
 )
 
@@ -29,6 +30,9 @@ const (
 //	0  [32] chunk id    32  u32 raw length | kind<<28    36  u8 encoding
 //
 // and for the table the ASCII text "yester pack table 1" followed by the pack id.
+//
+// The chunks of a group have one frame, which any of their lines opens: its nonce is the offset in the first four bytes and 1 in the next, and the
+// associated data are the ASCII text "yester pack group 1", the group's length as a u32 and its encoding.
 //
 // A nonce must not be used twice: one pack id, one Builder, one Finish.
 type Sealer struct {
@@ -55,7 +59,7 @@ func NewSealer(master *Key, id ID) (*Sealer, error) {
 }
 
 // Seal appends frame number frame to dst: payload (the chunk as encoded) under the seal, Overhead bytes longer. Of f
-// it reads Chunk, Kind, Encoding and Raw. Payload and the free part of dst must not overlap.
+// it reads Chunk, Kind, Encoding and Raw, of a group Encoding, Offset and Group. Payload and the free part of dst must not overlap.
 func (s *Sealer) Seal(dst []byte, frame uint32, f Frame, payload []byte) []byte {
 	if frame >= MaxFrames {
 		panic("pack: frame number out of range")
@@ -105,7 +109,17 @@ var seals = sync.Pool{New: func() any { return new(sealing) }}
 
 func forFrame(number uint32, f *Frame) *sealing {
 	c := seals.Get().(*sealing)
+	if f.Group != 0 {
+		binary.LittleEndian.PutUint32(c.nonce[:], f.Offset)
+		c.nonce[4] = 1
+		c.n = copy(c.data[:], groupContext)
+		binary.LittleEndian.PutUint32(c.data[c.n:], f.Group)
+		c.data[c.n+4] = byte(f.Encoding)
+		c.n += 5
+		return c
+	}
 	binary.LittleEndian.PutUint32(c.nonce[:], number)
+	c.nonce[4] = 0
 	copy(c.data[:], f.Chunk[:])
 	binary.LittleEndian.PutUint32(c.data[32:], f.Raw|uint32(f.Kind)<<28)
 	c.data[36] = byte(f.Encoding)
@@ -116,6 +130,7 @@ func forFrame(number uint32, f *Frame) *sealing {
 func forTable(id ID) *sealing {
 	c := seals.Get().(*sealing)
 	binary.LittleEndian.PutUint32(c.nonce[:], tableNumber)
+	c.nonce[4] = 0
 	c.n = copy(c.data[:], tableContext)
 	c.n += copy(c.data[c.n:], id[:])
 	return c
