@@ -11,13 +11,19 @@ const (
 	// groupBelow is how long a piece of a file is at most, in bytes, for it to be stored in a group: from there on it shrinks as well alone.
 	groupBelow = 32 << 10
 
-	// groupSize is how long a group is, in bytes before it is encoded. Of real sources 64 KiB take 2 % more, and 256 KiB 2 % less; but who wants one small file
-	// decodes a group.
-	groupSize = 128 << 10
-
 	// groupChunks bounds how many empty or tiny files lie in a group.
 	groupChunks = 1024
 )
+
+// groupSize is how long a group is, in bytes before it is encoded: the longer it is the smaller, and the longer takes who wants one small file of it. LZ4 looks
+// back 64 KiB at most; of real sources groups of half the size take 2 % more and twice as long ones 1 % less, and it decodes 128 KiB in 0.03 ms. With Zstd
+// 128 KiB take 4 % more, and it decodes 384 KiB in 0.6 ms.
+func groupSize(enc Encoding) int {
+	if enc == pack.Zstd {
+		return 384 << 10
+	}
+	return 128 << 10
+}
 
 // groups are those that a writer is filling, as many as it has callers. What is put lies in one until that is full, or the writer is flushed.
 type groups struct {
@@ -57,7 +63,7 @@ func (w *Writer) gather(f pack.Frame, raw []byte) (err error) {
 	g := w.groups.take()
 	defer w.groups.give(g)
 	g.Add(f, raw)
-	if g.Len() >= groupSize || len(g.Frames()) >= groupChunks {
+	if g.Len() >= groupSize(w.o.Encoding) || len(g.Frames()) >= groupChunks {
 		err = w.storeGroup(g)
 	}
 	return err
