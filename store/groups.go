@@ -7,13 +7,8 @@ import (
 	"yester/store/pack"
 )
 
-const (
-	// groupBelow is how long a piece of a file is at most, in bytes, for it to be stored in a group: from there on it shrinks as well alone.
-	groupBelow = 32 << 10
-
-	// groupChunks bounds how many empty or tiny files lie in a group.
-	groupChunks = 1024
-)
+// groupChunks bounds how many empty or tiny files lie in a group.
+const groupChunks = 1024
 
 // groupSize is how long a group is, in bytes before it is encoded: the longer it is the smaller, and the longer takes who wants one small file of it. LZ4 looks
 // back 64 KiB at most; of real sources groups of half the size take 2 % more and twice as long ones 1 % less, and it decodes 128 KiB in 0.03 ms. With Zstd
@@ -23,6 +18,11 @@ func groupSize(enc Encoding) int {
 		return 384 << 10
 	}
 	return 128 << 10
+}
+
+// grouped tells whether a chunk of so many bytes is stored in a group. Pieces of large files that are longer shrink as well alone, nearly.
+func grouped(kind Kind, length int, enc Encoding) bool {
+	return kind == pack.KindFile && enc != pack.Raw && length < groupSize(enc)/3
 }
 
 // groups are those that a writer is filling, as many as it has callers. What is put lies in one until that is full, or the writer is flushed.

@@ -208,7 +208,7 @@ func (w *Writer) do(j *job) error {
 // store encodes a chunk and appends it to a pack, or to a group if it is small.
 func (w *Writer) store(id ID, kind Kind, raw []byte) error {
 	f := pack.Frame{Chunk: id, Kind: kind, Raw: uint32(len(raw))}
-	if kind == pack.KindFile && len(raw) < groupBelow && w.o.Encoding != pack.Raw {
+	if grouped(kind, len(raw), w.o.Encoding) {
 		return w.gather(f, raw)
 	}
 	e := encoders.Get().(*pack.Encoder)
