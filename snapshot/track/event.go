@@ -77,6 +77,8 @@ func (s *Set) event(e *event) {
 	case e.file == nil:
 	case !isDir:
 		s.file(e.file)
+	case e.mask&unix.FAN_CREATE != 0:
+		s.folders.value(s.folder(e.file))[0] |= born
 	case e.folder == nil:
 		s.folder(e.file)
 	}

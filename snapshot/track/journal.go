@@ -37,6 +37,10 @@ type Journal struct {
 	buf   []byte
 	event event
 	limit int // bytes that a set may take
+
+	busy    int  // names of a new folder that must have changed before it is ignored; 0: none is
+	how     uint // flags of the marks that ignore; 0 if the kernel has none such
+	ignored int  // folders that are
 }
 
 // Open begins to listen to the file system mounted at path; u tells of what cannot be heard, and must not be closed before the journal. What changed before
@@ -46,7 +50,10 @@ func Open(path string, u *Unheard) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
-	j := &Journal{path: path, boot: boot, unheard: u, limit: maxBytes, fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize)}
+	j := &Journal{
+		path: path, boot: boot, unheard: u, limit: maxBytes, busy: busyNames, how: ignoreFlags,
+		fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize),
+	}
 	if j.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
@@ -115,6 +122,7 @@ func (j *Journal) end() {
 	}
 	j.clock.close()
 	j.clock = nil
+	j.ignored = 0
 }
 
 // listen reads events until Close. It has a thread of its own, so that nothing else this process does keeps it waiting; and the kernel's queue has no
@@ -128,6 +136,7 @@ func (j *Journal) listen() {
 		fd := j.fd
 		if fd >= 0 {
 			j.read(1 << 20)
+			j.ignoreBusy()
 			fd = j.fd
 		}
 		j.mu.Unlock()
@@ -191,6 +200,9 @@ func (j *Journal) Cut() (*Set, error) {
 	}
 	if j.fd >= 0 {
 		j.check()
+	}
+	if j.fd >= 0 {
+		j.heed()
 	}
 	if j.fd >= 0 {
 		j.drain()
@@ -299,7 +311,7 @@ func (j *Journal) Limit(bytes int) {
 	j.set.bound()
 }
 
-func (j *Journal) newSet() *Set { return &Set{limitBytes: j.limit} }
+func (j *Journal) newSet() *Set { return &Set{limitBytes: j.limit, busyNames: j.busy} }
 
 // A Report says what a journal is doing.
 type Report struct {
@@ -307,13 +319,14 @@ type Report struct {
 	Names   int    // that changed since the last cut
 	Unknown string // why it does not know all that changed since; "" if it does
 	Bytes   int    // of memory
+	Ignored int    // folders that are wholly dirty and listened to no more, until the next cut
 }
 
 // Report tells what the journal is doing.
 func (j *Journal) Report() Report {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return Report{j.cert, j.set.Len(), j.set.unknown, j.set.size() + len(j.buf)}
+	return Report{j.cert, j.set.Len(), j.set.unknown, j.set.size() + len(j.buf), j.ignored}
 }
 
 // Close ends the journal.

@@ -21,18 +21,22 @@ type Set struct {
 	Certificate Certificate
 	unknown     string
 
-	folders table // handle → flags
+	folders table // handle → flags, and how many of its names changed
 	names   table // place of the folder and name → flags
 	files   table // handles of files that were touched, by whatever name
 	moved   table // handle of a folder that was moved → place of the folder it was in at first, and its name there
 
 	limitNames, limitBytes int // 0: the constants
 	key                    []byte
+
+	busyNames int      // that must have changed in a new folder for it to be busy; 0: none is
+	busy      []uint32 // places of new folders that became busy
 }
 
 // Flags.
 const (
 	whole = 1 << 0 // a folder: any name in it
+	born  = 1 << 1 // a folder: it was made since the set began
 	fresh = 1 << 0 // a name: it came to be there, or stands for something else than before
 )
 
@@ -47,24 +51,39 @@ func (s *Set) forget(why string) {
 	if s.unknown == "" {
 		s.unknown = why
 	}
-	s.folders, s.names, s.files, s.moved = table{}, table{}, table{}, table{}
+	s.folders, s.names, s.files, s.moved, s.busy = table{}, table{}, table{}, table{}, nil
 }
 
 // folder adds a folder, and returns its place.
 func (s *Set) folder(handle []byte) uint32 {
-	p, _ := s.folders.add(handle, []byte{0})
+	p, _ := s.folders.add(handle, make([]byte, 1+4))
 	return p
 }
 
+// is tells whether a folder has a flag.
+func (s *Set) is(folder uint32, flag byte) bool { return s.folders.value(folder)[0]&flag != 0 }
+
 // name adds a name in a folder.
 func (s *Set) name(folder uint32, name []byte, flags byte) {
-	if s.folders.value(folder)[0]&whole != 0 {
+	if s.is(folder, whole) {
 		return
 	}
 	s.key = append(binary.NativeEndian.AppendUint32(s.key[:0], folder), name...)
 	p, isNew := s.names.add(s.key, []byte{flags})
-	if !isNew {
+	if isNew {
+		s.count(folder)
+	} else {
 		s.names.value(p)[0] |= flags
+	}
+}
+
+// count counts one more name of a folder. Each time there are twice as many, a new one is found busy.
+func (s *Set) count(folder uint32) {
+	v := s.folders.value(folder)
+	n := binary.NativeEndian.Uint32(v[1:]) + 1
+	binary.NativeEndian.PutUint32(v[1:], n)
+	if n&(n-1) == 0 && s.busyNames > 0 && int(n) >= s.busyNames && s.is(folder, born) {
+		s.busy = append(s.busy, folder)
 	}
 }
 
@@ -112,7 +131,7 @@ func (s *Set) collapse(names int) {
 	s.names = table{}
 	old.each(func(p uint32) {
 		k := old.key(p)
-		if s.folders.value(folderOf(k))[0]&whole == 0 {
+		if !s.is(folderOf(k), whole) {
 			s.names.add(k, old.value(p))
 		}
 	})
@@ -178,7 +197,7 @@ func (s *Set) Folders(visit func(folder unix.FileHandle, all bool, names []strin
 			isFresh = append(isFresh, s.names.value(places[0])[0]&fresh != 0)
 		}
 		if err == nil {
-			err = visit(handleOf(s.folders.key(f)), s.folders.value(f)[0]&whole != 0, names, isFresh)
+			err = visit(handleOf(s.folders.key(f)), s.is(f, whole), names, isFresh)
 		}
 	})
 	return err

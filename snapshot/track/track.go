@@ -8,6 +8,8 @@
 // What is kept of a change is where it was: the handle of a folder and the name in it, never a path, for folders may be moved while nobody looks; and the
 // handle of the file itself, for it may have other names, or have lost the one it was written by.
 //
+// Listening costs who makes many files. A new folder that gets very many is listened to no more until the next cut, on Linux 6.0 or newer, and counts as wholly dirty.
+//
 // Of changed inode flags and some rarer things fanotify tells nothing. An Unheard counts the calls that do such things, by whomever and wherever, and after
 // one of them a set does not know. What else the kernel does not tell, and a journal cannot know, is left to who captures: what is stored in a shared
 // mapping or written by io_submit(2) until the file is closed, and writes by a loop device to its image. That a file's ctime alone changed, as when only its time of
