@@ -12,23 +12,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkListening says what it costs others, and this process, that somebody listens: 50,000 files being made, and a build of this repository with an empty
-// cache, on a file system that is listened to and on the same that is not, by turns. percent is by how much all CPU time grows, slower-percent by how much longer it
+// BenchmarkListening says what it costs others, and this process, that somebody listens: 50,000 files being made in a new folder, and in one that is older than the set, and a
+// build of this repository with an empty cache, on a file system that is listened to and on the same that is not, by turns. percent is by how much all CPU time grows, slower-percent by how much longer it
 // takes; Mbytes is what the set takes.
 func BenchmarkListening(b *testing.B) {
 	repository, err := filepath.Abs("../..")
 	must(b, err)
+	create := func(dir string) {
+		script := `i=0; while [ $i -lt 50000 ]; do : > f$i; echo $i >> f$i; i=$((i+1)); done`
+		cmd := exec.Command("sh", "-c", script)
+		cmd.Dir = dir
+		must(b, cmd.Run())
+	}
 	for _, w := range []struct {
-		name string
-		work func(dir string)
+		name  string
+		older bool
+		work  func(dir string)
 	}{
-		{"create", func(dir string) {
-			script := `i=0; while [ $i -lt 50000 ]; do : > f$i; echo $i >> f$i; i=$((i+1)); done`
-			cmd := exec.Command("sh", "-c", script)
-			cmd.Dir = dir
-			must(b, cmd.Run())
-		}},
-		{"build", func(dir string) {
+		{"create", false, create},
+		{"create-older", true, create},
+		{"build", false, func(dir string) {
 			cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "out"), "./cmd/yester")
 			cmd.Dir = repository
 			cmd.Env = append(os.Environ(), "GOCACHE="+filepath.Join(dir, "cache"), "GOTMPDIR="+dir)
@@ -48,7 +51,9 @@ func BenchmarkListening(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				for _, listen := range []bool{i%2 == 0, i%2 != 0} {
 					dir := filepath.Join(point, fmt.Sprint(i, listen))
-					must(b, os.Mkdir(dir, 0o755))
+					if w.older || !listen {
+						must(b, os.Mkdir(dir, 0o755))
+					}
 					if !listen {
 						without += cpu(func() { alone += timed(func() { w.work(dir) }) })
 					} else {
@@ -57,6 +62,9 @@ func BenchmarkListening(b *testing.B) {
 							must(b, err)
 							j, err := Open(point, u)
 							must(b, err)
+							if !w.older {
+								must(b, os.Mkdir(dir, 0o755))
+							}
 							heard += timed(func() { w.work(dir) })
 							s, err := j.Cut()
 							must(b, err)
