@@ -139,6 +139,19 @@ func TestVersionByJournalLeavesOutWhatOneByWalkDoes(t *testing.T) {
 	}, tagsEnv+"=1")
 }
 
+// And so it is where folders are made and listened to no more, as many names in them changed.
+func TestVersionByJournalIsThatByWalkWhereFoldersAreIgnored(t *testing.T) {
+	ignored := 0
+	byJournalAsByWalk(t, 6*time.Second, func(r *journalRig, _ string) {
+		r.journal.Busy(2)
+		r.beforeCut = func() { ignored += r.journal.Report().Ignored }
+	}, anewEnv+"=1")
+	t.Logf("%d tally: folders that were ignored", ignored)
+	if ignored == 0 {
+		t.Error("no folder was ignored")
+	}
+}
+
 // byJournalAsByWalk has a crew change partitions at random. change may change what is captured.
 func byJournalAsByWalk(t *testing.T, usual time.Duration, change func(r *journalRig, fstype string), env ...string) {
 	seed := newSeed(t)
@@ -163,11 +176,25 @@ func byJournalAsByWalk(t *testing.T, usual time.Duration, change func(r *journal
 			c.wait()
 			r.tryNext()
 			for time.Now().Before(until) && !t.Failed() {
-				c.begin(1 + random.IntN(60))
-				if random.IntN(3) == 0 {
-					r.tryNext() // of no certain state: what it misses the next one must have
+				burst := func(capture bool) {
+					c.begin(1 + random.IntN(60))
+					if capture {
+						r.tryNext() // of no certain state: what it misses the next one must have
+					}
+					c.wait()
 				}
-				c.wait()
+				burst(random.IntN(3) == 0)
+				if r.beforeCut != nil && random.IntN(8) > 0 {
+					r.awaitIgnored()
+					if random.IntN(4) == 0 { // a capture that fails
+						r.beforeCut()
+						set, err := r.journal.Cut()
+						must(t, err)
+						burst(false)
+						r.journal.Return(set)
+					}
+					burst(random.IntN(3) == 0)
+				}
 				r.vague = random.IntN(4) == 0
 				v := r.tryNext()
 				r.vague = false

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,8 @@ type journalRig struct {
 	vague   bool   // of folders with changes, the names are not told
 	frozen  func() // is called once a snapshot is made, if it is there
 
-	afterCut func() // is called, if it is there, when the changes were cut off
+	beforeCut func() // is called, if it is there, before the changes are cut off
+	afterCut  func() // and after
 }
 
 // newJournalRig makes one. u may be nil: what others do on the machine then makes no test walk.
@@ -48,6 +50,9 @@ func newJournalRig(t testing.TB, point string, u *track.Unheard) *journalRig {
 // tryNext captures the next version.
 func (r *journalRig) tryNext() *snapshot.Version {
 	r.t.Helper()
+	if r.beforeCut != nil {
+		r.beforeCut()
+	}
 	set, err := r.journal.Cut()
 	must(r.t, err)
 	if r.afterCut != nil {
@@ -76,6 +81,13 @@ func (r *journalRig) tryNext() *snapshot.Version {
 	must(r.t, err)
 	r.last = v
 	return v
+}
+
+// awaitIgnored waits until a folder is ignored, if one is going to be.
+func (r *journalRig) awaitIgnored() {
+	for begin := time.Now(); r.journal.Report().Ignored == 0 && time.Since(begin) < 200*time.Millisecond; {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // next captures the next version, by the method told, without warnings.
@@ -238,6 +250,95 @@ func TestJournalFindsAFileWithoutTheNameItIsWrittenBy(t *testing.T) {
 		r.look()
 		r.look()
 	})
+}
+
+// In a new folder that gets many files, what is done is not heard, and must be found all the same; and so must what it does to files that have other names.
+func TestJournalFindsWhatIsIgnored(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		hot, other := point+"/hot", point+"/other"
+		for _, name := range []string{"one", "two", "three", "four", "five"} {
+			write(t, other+"/"+name, name)
+		}
+		must(t, os.Link(other+"/five", point+"/twin"))
+		r.next("walk")
+		r.journal.Busy(8)
+		fill := func() {
+			must(t, os.Mkdir(hot, 0o755))
+			for i := range 20 {
+				write(t, fmt.Sprintf("%s/f%d", hot, i), "1")
+			}
+			if r.awaitIgnored(); r.journal.Report().Ignored == 0 {
+				t.Fatal("the folder is not ignored")
+			}
+		}
+		for _, change := range []func(){
+			func() { write(t, hot+"/f1", "22"); write(t, hot+"/more", "1"); must(t, os.Remove(hot+"/f2")) },
+			func() { // a link that came and went
+				must(t, os.Link(other+"/one", hot+"/link"))
+				write(t, hot+"/link", "changed")
+				must(t, os.Remove(hot+"/link"))
+			},
+			func() { // and is open still
+				must(t, os.Link(other+"/two", hot+"/link"))
+				f, err := os.OpenFile(hot+"/link", os.O_WRONLY, 0)
+				must(t, err)
+				must(t, os.Remove(hot+"/link"))
+				_, err = f.WriteString("changed")
+				must(t, err)
+				must(t, f.Close())
+			},
+			func() { must(t, os.Link(other+"/three", hot+"/link")); write(t, hot+"/link", "changed") },
+			func() { must(t, os.Rename(other+"/five", hot+"/five")); write(t, hot+"/five", "changed") },
+			func() { must(t, os.Rename(hot+"/f3", other+"/f3")); write(t, other+"/f3", "changed") },
+			func() { must(t, os.Link(hot+"/f3", other+"/f4")); must(t, os.Remove(hot+"/f3")) },
+			func() {
+				must(t, unix.Renameat2(unix.AT_FDCWD, other+"/four", unix.AT_FDCWD, hot+"/f3", unix.RENAME_EXCHANGE))
+				write(t, hot+"/f3", "changed")
+			},
+			func() { must(t, os.Rename(hot, other+"/hot")); write(t, other+"/hot/f1", "22") },
+			func() { must(t, os.MkdirAll(hot+"/sub/sub", 0o755)); write(t, hot+"/sub/sub/file", "1") },
+			func() { must(t, os.RemoveAll(hot)); write(t, hot+"/f1", "22") },
+		} {
+			fill()
+			change()
+			r.look()
+			for _, dir := range []string{hot, other + "/hot"} {
+				if _, err := os.Stat(dir); err == nil {
+					write(t, dir+"/f1", "heard again")
+				}
+			}
+			r.look()
+			must(t, os.RemoveAll(hot))
+			must(t, os.RemoveAll(other+"/hot"))
+			must(t, os.RemoveAll(other+"/f3"))
+			must(t, os.RemoveAll(other+"/f4"))
+			r.look()
+		}
+	})
+}
+
+// A folder that is ignored may lie beside what is captured.
+func TestJournalFindsWhatIsIgnoredBesideThePartition(t *testing.T) {
+	point := partition(t, "ext4")
+	all, err := unix.OpenTree(unix.AT_FDCWD, point, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	must(t, err)
+	defer unix.Close(all)
+	whole := fmt.Sprintf("/proc/self/fd/%d", all)
+	point = folderOf(t, point)
+	write(t, point+"/file", "1")
+	r := newJournalRig(t, point, nil)
+	r.next("walk")
+	r.journal.Busy(8)
+	must(t, os.Mkdir(whole+"/hot", 0o755))
+	for i := range 20 {
+		write(t, fmt.Sprintf("%s/hot/f%d", whole, i), "1")
+	}
+	if r.awaitIgnored(); r.journal.Report().Ignored == 0 {
+		t.Fatal("the folder is not ignored")
+	}
+	must(t, os.Link(whole+"/folder/file", whole+"/hot/link"))
+	write(t, whole+"/hot/link", "changed")
+	r.look()
 }
 
 func TestCoveredFolderIsListenedTo(t *testing.T) {

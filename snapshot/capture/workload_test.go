@@ -27,13 +27,17 @@ type worker struct {
 	maps  [][]byte
 	ring  *ring
 	tags  bool // some files are named as those that tag caches, and what is written is a tag at times
+	anew  bool // folders are often made anew, with some files
 }
 
 // workerEnv makes a process of the test program a worker: "seed base [bind]".
 const workerEnv = "YESTER_TEST_WORKER"
 
-// tagsEnv has a worker make tags of caches.
-const tagsEnv = "YESTER_TEST_TAGS"
+// tagsEnv has a worker make tags of caches, anewEnv folders.
+const (
+	tagsEnv = "YESTER_TEST_TAGS"
+	anewEnv = "YESTER_TEST_ANEW"
+)
 
 func TestMain(m *testing.M) {
 	if args := os.Getenv(workerEnv); args != "" {
@@ -56,7 +60,7 @@ func work(args []string) error {
 	if err != nil {
 		return err
 	}
-	w := &worker{r: rand.New(rand.NewPCG(seed, 1)), base: args[1], tags: os.Getenv(tagsEnv) != ""}
+	w := &worker{r: rand.New(rand.NewPCG(seed, 1)), base: args[1], tags: os.Getenv(tagsEnv) != "", anew: os.Getenv(anewEnv) != ""}
 	if len(args) > 2 { // in a mount namespace of its own
 		if err := unix.Mount(args[1], args[2], "", unix.MS_BIND, ""); err != nil {
 			return err
@@ -176,6 +180,10 @@ func (w *worker) with(do func(f *os.File)) {
 
 func (w *worker) one() {
 	defer func() { _ = recover() }() // a mapping may lie behind the end of its file
+	if w.anew && w.r.IntN(10) == 0 {
+		w.makeAnew()
+		return
+	}
 	operations[w.r.IntN(len(operations))](w)
 }
 
@@ -303,6 +311,28 @@ var operations = []func(w *worker){
 			os.Rename(p+".tmp", p)
 		}
 	},
+}
+
+// makeAnew makes a folder in place of what is there, with files in it of which some have other names too.
+func (w *worker) makeAnew() {
+	dir := filepath.Join(w.dir(), fmt.Sprintf("d%d", w.r.IntN(3)))
+	removeAll(dir)
+	if os.Mkdir(dir, 0o755) != nil {
+		return
+	}
+	for i := range 2 + w.r.IntN(7) {
+		name := filepath.Join(dir, fmt.Sprintf("f%d", i))
+		switch w.r.IntN(4) {
+		case 0:
+			os.Link(w.name(), name)
+		case 1:
+			if w.write(name, os.O_CREATE) {
+				os.Link(name, w.name())
+			}
+		default:
+			w.write(name, os.O_CREATE)
+		}
+	}
 }
 
 // removeAll is os.RemoveAll, but for a folder that has become a fifo it does not wait.
