@@ -31,7 +31,7 @@ const (
 	nearPacks  = 4
 	nearTried  = 16
 	nearAfter  = 16      // look-ups in a pack, among not many more in packs that are not learnt
-	nearFrames = 1 << 15 // of a pack that is learnt, at most: 48 bytes each, and up to 8 more
+	nearFrames = 1 << 15 // of a pack that is learnt, at most: 52 bytes each, and up to 8 more
 )
 
 const _ = uint16(nearFrames) // frames are counted from 1 in slots
