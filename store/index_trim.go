@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The library maps all tables of the index, some 70 bytes a chunk, and what was touched of them counts as the process's memory. When tables are
+// The library maps all tables of the index, some 75 bytes a chunk, and what was touched of them counts as the process's memory. When tables are
 // merged all of them are touched. So as long as somebody writes who wants little memory, mapped tables are given back now and then; they
 // are read again when they are needed, which is seldom for chunks that are new.
 
