@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -299,11 +300,15 @@ func (c *check) lossesOf(ctx context.Context, p *packInfo, list []location) erro
 		return err
 	}
 	defer r.close()
+	slices.SortFunc(list, func(a, b location) int { return cmp.Compare(a.num, b.num) })
 	for i := range list {
-		if err := waitN(ctx, c.o.Limiter, int(list[i].frame.Stored)); err != nil {
-			return err
+		if i == 0 || !list[i].frame.With(&list[i-1].frame) { // else it was read with that one
+			if err := waitN(ctx, c.o.Limiter, int(list[i].frame.Stored)); err != nil {
+				return err
+			}
+			_, err = r.read(&list[i])
 		}
-		if _, err := r.read(&list[i]); err != nil {
+		if err != nil {
 			c.result.Lost[list[i].frame.Chunk] = struct{}{}
 		}
 	}

@@ -97,9 +97,6 @@ func (r *repacker) moveGroup(to frameTo, m *moving, nums []uint32, payload []byt
 	if err == nil {
 		members, err = pack.Members(group)
 	}
-	if err == nil && len(nums) == members {
-		return to.appendGroup(frames, enc, payload)
-	}
 	var g pack.Group
 	for i := 0; i < len(frames) && err == nil; i++ {
 		var chunk []byte
@@ -107,8 +104,11 @@ func (r *repacker) moveGroup(to frameTo, m *moving, nums []uint32, payload []byt
 			g.Add(frames[i], chunk)
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return r.v.corrupt(m.pack.id, int64(frames[0].Offset), err)
+	case len(frames) == members:
+		return to.appendGroup(frames, enc, payload)
 	}
 	e := encoders.Get().(*pack.Encoder)
 	defer encoders.Put(e)
@@ -122,7 +122,7 @@ type frameTo struct {
 }
 
 func (t frameTo) append(f pack.Frame, payload []byte) error {
-	if err := t.r.ready(t.ctx, len(payload)); err != nil {
+	if err := t.r.ready(t.ctx, 1, len(payload)); err != nil {
 		return err
 	}
 	t.r.builder.Append(f, payload)
@@ -130,16 +130,16 @@ func (t frameTo) append(f pack.Frame, payload []byte) error {
 }
 
 func (t frameTo) appendGroup(frames []pack.Frame, enc Encoding, payload []byte) error {
-	if err := t.r.ready(t.ctx, len(payload)); err != nil {
+	if err := t.r.ready(t.ctx, len(frames), len(payload)); err != nil {
 		return err
 	}
 	t.r.builder.AppendGroup(frames, enc, payload)
 	return nil
 }
 
-// ready has a pack begun into which a payload fits.
-func (r *repacker) ready(ctx context.Context, payload int) error {
-	if r.begun && (!r.builder.Fits(payload) || len(r.builder.Frames()) >= maxPackFrames) {
+// ready has a pack begun into which a payload of so many chunks fits.
+func (r *repacker) ready(ctx context.Context, chunks, payload int) error {
+	if r.begun && (!r.builder.Fits(payload) || len(r.builder.Frames())+chunks > maxPackFrames) {
 		if err := r.flush(ctx); err != nil {
 			return err
 		}

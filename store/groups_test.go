@@ -273,3 +273,69 @@ func TestDamagedGroupLosesItsChunksOnly(t *testing.T) {
 	again := tv.version("v2", files) // heals it
 	tv.everyWay(again, files)
 }
+
+// A chunk in a group may take fewer bytes than a seal does. A pack of such is one like any other.
+func TestPacksOfTinyChunksAreReadAndMaintained(t *testing.T) {
+	for _, enc := range []Encoding{pack.LZ4, pack.Zstd} {
+		t.Run(fmt.Sprint(enc), func(t *testing.T) {
+			tv := newVault(t)
+			var tiny [][]byte
+			for i := range 3000 {
+				tiny = append(tiny, fmt.Appendf(nil, "%d\n", i))
+			}
+			tiny = append(tiny, bytes.Repeat([]byte("all our yesterdays "), 500))
+			put := func(name string, files [][]byte) []ID {
+				w := tv.writer(WriterOptions{Encoding: enc})
+				ids := tv.put(w, files)
+				if err := errors.Join(w.Commit(t.Context(), key(name), flatRecord(ids)), w.Close()); err != nil {
+					t.Fatal(err)
+				}
+				return ids
+			}
+			ids := put("v1", tiny)
+			most := put("v2", append(tiny[:10:10], tiny[11:]...))
+			few := put("v3", tiny[:300])
+			look := func() {
+				t.Helper()
+				tv.clean()
+				tv.everyWay(few, tiny[:300])
+				tv.reopen()
+				if _, err := tv.RebuildIndex(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+				tv.everyWay(few, tiny[:300])
+				if r := tv.repair(RepairOptions{}); len(r.Problems)+len(r.Lost) > 0 {
+					t.Errorf("repaired %+v", r)
+				}
+			}
+			tv.everyWay(ids, tiny)
+			look()
+			tv.delete("v1")
+			if c := tv.collect(); c.Repacked != 0 || c.Dead > 100 {
+				t.Errorf("with one of 3001 chunks dead: %+v", c)
+			}
+			tv.everyWay(most, append(tiny[:10:10], tiny[11:]...))
+			tv.delete("v2")
+			if c := tv.collect(); c.Repacked != 1 {
+				t.Errorf("with most of them dead: %+v", c)
+			}
+			look()
+			tv.quiet()
+		})
+	}
+}
+
+func TestPackHasNoMoreChunksThanItMay(t *testing.T) {
+	tv := newVault(t)
+	files := make([][]byte, maxPackFrames+5000)
+	for i := range files {
+		files[i] = fmt.Appendf(nil, "%d", i)
+	}
+	ids, _ := tv.store("v", WriterOptions{Encoding: pack.LZ4}, files)
+	for _, p := range tv.packs {
+		if p.frames > maxPackFrames {
+			t.Errorf("a pack has %d", p.frames)
+		}
+	}
+	tv.uncached(ids, files)
+}

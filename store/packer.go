@@ -31,7 +31,7 @@ type written struct {
 func (p *packer) append(f pack.Frame, payload []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.ready(len(payload)); err != nil {
+	if err := p.ready(1, len(payload)); err != nil {
 		return err
 	}
 	p.filling.Append(f, payload)
@@ -41,16 +41,16 @@ func (p *packer) append(f pack.Frame, payload []byte) error {
 func (p *packer) appendGroup(frames []pack.Frame, enc Encoding, payload []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.ready(len(payload)); err != nil {
+	if err := p.ready(len(frames), len(payload)); err != nil {
 		return err
 	}
 	p.filling.AppendGroup(frames, enc, payload)
 	return nil
 }
 
-// ready has a pack being filled into which a payload fits.
-func (p *packer) ready(payload int) error {
-	if p.filling != nil && (!p.filling.Fits(payload) || len(p.filling.Frames()) >= maxPackFrames) {
+// ready has a pack being filled into which a payload of so many chunks fits.
+func (p *packer) ready(chunks, payload int) error {
+	if p.filling != nil && (!p.filling.Fits(payload) || len(p.filling.Frames())+chunks > maxPackFrames) {
 		if err := p.writeFilling(); err != nil {
 			return err
 		}

@@ -128,16 +128,21 @@ func (s *salvage) onlyHere(frames bitmap) (bitmap, error) {
 func (s *salvage) readable(ctx context.Context, known bitmap) (bitmap, error) {
 	readable := newBitmap(s.pack.frames)
 	var last *pack.Frame
-	var err error
+	var group []byte
+	var groupErr error
 	for i := range s.frames {
 		l := location{pack: s.number, num: uint32(i), frame: s.frames[i]}
 		if !known.has(l.num) {
 			continue
 		}
 		if last == nil || !l.frame.With(last) {
-			err = s.try(&l)
+			group, groupErr = s.try(&l)
 		}
 		last = &s.frames[i]
+		err := groupErr
+		if err == nil && l.frame.Group != 0 {
+			_, err = pack.Member(group, &l.frame)
+		}
 		if err == nil {
 			readable.set(l.num)
 		} else if !isUnreadable(err) && !notThere(err) {
@@ -152,17 +157,14 @@ func (s *salvage) readable(ctx context.Context, known bitmap) (bitmap, error) {
 	return readable, nil
 }
 
-// try reads a chunk, or the group that it is in.
-func (s *salvage) try(l *location) error {
+// try reads a chunk, or the group that it is in, which it returns.
+func (s *salvage) try(l *location) (group []byte, err error) {
 	payload, err := s.payload.read(l)
 	s.medium = s.medium || ofMedium(err)
 	if err == nil && l.frame.Group != 0 {
-		var group []byte
-		if group, err = pack.Decode(nil, l.frame.Encoding.Single(), payload, l.frame.Length()); err == nil {
-			_, err = pack.Members(group)
-		}
+		group, err = pack.Decode(nil, l.frame.Encoding.Single(), payload, l.frame.Length())
 	}
-	return err
+	return group, err
 }
 
 // loseRest drops what could not be read from the index, where it is not known to lie elsewhere.

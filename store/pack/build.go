@@ -123,6 +123,9 @@ func (b *Builder) Finish() (*Built, error) {
 	}
 	p.payload = p.appendSums(b.sealer.sealTable(p.payload[:0], b.lines))
 	h.Count = uint16(h.metaBlocks())
+	if err := h.check(); err != nil { // nobody could read it
+		return nil, fmt.Errorf("finish pack %v: %w", h.Pack, err)
+	}
 	p.payload = extend(p.payload, h.MetaBlocks()*payloadSize)
 	p.clearMeta()
 	return p, nil

@@ -68,12 +68,12 @@ type Frame struct {
 	Group    uint32 // length of the group, 0 if there is none; not written, but what its chunks make it
 }
 
-// Share is how many of the bytes stored are those of this chunk.
+// Share is how many of the bytes stored are those of this chunk, with its line in the group.
 func (f *Frame) Share() uint32 {
 	if f.Group == 0 {
 		return f.Stored
 	}
-	return uint32(uint64(f.Stored) * uint64(f.Raw) / uint64(f.Group))
+	return uint32(uint64(f.Stored) * uint64(f.Raw+memberLine) / uint64(f.Group))
 }
 
 // With tells whether the chunk lies in the group of another one of its pack.

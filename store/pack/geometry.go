@@ -121,8 +121,8 @@ func (h *Header) check() error {
 	switch {
 	case h.Shard != AllShards && int(h.Shard) >= h.Shape.Shards():
 		return fmt.Errorf("shard %d of %d", h.Shard, h.Shape.Shards())
-	case h.DataLen > MaxData, h.Frames > MaxFrames, h.DataLen < h.Frames*Overhead, h.Frames == 0 && h.DataLen != 0:
-		return fmt.Errorf("%d frames in %d bytes", h.Frames, h.DataLen)
+	case h.DataLen > MaxData, h.Frames > MaxFrames, h.Frames > 0 && h.DataLen < Overhead, h.Frames == 0 && h.DataLen != 0:
+		return fmt.Errorf("%d chunks in %d bytes", h.Frames, h.DataLen)
 	case h.TableLen != h.Frames*lineSize+Overhead:
 		return fmt.Errorf("table of %d bytes for %d frames", h.TableLen, h.Frames)
 	case h.Blocks() > MaxFile/BlockSize:
