@@ -50,7 +50,7 @@ func (g *groups) give(group *pack.Group) {
 	g.idle = append(g.idle, group)
 }
 
-// all takes those that have chunks in them.
+// all takes them all, the empty ones too.
 func (g *groups) all() (all []*pack.Group) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

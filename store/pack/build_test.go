@@ -69,7 +69,10 @@ func checkFrame(t testing.TB, s *Sealer, number int, f Frame, sealed, want []byt
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := Decode(nil, f.Encoding, payload, int(f.Raw))
+	raw, err := Decode(nil, f.Encoding.Single(), payload, f.Length())
+	if err == nil && f.Group != 0 {
+		raw, err = Member(raw, &f)
+	}
 	if err != nil || !bytes.Equal(raw, want) {
 		t.Fatalf("frame %d (%d bytes in encoding %d): %v", number, f.Raw, f.Encoding, err)
 	}

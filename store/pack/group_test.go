@@ -59,21 +59,8 @@ func TestGroupsComeBackAmongOtherFrames(t *testing.T) {
 		t.Fatal(len(frames), len(want), err)
 	}
 	for i, f := range frames {
-		sealed, _, err := ReadData(bytes.NewReader(file), m, f.Offset, f.Stored)
-		if err != nil {
-			t.Fatal(err)
-		}
-		payload, err := s.Open(nil, uint32(i), f, sealed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := Decode(nil, f.Encoding.Single(), payload, f.Length())
-		if err == nil && f.Group != 0 {
-			raw, err = Member(raw, &f)
-		}
-		if err != nil || !bytes.Equal(raw, want[f.Chunk]) {
-			t.Fatalf("frame %d, %+v: %d bytes, %v", i, f, len(raw), err)
-		}
+		at := m.Header.DataOffset(f.Offset)
+		checkFrame(t, s, i, f, file[at:at+int64(f.Stored)], want[f.Chunk])
 	}
 }
 
