@@ -45,7 +45,7 @@ func newNow(d *Daemon) *now {
 		failures: desc("alerts_failures", "Tries in a row that a channel failed.", "channel"),
 		mount:    desc("mount_up", "1 if the versions can be browsed."),
 		hits:     desc("cache_hits_total", "Chunks that the mount and other readers found in the cache."),
-		misses:   desc("cache_misses_total", "Chunks that were read from their packs."),
+		misses:   desc("cache_misses_total", "Chunks, or groups of small ones, that were read from their packs."),
 		cached:   desc("cache_bytes", "Bytes in the cache."),
 		names:    desc("journal_names", "Names that changed since the last backup, as far as was heard.", "partition"),
 		heard:    desc("journal_known", "1 if all that changed since then was heard, so that the next backup needs not look at everything.", "partition"),
