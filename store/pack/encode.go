@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
 )
 
 const (
@@ -20,7 +19,7 @@ const (
 // An Encoder shrinks chunks. It belongs to one goroutine at a time; its zero value is ready, and takes memory for a
 // compressor when that is first used.
 type Encoder struct {
-	lz4  *lz4.Compressor
+	lz4  *lz4Encoder
 	zstd [3]*zstd.Encoder // by level
 	own  []byte           // where dst is too small
 }
@@ -41,7 +40,7 @@ func (e *Encoder) Encode(dst, raw []byte, want Encoding, level int) (out []byte,
 	}
 	switch want {
 	case LZ4:
-		out = e.encodeLZ4(dst[:limit], raw)
+		out = e.encodeLZ4(dst[:limit+lz4Slack], raw)
 	case Zstd:
 		out = e.zstdEncoder(level).EncodeAll(raw, dst[:0])
 	}
@@ -51,17 +50,13 @@ func (e *Encoder) Encode(dst, raw []byte, want Encoding, level int) (out []byte,
 	return out, want
 }
 
-// encodeLZ4 returns nothing if raw does not shrink into dst. The compressor takes longer and longer steps while it
-// finds no match, so that chunks that do not shrink cost next to nothing and need no test beforehand.
+// encodeLZ4 returns nothing if raw does not shrink into dst. What does not shrink at all costs next to nothing, so that
+// it needs no test beforehand.
 func (e *Encoder) encodeLZ4(dst, raw []byte) []byte {
 	if e.lz4 == nil {
-		e.lz4 = new(lz4.Compressor)
+		e.lz4 = new(lz4Encoder)
 	}
-	n, err := e.lz4.CompressBlock(raw, dst)
-	if err != nil {
-		return nil
-	}
-	return dst[:n]
+	return dst[:e.lz4.encode(dst, raw)]
 }
 
 func (e *Encoder) zstdEncoder(level int) *zstd.Encoder {
