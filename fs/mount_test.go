@@ -146,11 +146,19 @@ func TestKernelIsToldNotToAskAgain(t *testing.T) {
 	if strings.Count(first, ": READ n") < 9 {
 		t.Error("not read")
 	}
-	for line := range strings.Lines(use()) {
-		if strings.HasPrefix(line, "rx ") && !strings.Contains(line, "XATTR") {
-			t.Error("asked again:", line)
+	var again []string
+	for range 5 { // other tests have the kernel drop what it knows, at any time
+		again = nil
+		for line := range strings.Lines(use()) {
+			if strings.HasPrefix(line, "rx ") && !strings.Contains(line, "XATTR") {
+				again = append(again, line)
+			}
+		}
+		if len(again) == 0 {
+			return
 		}
 	}
+	t.Error("asked again, five times:", again)
 }
 
 // Programs are not made for EINTR from a file system. Here each call is met by signals while it waits.
