@@ -112,7 +112,7 @@
 //
 // The pack of testdata/tiny.hex has k=2, m=1, the pack id 10 11 .. 1f, the vault id 20 21 .. 2f, and was written
 // under the master key 00 01 .. 1f. It holds two chunks: "hello" as file content with the id 40 41 .. 5f, raw, and
-// twenty letters a as a tree page with the id 60 61 .. 7f, which as an LZ4 block is 1a 61 01 00 50 61 61 61 61 61.
+// twenty letters a as a tree page with the id 60 61 .. 7f, of which one LZ4 block is 1a 61 01 00 50 61 61 61 61 61.
 // The frames are 5+16 and 10+16 bytes, so D is 47, there is one data block and S is 1; the second data shard is
 // virtual. The file is four blocks:
 //

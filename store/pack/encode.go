@@ -12,7 +12,7 @@ const (
 	// BenchmarkEncoderMemory).
 	zstdWindow = 512 << 10
 
-	// encodeSlack is how much longer than the chunk an encoder's output may become before it is thrown away.
+	// encodeSlack is how much longer than the chunk an encoder's output may become before it is thrown away; at least lz4Slack.
 	encodeSlack = 1024
 )
 

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkLZ4 encodes raw and decodes it in two ways, encodes it once more where there is too little room by a byte, and
-// returns the length of the block.
+// checkLZ4 encodes raw and decodes it in two ways, encodes it once more where there is little room, and returns the
+// length of the block.
 func checkLZ4(t testing.TB, e *lz4Encoder, raw []byte) int {
 	t.Helper()
 	dst := bytes.Repeat([]byte{0xee}, len(raw)+len(raw)/200+100)
@@ -31,12 +31,18 @@ func checkLZ4(t testing.TB, e *lz4Encoder, raw []byte) int {
 	if m, err := lz4.UncompressBlock(dst[:n], back); err != nil || m != len(raw) || !bytes.Equal(back, raw) {
 		t.Fatalf("the library decodes %d bytes to %d: %v", len(raw), m, err)
 	}
-	tight := make([]byte, n+lz4Slack-1, 2*len(dst))
-	if m := e.encode(tight, raw); m > len(tight) || m != 0 && !bytes.Equal(tight[:m], dst[:n]) {
-		t.Fatalf("%d bytes with too little room, %d where there is enough", m, n)
-	}
-	if after := tight[len(tight):cap(tight)]; !bytes.Equal(after, make([]byte, len(after))) {
-		t.Fatal("written to what lies behind dst")
+	r := rand.New(rand.NewPCG(uint64(len(raw)), uint64(n)))
+	for _, room := range []int{0, r.IntN(80), r.IntN(n + lz4Slack), n + lz4Slack - 8 + r.IntN(8), n + lz4Slack - 3, n + lz4Slack - 2, n + lz4Slack} {
+		tight := make([]byte, room, room+100)
+		switch m := e.encode(tight, raw); {
+		case m == 0 && n <= room-lz4Slack:
+			t.Fatalf("refused %d bytes in %d", n, room)
+		case m != 0 && (n > room-lz4Slack+2 || !bytes.Equal(tight[:m], dst[:n])):
+			t.Fatalf("%d bytes in %d become %d", n, room, m)
+		}
+		if after := tight[room:cap(tight)]; !bytes.Equal(after, make([]byte, len(after))) {
+			t.Fatal("written to what lies behind dst")
+		}
 	}
 	return n
 }
@@ -91,6 +97,26 @@ func lz4Shapes(r *rand.Rand) (shapes [][]byte) {
 			b := append(piece, randomBytes(r, max(back-n, 0))...)[:max(back, n)]
 			shapes = append(shapes, append(append(b, piece...), randomBytes(r, r.IntN(40))...))
 		}
+	}
+	// Matches that follow one another, at the farthest that there is.
+	for at := range 40 {
+		for _, back := range []int{65535, 65536, 65537} {
+			b := append(randomBytes(r, 200), make([]byte, at+back-200)...)
+			copy(b[len(b)-50:], b[100:150])
+			b = append(b, b[at:at+16]...)
+			shapes = append(shapes, append(b, randomBytes(r, 30)...))
+		}
+	}
+	// Matches that begin a little after the chunk does, after some literals.
+	for skip := range 16 {
+		for gap := range 24 {
+			b := randomBytes(r, 40+gap)
+			b = append(b, b[skip:40]...)
+			shapes = append(shapes, append(b, randomBytes(r, 20)...))
+		}
+	}
+	for range 50 {
+		shapes = append(shapes, mixed(r, r.IntN(1<<r.IntN(18))))
 	}
 	return append(shapes, make([]byte, 1<<20), append(randomBytes(r, 300<<10), make([]byte, 300<<10)...))
 }
@@ -171,6 +197,7 @@ func TestLZ4ShrinksWhatIsAlike(t *testing.T) {
 		{bytes.Repeat(randomBytes(seeded(t), 60000), 8), 62100},
 		{text(128 << 10), 128 << 10 * 2 / 5},
 		{append(noise(), make([]byte, 128<<10)...), 130 << 10},
+		{append(noise(), text(128<<10)...), 192 << 10},
 	} {
 		if n := checkLZ4(t, &e, c.raw); n > c.most {
 			t.Errorf("%d bytes come to %d, not %d", len(c.raw), n, c.most)
