@@ -26,6 +26,7 @@ tests='
 2  snapshot    TestDamageWithinParityIsHealed
 2  snapshot    TestDamageBeyondParityNamesJustWhatIsLost
 8  capture     TestVersionByJournalIsThatByWalk
+4  capture     TestVersionByJournalIsThatByWalkWhereFoldersAreIgnored
 2  capture     TestVersionByJournalLeavesOutWhatOneByWalkDoes
 30 integration TestKillAtAnyMomentLosesNothing
 6  integration TestDamageWithinParityIsReadAroundAndRepaired

@@ -146,7 +146,7 @@ func TestVersionByJournalIsThatByWalkWhereFoldersAreIgnored(t *testing.T) {
 		r.journal.Busy(2)
 		r.beforeCut = func() { ignored += r.journal.Report().Ignored }
 	}, anewEnv+"=1")
-	t.Logf("%d tally: folders that were ignored", ignored)
+	t.Logf("tally: %d folders that were ignored", ignored)
 	if ignored == 0 {
 		t.Error("no folder was ignored")
 	}
@@ -206,6 +206,6 @@ func byJournalAsByWalk(t *testing.T, usual time.Duration, change func(r *journal
 			}
 		})
 	}
-	t.Logf("%d tally: versions by journal compared with a walk", versions-byWalk)
-	t.Logf("%d tally: versions that were to be by journal and fell back to a walk", byWalk)
+	t.Logf("tally: %d versions by journal compared with a walk", versions-byWalk)
+	t.Logf("tally: %d versions that were to be by journal and fell back to a walk", byWalk)
 }

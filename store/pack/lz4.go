@@ -35,7 +35,7 @@ const (
 func (e *lz4Encoder) encode(dst, raw []byte) int {
 	var (
 		places = &e.places
-		margin = len(raw) - lz4Margin // the last place where a match may begin
+		margin = len(raw) - lz4Margin // the last place where a search begins
 		out    int                    // bytes in dst
 		done   int                    // bytes of raw that are in dst
 	)
