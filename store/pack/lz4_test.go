@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/pierrec/lz4/v4"
-	"golang.org/x/sys/unix"
 )
 
 // checkLZ4 encodes raw and decodes it in two ways, encodes it once more where there is little room, and returns the
@@ -152,13 +152,13 @@ func TestLZ4GivesEveryChunkBack(t *testing.T) {
 func TestLZ4LooksAtNothingBesideTheChunk(t *testing.T) {
 	const room = 1 << 20
 	page := os.Getpagesize()
-	m, err := unix.Mmap(-1, 0, room+2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	m, err := syscall.Mmap(-1, 0, room+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(m)
+	defer syscall.Munmap(m)
 	for _, guard := range [][]byte{m[:page], m[page+room:]} {
-		if err := unix.Mprotect(guard, unix.PROT_NONE); err != nil {
+		if err := syscall.Mprotect(guard, syscall.PROT_NONE); err != nil {
 			t.Fatal(err)
 		}
 	}
