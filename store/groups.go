@@ -11,13 +11,13 @@ import (
 const groupChunks = 1024
 
 // groupSize is how long a group is, in bytes before it is encoded: the longer it is the smaller, and the longer takes who wants one small file of it. LZ4 looks
-// back 64 KiB at most; of real sources groups of half the size take 2 % more and twice as long ones 1 % less, and it decodes 128 KiB in 0.03 ms. With Zstd
-// 128 KiB take 4 % more, and it decodes 384 KiB in 0.6 ms.
+// back 64 KiB at most: of real sources groups of twice the size take 4 % less, but tar of a mounted tree of 80,000 files took 6.1 s with them and takes 4.4 s, for
+// who reads a folder waits until all of its first group is decoded. With Zstd 128 KiB take 4 % more, and it decodes 384 KiB in 0.6 ms.
 func groupSize(enc Encoding) int {
 	if enc == pack.Zstd {
 		return 384 << 10
 	}
-	return 128 << 10
+	return 64 << 10
 }
 
 // grouped tells whether a chunk of so many bytes is stored in a group. Pieces of large files that are longer shrink as well alone, nearly.
