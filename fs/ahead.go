@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,9 +22,10 @@ import (
 // An ahead gives small files to the kernel before it asks for them. Who has read aheadAfter files of a page of a directory is likely to be
 // copying it: then all other small files of that page are put into the kernel's page cache, and reading them takes no request at all.
 // For a file of some kilobytes the request is most of what reading it costs. When the kernel then lists a folder beside it or in it, the
-// same is done at once; by then its files were decoded already, if it comes next by name. Versions do not change, so nothing can be put there that is not so.
+// same is done at once (conn.lead); by then its files were decoded already, if it is one that was likely to come next (prepared). Versions do not change, so nothing
+// can be put there that is not so.
 //
-// Memory is bounded by aheadPages, aheadBytes for each of maxAhead pages, and preparedBytes.
+// Memory is bounded by aheadPages, aheadBytes for each of maxAhead pages, and twice preparedBytes.
 type ahead struct {
 	mu      sync.Mutex
 	pages   [aheadPages]aheadPage // each slot's at its number, modulo
@@ -36,7 +38,7 @@ type ahead struct {
 
 	more atomic.Int64 // when more was asked of a file, by nanotime
 
-	prepared prepared // the files of the folder that is likely to be listed next
+	prepared prepared // the files of the folders that are likely to be listed next
 
 	listing   nodeID // the directory being listed
 	listingAt uint64 // slot of its page listed last
@@ -61,10 +63,9 @@ const (
 	aheadVain  = 4  // files in a row that the kernel does not know: whoever reads does not list before
 	aheadPause = 64 // reads after that until it is tried again
 
-	aheadBytes    = 4 << 20               // of a page at once, decoded and given
-	preparedBytes = 2 << 20               // of the next page
-	aheadHeat     = time.Second           // after the last read, listing a folder is not the start of copying it
-	aheadMore     = 20 * time.Millisecond // after more was asked of a file, see slow
+	aheadBytes = 4 << 20               // of a page at once, decoded and given
+	aheadHeat  = time.Second           // after the last read, listing a folder is not the start of copying it
+	aheadMore  = 20 * time.Millisecond // after more was asked of a file, see slow
 )
 
 // small tells whether a read is one of a whole small file.
@@ -199,135 +200,175 @@ func (a *ahead) done(slot uint64, dir, parent nodeID, put int, vain bool) {
 	ready.free()
 }
 
-// readAhead gives the kernel the small files of a slot that it has not asked for, and prepares those of the folder that is likely to be next.
+// readAhead gives the kernel the small files of a slot that it has not asked for, and prepares those of the folders that are likely to be next.
 //
 // Between requests it gives files one right after the other when all are decoded, or it would meet who reads them again and again: giving a file waits for the
 // one who has asked for it.
 func (c *conn) readAhead(slot uint64, between bool) iter.Seq[struct{}] {
 	return func(yield func(struct{}) bool) {
-		put, vain := 0, 0
-		dir := c.view.slots.dir(slot)
-		defer func() { c.view.ahead.done(slot, dir, c.view.parent(dir), put, vain >= aheadVain) }()
-		defer func() {
-			if p := recover(); p != nil {
-				c.view.panicked(p)
-			}
-		}()
-		ctx := newInterrupt(nil, c.view.dead)
-		defer ctx.end()
-		r := reading{conn: c, ctx: ctx, between: between}
+		r := c.newReading(slot)
+		defer r.end()
 		r.pause = func() bool {
 			r.ended = r.ended || !yield(struct{}{})
 			return !r.ended
 		}
-		if put, vain = r.storeSmall(slot); vain < aheadVain && !r.ended {
-			r.prepare(dir)
+		if r.between = between; between {
+			if r.ready == nil {
+				r.ready = newDecoded()
+				c.view.ahead.setReady(slot, r.ready)
+			}
+			if !r.known() {
+				r.vain = aheadVain
+				return
+			}
+			r.decodeAll()
+			r.files = r.files[min(len(r.files), aheadSkip):]
+		}
+		for r.pause() && r.give() {
 		}
 	}
 }
 
-// A reading is one readAhead.
+// rest gives what is left of a page.
+func (r *reading) rest(yield func(struct{}) bool) {
+	defer r.end()
+	for yield(struct{}{}) && r.give() {
+	}
+}
+
+// A reading is one page that is read ahead.
 type reading struct {
 	*conn
-	ctx     context.Context
-	pause   func() bool // lets others do something; false if it is to end
-	ended   bool        // pause was false
-	between bool        // it is done in pauses between requests
+	ctx     *interrupt
+	slot    uint64
+	dir     nodeID
+	page    snapshot.Page
+	files   []entryAt // to be given
+	ready   *decoded  // what was decoded before
+	own     *decoded  // the last that was decoded when it was to be given
+	room    int       // bytes that may be given yet
+	put     int       // files given
+	vain    int       // of those the kernel does not know, in a row
+	between bool      // it is done in pauses between requests
+
+	pause func() bool // lets others do something; false if it is to end
+	ended bool        // pause was false
 }
 
-// storeSmall returns how many files of a slot it gave, and how many in a row the kernel does not know.
-func (r *reading) storeSmall(slot uint64) (put, vain int) {
-	a := &r.view.ahead
-	id, page, err := r.view.slotPage(r.ctx, slot)
+// newReading begins to read a page ahead.
+func (c *conn) newReading(slot uint64) *reading {
+	r := &reading{conn: c, ctx: newInterrupt(nil, c.view.dead), slot: slot, dir: c.view.slots.dir(slot), room: aheadBytes}
+	id, page, err := c.view.slotPage(r.ctx, slot)
 	if err != nil {
-		return 0, 0 // whoever reads them will be told
+		return r // whoever reads them will be told
 	}
-	ready := a.prepared.take(id)
-	if ready == nil && r.between {
-		ready = newDecoded(r.view.vault.ReadRoom())
+	r.page = page
+	r.files, r.ready = c.view.ahead.prepared.take(id)
+	if r.ready == nil {
+		r.files = smallFiles(page, c.view.ahead.lastRead(slot))
 	}
-	a.setReady(slot, ready)
-	files := smallFiles(page, a.lastRead(slot))
-	if r.between {
-		if !r.known(slot, page, files, ready) {
-			return 0, aheadVain
-		}
-		r.decodeAll(slot, page, files, ready)
-		files = files[min(len(files), aheadSkip):]
+	c.view.ahead.setReady(slot, r.ready)
+	return r
+}
+
+// end ends it, and has those be prepared that are likely to be next, unless it was in vain.
+func (r *reading) end() {
+	if p := recover(); p != nil {
+		r.view.panicked(p)
 	}
-	own := newDecoded(r.view.vault.ReadRoom())
-	defer own.free()
-	var e snapshot.Entry
-	room := aheadBytes
-	for _, f := range files {
-		if !r.pause() {
-			return put, vain
-		}
-		if a.wasRead(slot, f.pos) {
+	r.ctx.end()
+	r.own.free()
+	vain := r.vain >= aheadVain
+	r.view.ahead.done(r.slot, r.dir, r.view.parent(r.dir), r.put, vain)
+	if !vain {
+		r.prepareAfter(r.dir)
+	}
+}
+
+// give gives the kernel the next file that it has not asked for; false if it was the last.
+func (r *reading) give() bool {
+	a := &r.view.ahead
+	for ; len(r.files) > 0; r.files = r.files[1:] {
+		f := r.files[0]
+		if a.wasRead(r.slot, f.pos) {
 			continue
 		}
-		d := ready
+		d := r.ready
 		if a.of(d, f.pos) == nil {
-			d = own
-			d.reset()
-			if page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, d, f.pos, &e) != nil {
-				return put, vain
+			if d = r.alone(f); d == nil {
+				return false
 			}
 		}
-		b, err := r.put(slot, f.pos, d)
+		b, err := r.store(f.pos, d)
 		switch {
 		case err == nil:
-			put++
-			if vain, room = 0, room-b; room < 0 {
-				return put, vain
-			}
+			r.put++
+			r.room -= b
+			r.vain = 0
 		case errors.Is(err, unix.ENOENT):
-			if vain++; vain >= aheadVain {
-				return put, vain
-			}
+			r.vain++
 		default:
-			return put, vain
+			return false
 		}
+		r.files = r.files[1:]
+		return r.vain < aheadVain && r.room >= 0 && len(r.files) > 0
 	}
-	return put, vain
+	return false
+}
+
+// alone decodes a file that was not decoded before; nil if that went wrong.
+func (r *reading) alone(f entryAt) *decoded {
+	var e snapshot.Entry
+	if r.own == nil {
+		r.own = newDecoded()
+	}
+	r.own.reset()
+	if r.page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, r.own, f.pos, &e) != nil {
+		return nil // whoever reads it will be told
+	}
+	return r.own
 }
 
 // known gives the kernel the file that will be asked for last, and tells whether it knows it: it knows all files of a page or just those that are opened.
-func (r *reading) known(slot uint64, page snapshot.Page, files []smallFile, d *decoded) bool {
+func (r *reading) known() bool {
 	a := &r.view.ahead
 	var e snapshot.Entry
-	for _, f := range slices.Backward(files) {
-		if a.wasRead(slot, f.pos) {
+	for _, f := range slices.Backward(r.files) {
+		if a.wasRead(r.slot, f.pos) {
 			continue
 		}
-		if a.of(d, f.pos) == nil && (page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, d, f.pos, &e) != nil) {
+		if a.of(r.ready, f.pos) == nil && (r.page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, r.ready, f.pos, &e) != nil) {
 			return true // whoever reads it will be told
 		}
-		_, err := r.put(slot, f.pos, d)
+		_, err := r.store(f.pos, r.ready)
 		return !errors.Is(err, unix.ENOENT)
 	}
 	return true
 }
 
-// put gives the kernel a file that is decoded, and returns its length.
-func (r *reading) put(slot uint64, pos int, d *decoded) (int, error) {
-	id := entryNode(slot, pos)
+// store gives the kernel a file that is decoded, and returns its length.
+func (r *reading) store(pos int, d *decoded) (int, error) {
+	id := entryNode(r.slot, pos)
 	d.adding.Lock() // nobody moves it
 	b := r.view.ahead.of(d, pos)
 	storeHeader(id, b)
 	d.adding.Unlock()
-	return len(b), r.store(b)
+	if !r.between && r.busy() {
+		// What is ready to run on this P must not wait until Go finds out that this goroutine waits in the kernel, up to 20 ms: the kernel may wait for just that.
+		runtime.Gosched()
+	}
+	return len(b), r.conn.store(b)
 }
 
-// decodeAll adds the files of a page that were not asked for.
-func (r *reading) decodeAll(slot uint64, page snapshot.Page, files []smallFile, d *decoded) {
+// decodeAll decodes the files that were not asked for.
+func (r *reading) decodeAll() {
 	a := &r.view.ahead
 	var e snapshot.Entry
-	for _, f := range files {
-		if a.wasRead(slot, f.pos) || a.of(d, f.pos) != nil {
+	for _, f := range r.files {
+		if a.wasRead(r.slot, f.pos) || a.of(r.ready, f.pos) != nil {
 			continue
 		}
-		if a.full(d, aheadBytes) || !r.pause() || page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, d, f.pos, &e) != nil {
+		if a.full(r.ready, aheadBytes) || !r.pause() || r.page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, r.ready, f.pos, &e) != nil {
 			return
 		}
 	}
@@ -343,82 +384,6 @@ func (v *view) slotPage(ctx context.Context, n uint64) (store.ID, snapshot.Page,
 	return s.page, page, err
 }
 
-// prepare decodes the small files of the folder that comes after dir by name, as long as nobody takes them.
-func (r *reading) prepare(dir nodeID) {
-	v := r.view
-	l := v.folderAfter(r.ctx, dir)
-	if l.page == nil {
-		return
-	}
-	p := &v.ahead.prepared
-	p.begin(l.id, v.vault.ReadRoom())
-	var e snapshot.Entry
-	for _, f := range smallFiles(l.page, 0) {
-		if !r.pause() || l.page.Entry(f.pos, &e) != nil || !p.add(l.id, func(d *decoded) error { return v.decode(r.ctx, d, f.pos, &e) }) {
-			return
-		}
-	}
-}
-
-// folderAfter returns the first leaf page of the folder that comes after dir by name, one without a page if there is none.
-func (v *view) folderAfter(ctx context.Context, dir nodeID) leaf {
-	if dir.kind() != entryKind {
-		return leaf{}
-	}
-	_, above, err := v.slotPage(ctx, dir.slot())
-	if err != nil {
-		return leaf{} // whoever comes there will be told
-	}
-	var e snapshot.Entry
-	for i := dir.pos() + 1; i < above.Len(); i++ {
-		if err := above.Entry(i, &e); err != nil {
-			break
-		}
-		if e.IsDir() {
-			l, _ := v.leafAt(ctx, e.Tree, 0)
-			return l
-		}
-	}
-	return leaf{}
-}
-
-// A prepared has the small files of a page decoded before the kernel knows them.
-type prepared struct {
-	mu    sync.Mutex
-	page  store.ID
-	files *decoded // nil: none
-}
-
-// begin throws away what is there.
-func (p *prepared) begin(page store.ID, room int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.files == nil {
-		p.files = newDecoded(room)
-	}
-	p.files.reset()
-	p.page = page
-}
-
-// add has a file of a page decoded; false if that went wrong, if there are enough, or if they were taken.
-func (p *prepared) add(page store.ID, decode func(*decoded) error) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.files != nil && p.page == page && len(p.files.buf) < preparedBytes && decode(p.files) == nil
-}
-
-// take returns what was decoded of a page, for whoever takes it to free.
-func (p *prepared) take(page store.ID) *decoded {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.files == nil || p.page != page {
-		return nil
-	}
-	d := p.files
-	p.files = nil
-	return d
-}
-
 // A decoded has small files, each after room for what comes before it for the kernel. A nil one has none.
 type decoded struct {
 	adding sync.Mutex // one file at a time
@@ -429,11 +394,10 @@ type decoded struct {
 // decodeds are used again: clearing one with room for any chunk would take longer than a folder of a few small files.
 var decodeds = sync.Pool{New: func() any { return &decoded{at: make(map[int][2]int)} }}
 
-// newDecoded returns an empty one with room for a small file and for any chunk after it.
-func newDecoded(room int) *decoded {
+// newDecoded returns an empty one.
+func newDecoded() *decoded {
 	d := decodeds.Get().(*decoded)
 	d.reset()
-	d.buf = slices.Grow(d.buf, storeHead+aheadSize+room)
 	return d
 }
 
@@ -488,7 +452,8 @@ func (v *view) decode(ctx context.Context, d *decoded, pos int, e *snapshot.Entr
 // decodeLocked is decode for who is the only one to add.
 func (v *view) decodeLocked(ctx context.Context, d *decoded, pos int, e *snapshot.Entry) error {
 	begin := (len(d.buf) + 7) &^ 7
-	b, err := v.appendContent(ctx, slices.Grow(d.buf, begin-len(d.buf)+storeHead)[:begin+storeHead], e)
+	b := slices.Grow(d.buf, begin-len(d.buf)+storeHead+aheadSize+store.ReadSlack) // of a chunk
+	b, err := v.appendContent(ctx, b[:begin+storeHead], e)
 	if err != nil {
 		return err
 	}
@@ -498,26 +463,29 @@ func (v *view) decodeLocked(ctx context.Context, d *decoded, pos int, e *snapsho
 	return nil
 }
 
-type smallFile struct {
+// An entryAt is an entry of a page.
+type entryAt struct {
 	ino uint64
 	pos int
 }
 
+func byInode(a, b entryAt) int { return cmp.Compare(a.ino, b.ino) }
+
 // smallFiles lists those of a page in the order in which they will probably be read: that of their inode numbers, as cp and tar do, from
 // the one read last.
-func smallFiles(page snapshot.Page, last uint64) []smallFile {
-	var files []smallFile
+func smallFiles(page snapshot.Page, last uint64) []entryAt {
+	var files []entryAt
 	var e snapshot.Entry
 	for i := range page.Len() {
 		if err := page.Entry(i, &e); err != nil {
 			return nil // whoever reads them will be told
 		}
 		if e.IsRegular() && small(&e, 0) {
-			files = append(files, smallFile{e.Ino, i})
+			files = append(files, entryAt{e.Ino, i})
 		}
 	}
-	slices.SortFunc(files, func(a, b smallFile) int { return cmp.Compare(a.ino, b.ino) })
-	i, _ := slices.BinarySearchFunc(files, last, func(f smallFile, ino uint64) int { return cmp.Compare(f.ino, ino) })
+	slices.SortFunc(files, byInode)
+	i, _ := slices.BinarySearchFunc(files, last, func(f entryAt, ino uint64) int { return cmp.Compare(f.ino, ino) })
 	return slices.Concat(files[i:], files[:i])
 }
 

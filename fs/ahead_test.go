@@ -75,6 +75,31 @@ func TestWhoReadsAFolderIsAskedForNoMoreOfIt(t *testing.T) {
 	}
 }
 
+// Who lists the next folder and reads its files at once is given them before he can ask.
+func TestFoldersThatComeNextAreGivenBeforeTheyAreRead(t *testing.T) {
+	s := newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "commit", Key: day(1), Name: "files"})
+	s.do(order{Do: "serve and trace", Name: s.dir})
+	dir := filepath.Join(s.dir, "web1", "root", day(1).Version)
+	unasked := 0
+	for folder := range 20 {
+		names, err := os.ReadDir(filepath.Join(dir, fmt.Sprintf("folder-%04d", folder)))
+		if err != nil || len(names) != 100 {
+			t.Fatal(len(names), err)
+		}
+		for n := range 100 {
+			readSmall(t, dir, folder, n)
+		}
+		if !strings.Contains(s.do(order{Do: "trace"}).Text, ": READ n") {
+			unasked++
+		}
+	}
+	if unasked < 5 {
+		t.Errorf("of %d folders of 20 the kernel asked for no file", unasked)
+	}
+}
+
 // Who opens files by name has the kernel know just these: nothing can be put there but what is being opened.
 func TestReadingByNameIsNotReadAhead(t *testing.T) {
 	s, dir := mounted(t, "files")
@@ -126,7 +151,7 @@ func TestAFileThatWasDecodedIsNotDecodedAgain(t *testing.T) {
 		t.Error("a file of a page that is not read ahead")
 	}
 	*a.page(3) = aheadPage{slot: 3, running: true}
-	d := newDecoded(0)
+	d := newDecoded()
 	d.buf = append(append(d.buf, make([]byte, storeHead)...), "content"...)
 	d.at[70] = [2]int{0, len(d.buf)}
 	a.setReady(3, d)

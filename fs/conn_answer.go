@@ -139,7 +139,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		r.cut(len(list.buf))
 		if list.plus && st == fuse.OK {
 			dir := nodeID(h.NodeId)
-			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 {
+			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 && !(r.own && c.lead(slot)) {
 				c.later(slot)
 			}
 		}

@@ -19,10 +19,10 @@ import (
 // goroutine stands by, and answers requests in the place of the one that does not come back from a step.
 type steps struct {
 	mu       sync.Mutex
-	given    []iter.Seq[struct{}] // not begun
-	asleep   bool                 // nobody takes steps: the goroutine that reads requests sleeps, or has ended
-	standing bool                 // another stands by
-	stood    int                  // requests that it answered, for tests
+	given    []given // works not begun
+	asleep   bool    // nobody takes steps: the goroutine that reads requests sleeps, or has ended
+	standing bool    // another stands by
+	stood    int     // requests that it answered, for tests
 
 	began   atomic.Int64 // when that began for which nobody need wait, by nanotime: a step, or another file; 0 if nothing did
 	left    atomic.Int32 // how many works are given or under way
@@ -39,17 +39,26 @@ type steps struct {
 type work struct {
 	step func() (struct{}, bool) // false if there was none left
 	stop func()
+	late bool
+}
+
+// A given is a work that is not begun.
+type given struct {
+	steps iter.Seq[struct{}]
+	late  bool // it has its turn when there are only such
 }
 
 func newWork(steps iter.Seq[struct{}]) work {
 	step, stop := iter.Pull(steps)
-	return work{step, stop}
+	return work{step: step, stop: stop}
 }
 
 const (
 	slowStep = 500 * time.Microsecond // after one, the rest is done beside
 	standFor = 2 * time.Millisecond   // a step that takes this long, and up to twice, is not waited for
 	noPause  = 2 * time.Millisecond   // without a step
+	leadFor  = time.Millisecond       // see lead
+	leadSlow = 6                      // files
 )
 
 // later has a page read ahead, in pauses between requests if there are pauses, else beside them.
@@ -59,9 +68,58 @@ func (c *conn) later(slot uint64) {
 	}
 }
 
-// give gives work to the goroutine that reads requests; false if that sleeps.
-func (c *conn) give(w iter.Seq[struct{}]) bool {
+// lead gives the kernel the first files of a page before it answers whoever listed the folder that there are no more: then he asks for none of them. False if it left that.
+// It is for the goroutine that reads requests.
+//
+// Who only reads files, as tar does, is given as many as leadFor allows: he would overtake whoever gives them meanwhile, and each request of his takes longer than
+// giving the file. Who asks more of them is given some, if they are decoded, and the others in the pauses, while he does something with them.
+func (c *conn) lead(slot uint64) bool {
 	s := &c.steps
+	slow := c.view.ahead.slow()
+	if c.busy() || (slow || nanotime() < s.unhurried) && !c.view.isPrepared(slot) {
+		return false
+	}
+	s.left.Add(1)
+	defer s.left.Add(-1)
+	c.haveStandBy()
+	r := c.newReading(slot)
+	r.between = true
+	handedOn := false
+	defer func() {
+		if !handedOn {
+			r.end()
+		}
+	}()
+	begin := nanotime()
+	more := true
+	for more && nanotime()-begin < int64(leadFor) && !(slow && r.put >= leadSlow) {
+		if took := s.take(func() { more = r.give() }); took > slowStep {
+			s.unhurried = nanotime() + int64(time.Second)
+		}
+	}
+	if handedOn = more; more && !(slow && c.give(r.rest)) {
+		r.between = false
+		c.beside(newWork(r.rest))
+	}
+	return true
+}
+
+// give gives work to the goroutine that reads requests; false if that sleeps.
+func (c *conn) give(w iter.Seq[struct{}]) bool { return c.giveWork(given{steps: w}) }
+
+// giveLate is give for what is done when there is nothing else.
+func (c *conn) giveLate(w iter.Seq[struct{}]) bool { return c.giveWork(given{steps: w, late: true}) }
+
+func (c *conn) giveWork(w given) bool {
+	s := &c.steps
+	if !s.add(w) {
+		return false
+	}
+	c.haveStandBy()
+	return true
+}
+
+func (s *steps) add(w given) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.asleep {
@@ -69,11 +127,18 @@ func (c *conn) give(w iter.Seq[struct{}]) bool {
 	}
 	s.given = append(s.given, w)
 	s.left.Add(1)
+	return true
+}
+
+// haveStandBy has somebody stand by. There must be work, or he leaves again.
+func (c *conn) haveStandBy() {
+	s := &c.steps
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.standing {
 		s.standing = true
 		c.work.Go(c.standBy)
 	}
-	return true
 }
 
 // beside does work in a goroutine of its own.
@@ -121,7 +186,7 @@ func (c *conn) step() bool {
 	}
 	s.begin()
 	s.since = 0
-	if s.turn++; s.turn >= len(s.taken) {
+	if s.turn++; s.turn >= len(s.taken) || s.taken[s.turn].late {
 		s.turn = 0
 	}
 	w, more := s.taken[s.turn], false
@@ -142,7 +207,12 @@ func (s *steps) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.given {
-		s.taken = append(s.taken, newWork(w))
+		begun := newWork(w.steps)
+		if begun.late = w.late; w.late {
+			s.taken = append(s.taken, begun)
+		} else {
+			s.taken = slices.Insert(s.taken, 0, begun)
+		}
 	}
 	clear(s.given)
 	s.given = s.given[:0]
@@ -214,7 +284,7 @@ func (c *conn) stand(began int64, in []byte) {
 	s := &c.steps
 	s.mu.Lock()
 	for _, w := range s.given {
-		c.beside(newWork(w))
+		c.beside(newWork(w.steps))
 		s.left.Add(-1)
 	}
 	clear(s.given)

@@ -18,7 +18,7 @@ func (v *Vault) Get(ctx context.Context, id ID) ([]byte, error) {
 	return v.cache.get(id, v.load)
 }
 
-// GetInto is Get for who needs the chunk once: it decodes into buf if that is large enough (pack.DecodeSlack more than the chunk; the length of
+// GetInto is Get for who needs the chunk once: it decodes into buf if that is large enough (ReadSlack more than the chunk; the length of
 // buf does not matter), and leaves the cache alone, but for a group of small chunks, which is kept for the others in it. The bytes are the caller's.
 func (v *Vault) GetInto(ctx context.Context, id ID, buf []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -30,6 +30,9 @@ func (v *Vault) GetInto(ctx context.Context, id ID, buf []byte) ([]byte, error) 
 	}
 	return raw, err
 }
+
+// ReadSlack is how many bytes more than the chunk GetInto needs room for.
+const ReadSlack = pack.DecodeSlack
 
 // Cached is Get for who must not wait: false if the chunk is not in the cache.
 func (v *Vault) Cached(id ID) ([]byte, bool) {
