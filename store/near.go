@@ -23,14 +23,21 @@ type near struct {
 		pack  uint32
 		times int
 	}
-	tried     [nearTried]uint32 // packs that were learnt, or could not be, and one: they are not learnt again soon
+	tried     [nearTried]triedPack // not learnt again soon
 	nextTried int
+}
+
+// A triedPack is one that was learnt, or could not be. The zero value is none.
+type triedPack struct {
+	pack  uint32
+	again int // after so many look-ups in it
 }
 
 const (
 	nearPacks  = 4
 	nearTried  = 16
 	nearAfter  = 16      // look-ups in a pack, among not many more in packs that are not learnt
+	nearAgain  = 1024    // look-ups, which take longer than to learn a pack once more
 	nearFrames = 1 << 15 // of a pack that is learnt, at most: 52 bytes each, and up to 8 more
 )
 
@@ -86,8 +93,13 @@ func (n *near) find(id *ID) (location, bool) {
 func (n *near) saw(number uint32) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if slices.Contains(n.tried[:], number+1) {
-		return false
+	if i := slices.IndexFunc(n.tried[:], func(t triedPack) bool { return t.again > 0 && t.pack == number }); i >= 0 {
+		t := &n.tried[i]
+		if t.again--; t.again > 0 {
+			return false
+		}
+		t.again = nearAgain
+		return true
 	}
 	free := -1
 	for i := range n.seen {
@@ -97,7 +109,7 @@ func (n *near) saw(number uint32) bool {
 				return false
 			}
 			s.times = 0
-			n.tried[n.nextTried] = number + 1
+			n.tried[n.nextTried] = triedPack{number, nearAgain}
 			n.nextTried = (n.nextTried + 1) % nearTried
 			return true
 		case s.times == 0:

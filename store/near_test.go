@@ -93,6 +93,11 @@ func TestOnlyPacksThatAreReadOftenAreLearnt(t *testing.T) {
 	if !maps.Equal(learnt, map[uint32]int{0: 1, 1: 1, 2: 1}) {
 		t.Errorf("learnt %v times", learnt)
 	}
+	for i := 1; !n.saw(1000); i++ {
+		if i == 2*nearAgain {
+			t.Fatal("a pack that was replaced is never learnt again")
+		}
+	}
 }
 
 func BenchmarkLocate(b *testing.B) {
