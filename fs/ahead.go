@@ -212,7 +212,7 @@ func (c *conn) readAhead(slot uint64, between bool) iter.Seq[struct{}] {
 			r.ended = r.ended || !yield(struct{}{})
 			return !r.ended
 		}
-		if r.between = between; between {
+		if between {
 			if r.ready == nil {
 				r.ready = newDecoded()
 				c.view.ahead.setReady(slot, r.ready)
@@ -239,17 +239,16 @@ func (r *reading) rest(yield func(struct{}) bool) {
 // A reading is one page that is read ahead.
 type reading struct {
 	*conn
-	ctx     *interrupt
-	slot    uint64
-	dir     nodeID
-	page    snapshot.Page
-	files   []entryAt // to be given
-	ready   *decoded  // what was decoded before
-	own     *decoded  // the last that was decoded when it was to be given
-	room    int       // bytes that may be given yet
-	put     int       // files given
-	vain    int       // of those the kernel does not know, in a row
-	between bool      // it is done in pauses between requests
+	ctx   *interrupt
+	slot  uint64
+	dir   nodeID
+	page  snapshot.Page
+	files []entryAt // to be given
+	ready *decoded  // what was decoded before
+	own   *decoded  // the last that was decoded when it was to be given
+	room  int       // bytes that may be given yet
+	put   int       // files given
+	vain  int       // of those the kernel does not know, in a row
 
 	pause func() bool // lets others do something; false if it is to end
 	ended bool        // pause was false
@@ -353,7 +352,7 @@ func (r *reading) store(pos int, d *decoded) (int, error) {
 	b := r.view.ahead.of(d, pos)
 	storeHeader(id, b)
 	d.adding.Unlock()
-	if !r.between && r.busy() {
+	if r.busy() {
 		// What is ready to run on this P must not wait until Go finds out that this goroutine waits in the kernel, up to 20 ms: the kernel may wait for just that.
 		runtime.Gosched()
 	}

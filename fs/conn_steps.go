@@ -83,7 +83,6 @@ func (c *conn) lead(slot uint64) bool {
 	defer s.left.Add(-1)
 	c.haveStandBy()
 	r := c.newReading(slot)
-	r.between = true
 	handedOn := false
 	defer func() {
 		if !handedOn {
@@ -98,7 +97,6 @@ func (c *conn) lead(slot uint64) bool {
 		}
 	}
 	if handedOn = more; more && !(slow && c.give(r.rest)) {
-		r.between = false
 		c.beside(newWork(r.rest))
 	}
 	return true

@@ -62,7 +62,9 @@ func (p *prepared) end() {
 func (p *prepared) listed(dir nodeID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.before, p.last = p.last, dir
+	if dir != p.last { // which has more than one page
+		p.before, p.last = p.last, dir
+	}
 }
 
 func (p *prepared) lastListed() (before, last nodeID) {
