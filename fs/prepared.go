@@ -46,7 +46,7 @@ func (p *prepared) begin(dir nodeID) bool {
 	p.tidy()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.busy || p.bytes > preparedBytes/2 {
+	if p.busy || p.bytes > preparedBytes/2 || len(p.pages) > preparedPages/2 {
 		return false
 	}
 	p.busy = true
@@ -223,11 +223,14 @@ func (c *conn) prepare(yield func(struct{}) bool) {
 	defer ctx.end()
 	pages := 0
 	for l, folder := range c.view.foldersAfter(ctx, p) {
-		if pages++; pages > preparedPages || p.full() || !yield(struct{}{}) {
+		if pages++; pages > preparedPages || p.full() {
 			return
 		}
 		page := p.find(l.id)
 		if page == nil {
+			if !yield(struct{}{}) {
+				return
+			}
 			page = p.start(l, folder)
 		}
 		if !c.preparePage(ctx, page, l.page, yield) {
