@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
-	"yester/snapshot/track"
 )
 
 const aTag = snapshot.CacheSignature + "\n# a cache\n"
@@ -267,12 +265,7 @@ func TestTagIsFoundThatIsWrittenThroughAMapping(t *testing.T) {
 }
 
 func TestChangedFlagsLeaveOutAndTakeUpAgain(t *testing.T) {
-	u, err := track.WatchUnheard()
-	if errors.Is(err, track.ErrUnsupported) {
-		t.Skip(err)
-	}
-	must(t, err)
-	t.Cleanup(func() { u.Close() })
+	u := counting(t)
 	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
 		t.Run(fstype, func(t *testing.T) {
 			point := partition(t, fstype)

@@ -218,6 +218,9 @@ func (j *Journal) Cut() (*Set, error) {
 	return s, nil
 }
 
+// unheardOf is why a set does not know when something was done that is not heard.
+const unheardOf = "inode flags of some files were changed, or the like"
+
 // count makes the set unknown if something was done that is not heard: since the last cut, or before it, for what was begun then may have ended since.
 func (j *Journal) count() {
 	n, err := j.unheard.Count()
@@ -225,7 +228,7 @@ func (j *Journal) count() {
 		j.set.forget(err.Error())
 	}
 	if n != j.calls || j.late {
-		j.set.forget("inode flags of some files were changed, or the like")
+		j.set.forget(unheardOf)
 	}
 	j.late = n != j.calls
 	j.calls = n
@@ -293,6 +296,9 @@ func (j *Journal) Peek() *Set {
 	}
 	s := j.newSet()
 	s.merge(j.set)
+	if n, err := j.unheard.Count(); err != nil || n != j.calls {
+		s.forget(unheardOf)
+	}
 	return s
 }
 
