@@ -25,7 +25,7 @@ import (
 // same is done at once (conn.lead); by then its files were decoded already, if it is one that was likely to come next (prepared). Versions do not change, so nothing
 // can be put there that is not so.
 //
-// Memory is bounded by aheadPages, aheadBytes for each of maxAhead pages, and twice preparedBytes.
+// Memory is bounded by aheadPages, aheadBytes for each of maxAhead pages, twice preparedBytes, and what of decodedBytes is not used in each of preparedPages.
 type ahead struct {
 	mu      sync.Mutex
 	pages   [aheadPages]aheadPage // each slot's at its number, modulo
@@ -63,9 +63,10 @@ const (
 	aheadVain  = 4  // files in a row that the kernel does not know: whoever reads does not list before
 	aheadPause = 64 // reads after that until it is tried again
 
-	aheadBytes = 4 << 20               // of a page at once, decoded and given
-	aheadHeat  = time.Second           // after the last read, listing a folder is not the start of copying it
-	aheadMore  = 20 * time.Millisecond // after more was asked of a file, see slow
+	aheadBytes   = 4 << 20 // of a page at once, decoded and given
+	decodedBytes = 1 << 20
+	aheadHeat    = time.Second           // after the last read, listing a folder is not the start of copying it
+	aheadMore    = 20 * time.Millisecond // after more was asked of a file, see slow
 )
 
 // small tells whether a read is one of a whole small file.
@@ -390,7 +391,7 @@ type decoded struct {
 	at     map[int][2]int // begin and end in buf, by position in the page
 }
 
-// decodeds are used again: clearing one with room for any chunk would take longer than a folder of a few small files.
+// decodeds are used again, unless they are longer than decodedBytes: clearing one with room for any chunk would take longer than a folder of a few small files.
 var decodeds = sync.Pool{New: func() any { return &decoded{at: make(map[int][2]int)} }}
 
 // newDecoded returns an empty one.
@@ -412,6 +413,9 @@ func (d *decoded) free() {
 	}
 	d.adding.Lock() // waits for who found it before
 	defer d.adding.Unlock()
+	if cap(d.buf) > decodedBytes {
+		d.buf = nil // or each that is prepared, however small, would come to have as much
+	}
 	decodeds.Put(d)
 }
 

@@ -52,8 +52,9 @@ const (
 	pollFor     = 50 * time.Microsecond
 	pollLong    = 300 * time.Microsecond
 	fullyBrisk  = 16
-	requestRoom = maxRead + 4096 // the kernel wants room for the largest write, and would not read into less
-	maxInline   = 128 << 10      // bytes of the largest answer that is not given to a goroutine of its own
+	askAgain    = 5 * time.Millisecond // the kernel is to, whether a request that got a signal is being answered by now
+	requestRoom = maxRead + 4096       // the kernel wants room for the largest write, and would not read into less
+	maxInline   = 128 << 10            // bytes of the largest answer that is not given to a goroutine of its own
 )
 
 // connect agrees with the kernel on how to talk, over the descriptor of a new mount, which is the conn's from then on.
@@ -229,6 +230,9 @@ func (c *conn) pass(j *job) {
 	n, st := c.rest.HandleRequest([][]byte{j.in}, [][]byte{j.reply.buf[:cap(j.reply.buf)]})
 	switch {
 	case n > 0:
+		if (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(j.in))).Opcode == opInterrupt {
+			time.Sleep(askAgain) // for the kernel does so at once
+		}
 		c.write(j.reply.buf[:n])
 	case st != fuse.OK: // or its process would wait for good
 		j.reply.room(0)

@@ -82,11 +82,14 @@ func (c *conn) lead(slot uint64) bool {
 	s.left.Add(1)
 	defer s.left.Add(-1)
 	c.haveStandBy()
-	r := c.newReading(slot)
+	var r *reading
+	if took := s.take(func() { r = c.newReading(slot) }); took > slowStep {
+		s.unhurried = nanotime() + int64(time.Second)
+	}
 	handedOn := false
 	defer func() {
 		if !handedOn {
-			r.end()
+			s.take(r.end)
 		}
 	}()
 	begin := nanotime()
@@ -184,6 +187,9 @@ func (c *conn) step() bool {
 	}
 	s.begin()
 	s.since = 0
+	if len(s.taken) == 0 {
+		return false // whoever stood by took what there was
+	}
 	if s.turn++; s.turn >= len(s.taken) || s.taken[s.turn].late {
 		s.turn = 0
 	}

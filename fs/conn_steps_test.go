@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,6 +57,58 @@ func TestUnmountingWhileAStepDoesNotEnd(t *testing.T) {
 	}
 	s.do(order{Do: "let go"})
 	s.do(order{Do: "unmount"})
+}
+
+// Whoever lists a folder of which a file is being prepared waits for that, and nobody else does.
+func TestRequestsAreAnsweredWhileWhatIsPreparedDoesNotCome(t *testing.T) {
+	s, dir := mounted(t, "files")
+	list := func(folder int) {
+		if names, err := os.ReadDir(filepath.Join(dir, fmt.Sprintf("folder-%04d", folder))); err != nil || len(names) != 100 {
+			t.Error(len(names), err)
+		}
+	}
+	folder, held := 0, 0
+	for ; held == 0; folder++ {
+		list(folder)
+		for n := range 100 {
+			readSmall(t, dir, folder, n)
+		}
+		aheadIdle(t, s)
+		if held = s.do(order{Do: "hold"}).Count; held == 0 && folder == 15 {
+			t.Fatal("nothing is prepared")
+		}
+	}
+	var listed, answered sync.WaitGroup
+	for i := range 3 { // the next ones
+		listed.Go(func() { list(folder + i) })
+	}
+	done := make(chan struct{})
+	answered.Go(func() {
+		defer close(done)
+		for n := range 50 {
+			time.Sleep(time.Millisecond)
+			if _, err := os.Stat(filepath.Join(dir, fmt.Sprint("none-", n))); !os.IsNotExist(err) {
+				t.Error(err)
+			}
+		}
+	})
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("nobody is answered")
+	}
+	s.do(order{Do: "release"})
+	listed.Wait()
+	answered.Wait()
+}
+
+// The goroutine that reads requests finds that there is work, and then whoever stands by takes that.
+func TestNoStepIsTakenOfWorkThatIsGone(t *testing.T) {
+	c := new(conn)
+	c.steps.left.Store(1)
+	if c.step() {
+		t.Error("a step of nothing was taken")
+	}
 }
 
 // Who asks more of files than what is in them has them given between his requests; many at once meet what is being given.

@@ -32,7 +32,8 @@ type preparedPage struct {
 
 	mu    sync.Mutex // held while one is added
 	tried int        // how many of small were added
-	files *decoded   // nil once they were taken
+	files *decoded   // nil if there are none
+	taken bool       // by whoever gives them to the kernel, or throws them away
 }
 
 const (
@@ -133,7 +134,10 @@ func (p *prepared) find(id store.ID) *preparedPage {
 
 // start adds a page of a folder, without files yet.
 func (p *prepared) start(l leaf, folder nodeID) *preparedPage {
-	page := &preparedPage{id: l.id, above: folder.slot(), pos: folder.pos(), small: smallFiles(l.page, 0), files: newDecoded()}
+	page := &preparedPage{id: l.id, above: folder.slot(), pos: folder.pos(), small: smallFiles(l.page, 0)}
+	if len(page.small) > 0 {
+		page.files = newDecoded()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pages = append(p.pages, page)
@@ -144,7 +148,7 @@ func (p *prepared) start(l leaf, folder nodeID) *preparedPage {
 func (p *prepared) add(page *preparedPage, decode func(*decoded) error) bool {
 	page.mu.Lock()
 	defer page.mu.Unlock()
-	if page.files == nil {
+	if page.taken {
 		return false
 	}
 	before := len(page.files.buf)
@@ -171,31 +175,32 @@ func (p *prepared) take(id store.ID) ([]entryAt, *decoded) {
 func (p *prepared) drop(page *preparedPage) *decoded {
 	page.mu.Lock()
 	defer page.mu.Unlock()
-	d := page.files
-	if d == nil {
+	if page.taken {
 		return nil
 	}
-	page.files = nil
+	d := page.files
+	page.files, page.taken = nil, true
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.bytes -= len(d.buf)
+	if d != nil {
+		p.bytes -= len(d.buf)
+	}
 	p.pages = slices.DeleteFunc(p.pages, func(q *preparedPage) bool { return q == page })
 	return d
 }
 
-// isPrepared tells whether all small files of a slot are prepared.
+// isPrepared tells whether all small files of a slot are prepared. It does not wait for one that is being added.
 func (v *view) isPrepared(slot uint64) bool {
 	id, _, err := v.slotPage(calm, slot)
 	if err != nil {
 		return false
 	}
 	page := v.ahead.prepared.find(id)
-	if page == nil {
+	if page == nil || !page.mu.TryLock() {
 		return false
 	}
-	page.mu.Lock()
 	defer page.mu.Unlock()
-	return page.files != nil && page.tried == len(page.small)
+	return !page.taken && page.tried == len(page.small)
 }
 
 // prepareAfter sees to it that the folders after dir are prepared, in pauses between requests if it can be.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ type testServer struct {
 	mount  *Mount
 	stuck  chan struct{}
 	inStep atomic.Bool
+	held   []*preparedPage
 	log    syncBuffer // warnings and worse
 	trace  syncBuffer
 }
@@ -164,6 +166,19 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		c.steps.mu.Lock()
 		defer c.steps.mu.Unlock()
 		a.Count = c.steps.stood
+	case "hold": // what is prepared is being added to, as from a place that does not answer, until "release"
+		p := &s.mount.view.ahead.prepared
+		p.mu.Lock()
+		s.held = slices.Clone(p.pages)
+		p.mu.Unlock()
+		for _, page := range s.held {
+			page.mu.Lock()
+		}
+		a.Count = len(s.held)
+	case "release":
+		for _, page := range s.held {
+			page.mu.Unlock()
+		}
 	case "away":
 		s.far.away.Store(true)
 		a.Count = int(s.far.waiting.Load())
