@@ -154,6 +154,9 @@ func (v *Vault) readDamaged(f *packFile, l *location, cause error) ([]byte, erro
 	}
 	damaged := d.damagedBlocks(blocks)
 	odd := len(blocks) == 0 && !notThere(cause) && !errors.Is(cause, ErrMissing)
+	if odd {
+		v.files.forget(f.info.id) // what was in the way may be over
+	}
 	if (len(damaged) > 0 || d.damage != nil || odd) && !v.probe(d) {
 		v.healed.Add(uint64(len(damaged)))
 		v.log.Error("read around damage", "place", v.whereIs(d, damaged), "pack", f.info.id, "offset", offset,
@@ -191,11 +194,12 @@ func (v *Vault) probe(d *detour) (gone bool) {
 	return gone
 }
 
-// unreadable is the error of a frame that cannot be read: damage, unless too many places lack.
+// unreadable is the error of a frame that cannot be read: damage, unless too many places lack. The next reader opens the files anew: a place that
+// is the only one may be back, which nobody is told of.
 func (v *Vault) unreadable(p *packInfo, at *location, d *detour, err error) error {
+	v.files.forget(p.id)
 	l := v.place.layout()
 	if !l.alone() && len(l.sources()) < l.need() {
-		v.files.forget(p.id)
 		return fmt.Errorf("read pack %v: %w", p.id, v.place.missing(l))
 	}
 	c := &CorruptError{Place: v.place.String(), Pack: p.id, Offset: int64(at.frame.Offset), Err: err}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"yester/store/pack"
 	"yester/store/place"
 )
@@ -171,6 +173,21 @@ func TestDamageInOnePlaceHeals(t *testing.T) {
 		}
 		sv.holds()
 	}
+}
+
+// Of the only place nobody is told that it is back.
+func TestOnlyPlaceThatCannotBeReadForAWhile(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	sv.backup("v1", 0, 1, 2, 3)
+	sv.reopen(sv.mems...)
+	sv.mems[0].FailReads(unix.EIO)
+	for _, i := range sv.versions["v1"] {
+		if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i])); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("chunk %d: %v", i, err)
+		}
+	}
+	sv.mems[0].FailReads(nil)
+	sv.holds()
 }
 
 func TestWhatReadingMeetsIsMended(t *testing.T) {
