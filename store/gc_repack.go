@@ -174,6 +174,7 @@ func (r *repacker) flush(ctx context.Context) error {
 			return err
 		}
 		r.begun = false
+		r.v.allRelyOn(number) // what a writer found in a pack that does not go after all, be it that the rest of it cannot be read, is found here now
 		if r.current != nil {
 			r.current.into = append(r.current.into, number)
 		}
@@ -187,9 +188,6 @@ func (r *repacker) flush(ctx context.Context) error {
 		gone := !m.keep && r.v.place.layout().complete() && r.takeOut(m.number, m.moved, m.into, m.force)
 		r.retired(m, gone)
 		if !gone {
-			for _, n := range m.into {
-				r.v.allRelyOn(n)
-			}
 			continue
 		}
 		if err := r.retire(ctx, retired{m.number, m.pack, idsOf(m.frames)}); err != nil {

@@ -121,6 +121,36 @@ func TestDamagedPacksAreKeptByCollect(t *testing.T) {
 	}
 }
 
+// Of a pack that is too damaged to be moved as a whole, what was moved is relied on where it is now.
+func TestCollectSparesWhatAnOpenWriterFoundInADamagedPack(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(1, 30, 50_000)
+	tv.version("v1", chunks)
+	lost := tv.version("v2", chunks[25:27])
+	tv.delete("v1")
+	w := tv.writer(WriterOptions{})
+	ids := tv.put(w, chunks[2:6])
+	l, p, err := tv.lookUp(lost[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := int(p.meta)*pack.BlockSize + int(l.frame.Offset)
+	blank(t, tv.packPaths()[0], at, at+20*pack.BlockSize)
+	tv.cold()
+	if c := tv.collect(); c.Kept != 1 {
+		t.Errorf("collected %+v", c)
+	}
+	tv.delete("v2")
+	tv.holding.deleted = nil // it would be held for the writer, and all of it marked
+	tv.collect()
+	if err := errors.Join(w.Commit(t.Context(), key("v3"), flatRecord(ids)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tv.uncached(ids, chunks[2:6])
+	tv.collect()
+	tv.uncached(ids, chunks[2:6])
+}
+
 // markedChunks is how many chunks the vault of BenchmarkMark has.
 const markedChunks = 1_000_000
 

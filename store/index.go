@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -21,14 +24,17 @@ import (
 //	"p" u32 number       pack id [16], u16 meta blocks, u32 length of the data region, u32 frames, u64 size of all files,
 //	                     u8 data shards, u8 parity shards, u8 1 if one file holds all of them, instance id
 //	"u" u32 number       its use: see index_use.go
+//	"n"                  u32: no pack has this number yet, or one above it
 //	"v"                  the vault's id and the form of the index: an index of another one is of no use
 //
 // Numbers are the index's own, to keep the many entries of chunks short. A pack is entered after its chunks are synced, so a pack that is known
-// has all its chunks known, whatever a crash took. Nothing here is the truth: see reconcile.go.
+// has all its chunks known, whatever a crash took. It may leave entries of chunks in a pack that is not known. No number is given twice, or they would
+// come to lie in another pack: "n" is synced before the first entry with a number below it. Nothing here is the truth: see reconcile.go.
 type index struct {
 	db    *badger.DB
 	looks looks
 	mu    sync.Mutex // held while entries are made or removed, so that nobody removes what another has just made
+	next  uint32     // "n" as it is synced
 	guard *guard     // nil in memory
 	temp  *tempIndex // instead of db, if the vault is only read
 	log   *slog.Logger
@@ -37,6 +43,7 @@ type index struct {
 const (
 	chunkValue = 24
 	packValue  = 16 + 2 + 4 + 4 + 8 + 3
+	reserved   = 1 << 10  // numbers at a time
 	indexFull  = 64 << 20 // free bytes below which the index is not opened: it is mapped, and a full disk would be SIGBUS
 )
 
@@ -133,6 +140,9 @@ func newIndex(dir, vault string, log *slog.Logger) (*index, error) {
 	if err := errors.Join(l.first(), x.belongTo(vault)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	if x.next, err = x.readNext(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return x, nil
 }
 
@@ -213,6 +223,9 @@ func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if err := x.reserve(number); err != nil {
+		return fmt.Errorf("enter pack in index: %w", x.failed(err))
+	}
 	w := x.db.NewWriteBatch()
 	defer w.Cancel()
 	for i := range frames {
@@ -247,11 +260,72 @@ func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep
 	return nil
 }
 
-func (x *index) sync() error {
-	if x.db.Opts().InMemory {
+// reserve sees to it that a number is never given again. x.mu is held.
+func (x *index) reserve(number uint32) error {
+	if number < x.next {
 		return nil
 	}
-	return x.db.Sync()
+	next := number + reserved
+	if err := x.set(nextKey, binary.LittleEndian.AppendUint32(nil, next)); err != nil {
+		return err
+	}
+	if err := x.sync(); err != nil {
+		return err
+	}
+	x.next = next
+	return nil
+}
+
+var nextKey = []byte{'n'}
+
+// readNext returns the first number that no pack ever had.
+func (x *index) readNext() (next uint32, err error) {
+	err = x.db.View(func(t *badger.Txn) error {
+		item, err := t.Get(nextKey)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(b []byte) error {
+			if len(b) != 4 {
+				return errBadIndex
+			}
+			next = binary.LittleEndian.Uint32(b)
+			return nil
+		})
+	})
+	return next, err
+}
+
+// sync makes durable what was written. Badger's own Sync does so only with the log of the table in memory that is being filled; that of one which is full by now,
+// and not written out yet, it leaves to the kernel.
+func (x *index) sync() error {
+	dir := x.db.Opts().Dir
+	if dir == "" {
+		return nil
+	}
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		if filepath.Ext(f.Name()) == ".mem" {
+			err = errors.Join(err, syncFile(filepath.Join(dir, f.Name())))
+		}
+	}
+	return errors.Join(err, syncFile(dir))
+}
+
+// syncFile syncs a file or folder, if it is there.
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) { // a log whose table was written out
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 func (x *index) set(key, value []byte) error {
@@ -302,7 +376,7 @@ func (x *index) belongTo(vault string) error {
 }
 
 // indexForm stands behind the vault's id. It changes when the entries do, so that an older index is made anew.
-const indexForm = " 4"
+const indexForm = " 5"
 
 var errBadIndex = errors.New("index makes no sense")
 

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sys/unix"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -364,4 +368,97 @@ func TestReserveIsKeptFree(t *testing.T) {
 	if err := w.Commit(t.Context(), key("v1"), nil); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "reserve") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A kill may leave the entries of chunks in the index, and not that of their pack. Their number must not come to be that of another.
+func TestNumbersOfPacksAreGivenOnce(t *testing.T) {
+	for range 10 { // packs are entered in any order
+		tv := newVault(t)
+		chunks := someChunks(newSeed(t), 60, 10_000)
+		var ids []ID
+		last := map[string]uint32{} // by version
+		for i, version := range []string{"v1", "v2", "v3"} {
+			some, _ := tv.store(version, WriterOptions{}, chunks[20*i:20*(i+1)])
+			ids = append(ids, some...)
+			l, p, err := tv.lookUp(some[0])
+			if err != nil || p == nil {
+				t.Fatal(p, err)
+			}
+			last[version] = l.pack
+		}
+		err := tv.index.db.Update(func(txn *badger.Txn) (err error) {
+			for _, version := range []string{"v2", "v3"} {
+				err = errors.Join(err, txn.Delete(packKey(last[version])), txn.Delete(useKey(last[version])))
+			}
+			for _, id := range ids[40:] {
+				err = errors.Join(err, txn.Delete(chunkKey(&id)))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tv.reopen()
+		tv.holds(ids, chunks)
+		for version, number := range last {
+			if l, _, err := tv.lookUp(ids[20*int(version[1]-'1')]); err != nil || version != "v1" && l.pack <= last["v3"] {
+				t.Errorf("%s was in pack %d and is in %d, %v", version, number, l.pack, err)
+			}
+		}
+	}
+}
+
+// What was written before a sync must not be left to the kernel: of several tables in memory only one is being filled.
+func TestSyncOfTheIndexIsOfAllItsLogs(t *testing.T) {
+	tv := newVault(t)
+	var st unix.Statfs_t
+	if err := unix.Statfs(tv.indexDir(), &st); err != nil || st.Type == unix.TMPFS_MAGIC {
+		t.Skipf("on tmpfs nothing is written, %v", err)
+	}
+	tv.store("v1", WriterOptions{}, someChunks(1, 1, 100))
+	for range 5 {
+		w := tv.index.db.NewWriteBatch()
+		for i := range uint32(20_000) {
+			id := ID{byte(i), byte(i >> 8), byte(i >> 16)}
+			if err := w.Set(chunkKey(&id), (&location{pack: reserved - 1, num: i}).append(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := tv.index.sync(); err != nil {
+			t.Fatal(err)
+		}
+		logs, dirty := dirtyLogs(t, tv.indexDir())
+		if logs == 0 || dirty > 0 {
+			t.Errorf("%d kB of %d logs are not on the disk", dirty, logs)
+		}
+	}
+}
+
+// dirtyLogs tells how many logs of badger are mapped, and how many kB of them the kernel has not written.
+func dirtyLogs(t *testing.T, dir string) (logs, dirty int) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := false
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		switch {
+		case strings.Contains(f[0], "-"):
+			if ours = strings.HasPrefix(f[len(f)-1], dir) && strings.HasSuffix(f[len(f)-1], ".mem"); ours {
+				logs++
+			}
+		case ours && strings.HasSuffix(f[0], "_Dirty:"):
+			n, err := strconv.Atoi(f[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			dirty += n
+		}
+	}
+	return logs, dirty
 }

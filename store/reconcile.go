@@ -49,7 +49,7 @@ func (v *Vault) tryIndex(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}
-	v.index, v.nextPack = x, 0
+	v.index, v.nextPack = x, x.next
 	if x.temp != nil {
 		v.packs, v.uses = map[uint32]*packInfo{}, map[uint32]use{}
 		if err = v.reconcile(ctx); err == nil {
@@ -106,7 +106,7 @@ func (v *Vault) reconcileWith(ctx context.Context, s *survey) error {
 			return v.rebuild(ctx, s.packs)
 		}
 		delete(unknown, p.id)
-		v.nextPack = max(v.nextPack, number+1)
+		v.nextPack = max(v.nextPack, number+1) // is never so
 	}
 	if len(v.packs) == 0 {
 		return v.enter(ctx, unknown, nil)
@@ -134,7 +134,7 @@ func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
 	}
 	clear(v.packs)
 	clear(v.uses)
-	v.nextPack = 0
+	v.index.next = 0 // as the index says now; numbers go on from where they were
 	return v.enter(ctx, there, nil)
 }
 
