@@ -165,6 +165,9 @@ func (v *Vault) tidyStones(ctx context.Context, s *survey) error {
 }
 
 func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
+	if k, ok := parseVersionName(name); ok && v.hasVersion(k) {
+		return v.Delete(ctx, k) // which failed half-way
+	}
 	defer v.place.locks.lock(name)()
 	l := v.place.layout()
 	v.place.stones.set(name, true)

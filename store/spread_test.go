@@ -377,6 +377,42 @@ func TestTooManyPlacesMissing(t *testing.T) {
 	}
 }
 
+// A deletion that failed in most places, and is noted in one, is made up for as one.
+func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2)
+	sv.backup("v2", 3, 4)
+	gone := make(chan VersionKey, 10)
+	defer sv.Watch(func(k VersionKey, there bool) {
+		if !there {
+			gone <- k
+		}
+	})()
+	for _, m := range sv.mems[1:] {
+		m.FailWrites(syscall.EIO)
+	}
+	if err := sv.Delete(t.Context(), key("v1")); err == nil {
+		t.Fatal("deleted")
+	}
+	for _, m := range sv.mems[1:] {
+		m.FailWrites(nil)
+	}
+	sv.mendAll()
+	delete(sv.versions, "v1")
+	sv.holds()
+	select {
+	case k := <-gone:
+		if k != key("v1") {
+			t.Errorf("%v is gone", k)
+		}
+	default:
+		t.Error("nobody is told")
+	}
+	sv.collect()
+	sv.holds()
+	sv.whole()
+}
+
 func TestDeletionWhileAwayHolds(t *testing.T) {
 	sv := newSpreadVault(t, shape{2, 1})
 	sv.backup("v1", 0, 1)
