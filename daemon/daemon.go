@@ -215,8 +215,9 @@ func (d *Daemon) useVault(v *store.Vault) {
 func (d *Daemon) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := errors.Join(d.unmount(), d.listeners.close())
-	if d.vault != nil {
+	unmounted := d.unmount()
+	err := errors.Join(unmounted, d.listeners.close())
+	if d.vault != nil && unmounted == nil { // else it is still read; the process ends, and what it has stored is whole
 		err = errors.Join(err, d.vault.Close())
 	}
 	return err

@@ -28,9 +28,10 @@ type OfflineOptions struct {
 // An Offline is a vault that is read without a daemon: on a machine that has nothing else of yester. Nothing in the vault is written; a daemon elsewhere may go
 // on writing to it.
 type Offline struct {
-	vault  *store.Vault
-	places []string
-	log    *slog.Logger
+	vault   *store.Vault
+	places  []string
+	log     *slog.Logger
+	mounted bool // still, as it could not be unmounted
 }
 
 // OpenOffline opens a vault for reading. Errors are *control.Error.
@@ -74,8 +75,13 @@ func offlineError(places []string, err error) error {
 	return (&site{}).openError(places, err)
 }
 
-// Close closes the vault.
-func (f *Offline) Close() error { return f.vault.Close() }
+// Close closes the vault, unless it is still read through a mount.
+func (f *Offline) Close() error {
+	if f.mounted {
+		return nil
+	}
+	return f.vault.Close()
+}
 
 // Versions lists all versions of all instances; of an instance alone if one is named, by its name or id, and of a partition likewise.
 func (f *Offline) Versions(ctx context.Context, instance, partition string) ([]control.Version, error) {
@@ -146,7 +152,9 @@ func (f *Offline) Mount(ctx context.Context, dir string, ready func()) error {
 	case <-ctx.Done():
 	case <-m.Done():
 	}
-	return m.Unmount()
+	err = m.Unmount()
+	f.mounted = err != nil
+	return err
 }
 
 // Restore restores from the vault, and tells show how far it is. The task that comes back has no id, and is kept nowhere.
