@@ -30,6 +30,7 @@ type restoration struct {
 	to      string
 	target  *os.File
 	keep    []string // patterns of what is never deleted
+	own     []string // what is left alone, by whatever name it is met
 	covers  []string // absolute paths that versions have, if not whole partitions
 	caches  bool     // that versions have not what is in caches,
 	nodump  bool     // nor what is not to be dumped
@@ -280,12 +281,20 @@ func (o *restoration) aim(a aim) error {
 		}
 	}
 	for _, dir := range a.own {
-		if isBelow(o.to, dir) {
+		if isBelow(followed(o.to), followed(dir)) {
 			return control.Errorf(control.BadRequest, "%s is yester's own, nothing is restored there", dir)
 		}
-		o.keep = append(o.keep, literal(dir), literal(dir)+"/**")
 	}
+	o.own = a.own
 	return o.open()
+}
+
+// followed is a path without symlinks, if it is there.
+func followed(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }
 
 // isMounted refuses to restore in place of a partition that is not there: it would fill the disk below.
@@ -354,7 +363,7 @@ func (o *restoration) options() restore.Options {
 	r := &o.request
 	opts := restore.Options{
 		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: r.Includes, Excludes: r.Excludes,
-		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep,
+		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep, Own: o.own,
 		KeepCaches: o.caches, KeepNodump: o.nodump, Named: o.covers,
 		Others: o.covered() && len(r.Includes) == 0,
 	}

@@ -84,13 +84,17 @@ func lookFD(fd int) (st unix.Statx_t, err error) {
 	return st, err
 }
 
-// temporary is the beginning of names that are temporary.
+// temporary is the beginning of names that are temporary, ours of those that this process makes: others are left from one that died.
 const temporary = ".yester-restore-"
 
-func tempName() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return temporary + hex.EncodeToString(b[:])
+var ours = temporary + randomHex(4) + "-"
+
+func tempName() string { return ours + randomHex(8) }
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b)
+	return hex.EncodeToString(b)
 }
 
 // takeName gives what has a temporary name its own; replace lets it take that of another.

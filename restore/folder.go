@@ -80,6 +80,11 @@ func (r *run) openOrMake(f *folder) (err error) {
 	}
 	if !f.up.fresh {
 		f.fd, err = openIn(f.up.fd, f.name, asFolder)
+		if err == nil && r.isOwn(f.fd, ".") {
+			unix.Close(f.fd)
+			f.fd = -1
+			return errOwn
+		}
 		if err == nil {
 			r.inspect(f)
 			return nil
@@ -105,7 +110,7 @@ func (r *run) openOrMake(f *folder) (err error) {
 
 // clear removes what is in the way of a folder, if that was asked for; then the error is ENOENT, as nothing is there.
 func (r *run) clear(f *folder) error {
-	if !r.removes() || f.up.marked || r.keepsFlagged(f.up.fd, f.name) {
+	if !r.removes() || r.o.OnConflict != Overwrite || f.up.marked || r.keepsFlagged(f.up.fd, f.name) {
 		return unix.ENOTDIR
 	}
 	if err := r.remove(f.up.fd, f.name, f.path); err != nil {

@@ -45,9 +45,10 @@ func (r *run) restore(it *item) (m made, err error) {
 	return r.put(it, &st)
 }
 
-// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond.
+// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond. It may be as long as it should be, for one
+// with holes is made so before anything is in it. One that only looks so, as it is compressed, is compared.
 func torn(e *snapshot.Entry, st *unix.Statx_t) bool {
-	return e.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size < e.Size && fileTime(st.Mtime) == e.Mtime && st.Blocks*512 < e.Data
+	return e.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= e.Size && fileTime(st.Mtime) == e.Mtime && st.Blocks*512 < e.Data
 }
 
 func fileTime(t unix.StatxTimestamp) snapshot.Time { return snapshot.Time{Sec: t.Sec, Nsec: t.Nsec} }

@@ -114,6 +114,10 @@ func (l *hardlink) end(it *item, m made, err error) (next *item, rest []*item) {
 // putLink gives a made file one more name.
 func (r *run) putLink(it *item) error {
 	l, f := it.link, it.in
+	if f.absent {
+		r.restored(it, 0)
+		return nil
+	}
 	st, there, err := look(f.fd, it.name)
 	switch {
 	case err != nil:
@@ -122,7 +126,7 @@ func (r *run) putLink(it *item) error {
 		r.equal(it)
 		return nil
 	case there && st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		if !r.removes() || r.o.OnConflict != Overwrite {
+		if !r.removes() || r.o.OnConflict != Overwrite || f.marked {
 			return r.failed(it, errInTheWay)
 		}
 		if err := r.remove(f.fd, it.name, it.path()); err != nil {

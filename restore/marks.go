@@ -2,8 +2,10 @@ package restore
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -11,9 +13,56 @@ import (
 	"yester/snapshot"
 )
 
-// keeps tells whether a name that the version has not is to be kept all the same.
-func (r *run) keeps(dir int, name, path string) bool {
-	return r.keep.match(strings.TrimPrefix(r.o.Version.Partition.MountPoint+"/"+path, "/"), name) || r.keepsFlagged(dir, name)
+// keeps tells whether a name that the version has not is to be kept all the same; below is its path.
+func (r *run) keeps(dir int, name, below string) bool {
+	whole := strings.TrimPrefix(path.Join(r.o.Version.Partition.MountPoint, below), "/")
+	return r.keep.match(whole, name) || r.keepsFlagged(dir, name)
+}
+
+// ownFiles finds those that belong to whoever restores, by whatever name they are met. What is not there is none.
+func ownFiles(paths []string) (map[made]bool, error) {
+	own := map[made]bool{}
+	for _, p := range paths {
+		var st unix.Statx_t
+		switch err := unix.Statx(unix.AT_FDCWD, p, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st); {
+		case err == nil:
+			own[madeOf(&st)] = true
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR):
+			return nil, fmt.Errorf("look at %s, where nothing may be restored: %w", p, err)
+		}
+	}
+	return own, nil
+}
+
+// errOwn is why something is left alone.
+var errOwn = errors.New("it belongs to yester, and is left alone")
+
+// isOwn tells whether a name is that of what belongs to whoever restores. If that cannot be told, it is.
+func (r *run) isOwn(dir int, name string) bool {
+	if len(r.own) == 0 {
+		return false
+	}
+	st, there, err := look(dir, name)
+	return err != nil || there && r.own[madeOf(&st)]
+}
+
+// unreadIn are the folders in which something could not be read when the version was made, by path. What the version has not in one of them may well have been there.
+func unreadIn(v *snapshot.Version) map[string]bool {
+	in := map[string]bool{}
+	for _, w := range v.Warnings {
+		p := w.Path
+		if strings.HasPrefix(p, `"`) {
+			if raw, err := strconv.Unquote(p); err == nil {
+				p = raw
+			}
+		}
+		if p == "." || p == "" { // of the version as a whole
+			continue
+		}
+		in[p] = true
+		in[strings.TrimPrefix(path.Dir(p), ".")] = true
+	}
+	return in
 }
 
 // keepsFlagged tells whether a name is to be kept for its flag. If that cannot be told, it is.

@@ -14,8 +14,12 @@ import (
 func (r *run) removes() bool { return r.o.Delete && !r.o.VerifyOnly }
 
 // removeOthers removes from a folder what the version has not in it.
+// Sockets are left to who listens on them: they are in no version.
 func (r *run) removeOthers(f *folder, at spot) error {
 	return r.others(f, at, func(name, path string) {
+		if isSocket(f.fd, name) {
+			return
+		}
 		if err := r.remove(f.fd, name, path); err != nil {
 			r.fail(path, fmt.Errorf("remove it: %w", err))
 		}
@@ -25,10 +29,25 @@ func (r *run) removeOthers(f *folder, at spot) error {
 // tellOthers tells what is in a folder and not in the version. Sockets are in none.
 func (r *run) tellOthers(f *folder, at spot) error {
 	return r.others(f, at, func(name, path string) {
-		if st, there, err := look(f.fd, name); err == nil && there && st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		if _, there, err := look(f.fd, name); err == nil && there && !isSocket(f.fd, name) {
 			r.differs(path, "it is not in the version")
 		}
 	})
+}
+
+// keepUnread tells once why what is in a folder is not removed.
+func (r *run) keepUnread(folder, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if key := "unread " + folder; r.removes() && !r.notes[key] {
+		r.notes[key] = true
+		r.result.Notes.add(orDot(folder), why)
+	}
+}
+
+func isSocket(dir int, name string) bool {
+	st, there, err := look(dir, name)
+	return err == nil && there && st.Mode&unix.S_IFMT == unix.S_IFSOCK
 }
 
 // others calls do for each name in a folder that the version has not, but for those that are to be kept.
@@ -50,7 +69,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	for _, name := range names {
 		path := join(f.path, name)
 		_, visit := r.select_.enter(at, path, name)
-		if !visit || r.keeps(f.fd, name, path) {
+		if !visit || strings.HasPrefix(name, ours) || r.keeps(f.fd, name, path) || r.isOwn(f.fd, name) {
 			continue
 		}
 		var e snapshot.Entry
@@ -60,6 +79,14 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 		}
 		if r.ctx.Err() != nil {
 			return r.ctx.Err()
+		}
+		switch {
+		case r.unsure:
+			r.keepUnread("", "more could not be read when the version was made than it lists, so nothing is deleted")
+			return nil
+		case r.unread[f.path]:
+			r.keepUnread(f.path, "something in this folder could not be read when the version was made, so what the version has not in it is not deleted")
+			return nil
 		}
 		do(name, path)
 	}
@@ -71,6 +98,9 @@ func (r *run) remove(dir int, name, path string) error {
 	if strings.HasPrefix(name, temporary) && r.o.DryRun {
 		return nil
 	}
+	if r.isOwn(dir, name) {
+		return errOwn
+	}
 	fd, err := openIn(dir, name, asFolder)
 	switch {
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
@@ -78,13 +108,17 @@ func (r *run) remove(dir int, name, path string) error {
 			r.count(func(t *Result) { t.Deleted++ })
 			return nil
 		}
-		if err := unix.Unlinkat(dir, name, 0); err != nil {
+		if err := unix.Unlinkat(dir, name, 0); errors.Is(err, unix.ENOENT) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		r.count(func(t *Result) { t.Deleted++ })
 		return nil
 	case errors.Is(err, unix.EXDEV):
 		return errors.New("another file system is mounted there")
+	case errors.Is(err, unix.ENOENT): // somebody else did
+		return nil
 	case err != nil:
 		return err
 	}

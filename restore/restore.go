@@ -59,6 +59,7 @@ type Options struct {
 	Delete      bool     // remove what the version has not from folders that are restored as a whole
 	Others      bool     // with VerifyOnly: tell of what is in such folders and not in the version, too
 	Keep        []string // patterns of what Delete leaves alone, and VerifyOnly does not tell of
+	Own         []string // absolute paths of what Delete and Overwrite leave alone, by whatever name it is met: the vault, say
 	KeepCaches  bool     // likewise what is in a folder that is tagged as a cache (snapshot.CacheTag), in the target or in the version
 	KeepNodump  bool     // likewise what has the inode flag "no dump", and what is below such a folder
 	Named       []string // absolute paths of folders at the source of which such marks mean nothing

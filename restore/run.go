@@ -28,8 +28,11 @@ type run struct {
 	root    snapshot.Entry
 	select_ selection
 	keep    globs
-	named   atomic.Bool   // the target makes no files without a name
-	spare   chan struct{} // a token for each further thread that a large file may use
+	own     map[made]bool   // files and folders that are left alone
+	unread  map[string]bool // folders in which something could not be read when the version was made
+	unsure  bool            // there are more of them
+	named   atomic.Bool     // the target makes no files without a name
+	spare   chan struct{}   // a token for each further thread that a large file may use
 	bufs    sync.Pool
 
 	ctx   context.Context
@@ -84,6 +87,10 @@ func newRun(o Options) (*run, error) {
 	if r.keep, err = newGlobs(o.Keep); err != nil {
 		return nil, err
 	}
+	if r.own, err = ownFiles(o.Own); err != nil {
+		return nil, err
+	}
+	r.unread, r.unsure = unreadIn(o.Version), o.Version.WarningCount > uint64(len(o.Version.Warnings))
 	r.root, err = o.Version.RootEntry()
 	return r, err
 }
