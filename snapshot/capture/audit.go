@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ type audit struct {
 }
 
 const (
-	// maxSuspects is how many paths an audit looks at again; of more it can only tell that they are many.
+	// maxSuspects is how many paths an audit looks at again. Of more it cannot tell.
 	maxSuspects = 1000
 	// settling is how long a change may be seen before it is told.
 	settling = 300 * time.Millisecond
@@ -46,7 +47,9 @@ func (w *walker) differs(name []byte) {
 // covers tells whether a capture by these changes would have looked at a path.
 func (r *resolver) covers(path string) bool {
 	d := r.root
-	for name := range split(path) {
+	for rest := path; rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
 		if d == nil {
 			return false
 		}
@@ -56,7 +59,7 @@ func (r *resolver) covers(path string) bool {
 		b := d.names[name]
 		switch {
 		case b == nil:
-			return d.all && name == path[len(path)-len(name):]
+			return d.all && rest == ""
 		case b.unsure:
 			return true
 		}
@@ -71,7 +74,7 @@ func (w *walker) verdict(ctx context.Context) (*snapshot.Audit, error) {
 	if a == nil {
 		return nil, nil
 	}
-	v := &snapshot.Audit{Missed: a.count}
+	v := &snapshot.Audit{}
 	if a.count == 0 {
 		return v, nil
 	}
@@ -98,10 +101,14 @@ func (w *walker) verdict(ctx context.Context) (*snapshot.Audit, error) {
 	}
 	for _, path := range a.suspects {
 		if since.covers(path) {
-			v.Missed--
-		} else if len(v.Paths) < maxMissed {
+			continue
+		}
+		if v.Missed++; len(v.Paths) < maxMissed {
 			v.Paths = append(v.Paths, printable([]byte(path)))
 		}
+	}
+	if v.Missed == 0 && a.count > uint64(len(a.suspects)) {
+		return nil, nil // the others are as likely to have changed since
 	}
 	return v, nil
 }

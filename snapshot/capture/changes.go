@@ -28,6 +28,7 @@ type Changes interface {
 // other, each leaves in it what its own version taught. The zero value knows nothing.
 type Memory struct {
 	version   string // the one it is about, "" for none
+	why       string // then, why there is none; "" if nobody listened
 	root      []byte // of that version
 	selection [sha256.Size]byte
 	again     []again
@@ -78,6 +79,8 @@ func (w *walker) whyWalk() string {
 		return w.o.Because
 	case w.o.Changes == nil || m == nil:
 		return "nobody listens to changes here"
+	case m.version == "" && m.why != "":
+		return m.why
 	case m.version == "":
 		return "nobody listened to changes since the version before"
 	case m.version != p.Name || !bytes.Equal(m.root, p.Root):
@@ -106,7 +109,10 @@ func (w *walker) remember(v *snapshot.Version) {
 		return
 	}
 	*w.o.Memory = Memory{}
-	if w.unnumbered.Load() == 0 && len(w.again) <= maxAgainPaths {
+	switch {
+	case w.caseless.Load():
+		w.o.Memory.why = "there is a folder in which names have no case (chattr +F), and of which it cannot be told what changed"
+	case w.unnumbered.Load() == 0 && len(w.again) <= maxAgainPaths:
 		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection, again: w.again, begun: w.begun}
 	}
 }
@@ -126,6 +132,13 @@ func (w *walker) lookAgain(all bool) {
 	if len(w.again) <= maxAgainPaths {
 		w.again = append(w.again, again{string(w.path), all})
 	}
+}
+
+// noXattrs says that the extended attributes of what is being captured cannot be read. The next capture tries again.
+func (w *walker) noXattrs(e *snapshot.Entry, err error) {
+	e.Racy = true
+	w.lookAgain(false)
+	w.warn("its extended attributes cannot be read: %v", err)
 }
 
 // lookAgainAt is lookAgain for a name in the folder that is being captured.

@@ -62,11 +62,14 @@ func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snap
 		e.Flags = inodeFlags(d.fd)
 		x, err := w.xattrs.open(d.fd)
 		if err != nil {
-			w.warn("its extended attributes cannot be read: %v", err)
+			w.noXattrs(e, err)
 		}
 		if err := snapshot.PutXattrs(ctx, w.put, e, x); err != nil {
 			return err
 		}
+	}
+	if e.Flags&caseless != 0 {
+		w.caseless.Store(true)
 	}
 	if d.vol.id != 0 && st.ino == btrfsRootIno && readOnlySubvol(d.fd) {
 		w.skipped++

@@ -9,6 +9,8 @@ type dirty struct {
 	names map[string]*mark // that may have changed, or lead to something that has
 	order []string         // of the names, when they were asked for
 	met   bool             // by the capture
+	told  bool             // by the changes; else something that is in it is looked for
+	path  string           // where it was placed, if id is not zero
 }
 
 // A mark is a name in a dirty folder.

@@ -87,7 +87,7 @@ func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.
 	e.Flags = inodeFlags(f.fd)
 	x, err := w.xattrs.open(f.fd)
 	if err != nil {
-		w.warn("its extended attributes cannot be read: %v", err)
+		w.noXattrs(e, err)
 	}
 	if err := snapshot.PutXattrs(ctx, w.put, e, x); err != nil {
 		return false, err
@@ -125,7 +125,7 @@ func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) e
 	}
 	x, err := w.xattrs.at(t.dir, t.name.bytes())
 	if err != nil && !vanished(err) {
-		w.warn("its extended attributes cannot be read: %v", err)
+		w.noXattrs(e, err)
 	}
 	w.visited(1, 0)
 	return snapshot.PutXattrs(ctx, w.put, e, x)

@@ -22,6 +22,10 @@ const settableFlags = 0x1 | // secure deletion
 	0x20000000 | // project of the folder for what is made in it
 	0x40000000 // names without regard to case
 
+// caseless is the flag of a folder in which names are found without regard to case. The kernel tells of changes there by the names that programs use, which need not be
+// those that the folder has.
+const caseless = 0x40000000
+
 // inodeFlags returns the flags of an open file or folder, none where the file system has none.
 func inodeFlags(fd int) uint32 {
 	f, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)

@@ -54,9 +54,12 @@ func (r *resolver) movedFrom(ctx context.Context, fd int, st *stat, e *snapshot.
 	if _, ok := r.moved[fileID{st.dev, st.ino}]; !ok {
 		return nil, nil
 	}
-	was, err := r.before(fd, st)
+	was, err := r.before(fd, st, map[fileID]bool{})
 	if err != nil {
 		return nil, nil // a folder on the way to it is gone
+	}
+	if r.unread[was] {
+		return nil, nil // that version could not be made of it as it should be
 	}
 	root, err := r.w.parentRoot()
 	if err != nil || root == nil {
@@ -91,13 +94,18 @@ func (w *walker) arrived(ctx context.Context, d directory, st *stat, e, old, fro
 	return err
 }
 
-// before is the path that the open folder fd had when the changes began.
-func (r *resolver) before(fd int, st *stat) (string, error) {
+// before is the path that the open folder fd had when the changes began. via are the moved folders on the way: one that is met again was moved below itself, as it
+// were, by a move that is in the next changes. errGone.
+func (r *resolver) before(fd int, st *stat, via map[fileID]bool) (string, error) {
 	id := fileID{st.dev, st.ino}
 	if id == r.root.id || id == r.live {
 		return "", nil
 	}
 	if m, ok := r.moved[id]; ok {
+		if via[id] {
+			return "", errGone
+		}
+		via[id] = true
 		dir, of, err := r.open(m.from)
 		if err != nil {
 			return "", err
@@ -106,7 +114,7 @@ func (r *resolver) before(fd int, st *stat) (string, error) {
 			return "", errGone
 		}
 		defer unix.Close(dir)
-		above, err := r.before(dir, &of)
+		above, err := r.before(dir, &of, via)
 		return path.Join(above, m.name), err
 	}
 	now, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
@@ -122,7 +130,7 @@ func (r *resolver) before(fd int, st *stat) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	above, err := r.before(dir, &of)
+	above, err := r.before(dir, &of, via)
 	_, name := cutName(now)
 	return path.Join(above, name), err
 }

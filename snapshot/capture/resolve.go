@@ -45,6 +45,7 @@ type resolver struct {
 	touched map[fileID]*touch
 	moved   map[fileID]move
 	movedTo map[uint64]string // by the numbers that entries of them have
+	unread  map[string]bool   // paths of folders that the parent version has not as they were
 	left    map[string]bool   // paths that bear a mark for which what is in them was left out
 	statx   unix.Statx_t
 }
@@ -65,7 +66,7 @@ type location struct {
 func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*resolver, error) {
 	r := &resolver{
 		w: w, src: src, changes: changes, root: &dirty{id: fileID{src.root.dev, src.root.ino}},
-		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{}, left: map[string]bool{},
+		folders: map[fileID]*dirty{}, touched: map[fileID]*touch{}, unread: map[string]bool{}, left: map[string]bool{},
 	}
 	if src.live >= 0 {
 		st, err := statFD(src.live, statMask)
@@ -78,6 +79,9 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 	for _, a := range w.o.Memory.again {
 		if st, err := r.lookup(a.path); err == nil {
 			r.devices[st.dev] = true
+		}
+		if a.all {
+			r.unread[a.path] = true
 		}
 	}
 	if err := r.moves(ctx); err != nil {
@@ -196,6 +200,9 @@ func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []b
 		return err
 	}
 	d := r.place(path, &st)
+	if d != nil {
+		d.told = true
+	}
 	if all {
 		return r.whole(fd, fileID{st.dev, st.ino}, d)
 	}
@@ -285,7 +292,7 @@ func (r *resolver) place(path string, st *stat) *dirty {
 		return nil
 	}
 	d := r.root.at(path)
-	d.id = id
+	d.id, d.path = id, path
 	r.folders[id] = d
 	return d
 }

@@ -130,12 +130,18 @@ func sameFolder(e, old *snapshot.Entry) bool {
 	return old != nil && old.IsDir() && e.IsDir() && old.Ino == e.Ino && old.Btime == e.Btime
 }
 
-// complete returns errUnsure if a folder with changes was not met, and is neither gone nor left out: it was moved meanwhile.
+// complete returns errUnsure if a folder with changes was not met, and is neither gone nor left out: it was moved meanwhile. Of one that the changes do not tell it
+// is not known whether it is gone.
 func (r *resolver) complete() error {
 	r.root.met = true
 	left := false
 	for _, d := range r.folders {
 		left = left || !d.met
+		if !d.met && !d.told && d.id != r.root.id {
+			if st, err := r.lookup(d.path); err != nil || (fileID{st.dev, st.ino}) != d.id {
+				return &errUnsure{why: "the folder " + d.path + " was moved at this moment", moved: true}
+			}
+		}
 	}
 	if !left {
 		return nil

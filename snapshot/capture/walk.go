@@ -23,6 +23,7 @@ type survey struct {
 	links      links
 	clock      func() time.Time // the one file times are taken from
 	unnumbered atomic.Uint64    // subvolumes without an id
+	caseless   atomic.Bool      // there is a folder with that flag
 	changes    *resolver        // nil: by walk
 	held       map[fileID]*held
 	selection  [sha256.Size]byte
@@ -126,6 +127,7 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 	m := merge{w: w, l: l}
 	m.begin(ctx, old)
 	defer l.ahead.close()
+	defer func() { w.takeReady().close() }() // after an error
 	defer m.abandon()
 	for i := range l.names.len() {
 		if err := w.step(ctx); err != nil {

@@ -258,3 +258,22 @@ func TestHandlesMustLast(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Programs that take the number of a call for an int pass it on with its sign.
+func TestUnheardCallsWithASignAreCounted(t *testing.T) {
+	u, err := WatchUnheard()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	defer u.Close()
+	before, err := u.Count()
+	must(t, err)
+	const swap = 0xffffffffc0c0586d // XFS_IOC_SWAPEXT
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, ^uintptr(0), swap, 0); e != unix.EBADF {
+		t.Fatal(e)
+	}
+	if after, err := u.Count(); err != nil || after == before {
+		t.Errorf("%d after %d, %v", after, before, err)
+	}
+}

@@ -66,6 +66,9 @@ func (u *Unheard) open() error {
 	var is []string
 	for _, c := range unheardCalls {
 		is = append(is, fmt.Sprintf("cmd == %#x", c))
+		if c>>31 != 0 {
+			is = append(is, fmt.Sprintf("cmd == %#x", uint64(int64(int32(c))))) // from who takes it for an int, as musl does
+		}
 	}
 	for call, filter := range map[string]string{
 		"sys_enter_ioctl": strings.Join(is, " || "), "sys_enter_file_setattr": "",
