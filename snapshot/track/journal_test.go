@@ -277,3 +277,34 @@ func TestUnheardCallsWithASignAreCounted(t *testing.T) {
 		t.Errorf("%d after %d, %v", after, before, err)
 	}
 }
+
+// The counters of a processor that went for a moment end, and stand still. Then something may have been done that was not counted.
+func TestCountingBeginsAnewAfterAGap(t *testing.T) {
+	u, err := WatchUnheard()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	defer u.Close()
+	for range 3 {
+		_, gap, err := u.sum()
+		if err != nil || gap {
+			t.Fatal(gap, err)
+		}
+		before, err := u.Count()
+		must(t, err)
+		for i := range u.counters[1:] {
+			u.counters[i].began -= uint64(2 * apart) // as if all but the last had run for longer
+		}
+		after, err := u.Count()
+		if err != nil || after <= before {
+			t.Errorf("%d after %d, %v", after, before, err)
+		}
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, ^uintptr(0), unix.FS_IOC_SETFLAGS, 0); e != unix.EBADF {
+			t.Fatal(e)
+		}
+		if again, err := u.Count(); err != nil || again <= after {
+			t.Errorf("%d after %d, %v", again, after, err)
+		}
+	}
+}

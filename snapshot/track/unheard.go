@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,9 +39,22 @@ const toNobody = "(user == 0xffffffff || user == 0xffffffffffffffff) && (group =
 // Unheard counts the calls of the whole machine that change files and that fanotify does not tell, most of them by chattr. Which file it was is not known, so
 // after one of them no journal knows all. It may be used by any number of journals at once. A nil one counts nothing.
 type Unheard struct {
-	counters []int
+	mu       sync.Mutex
+	counters []counter
 	online   string // processors
+	before   uint64 // counted by counters that were closed
+	last     uint64 // Count
 }
+
+// A counter counts the calls of one kind on one processor. It ends with the processor, be it for a moment or while the machine sleeps, and says nothing of that: only
+// its time stands still.
+type counter struct {
+	fd    int
+	began uint64 // its time, in nanoseconds, when all of them were open
+}
+
+// apart is how far the times of counters may be from each other.
+const apart = time.Second
 
 const onlineFile = "/sys/devices/system/cpu/online"
 
@@ -85,6 +101,12 @@ func (u *Unheard) open() error {
 			return fmt.Errorf("%w: changed inode flags cannot be counted: %s: %w", ErrUnsupported, call, err)
 		}
 	}
+	for i := range u.counters {
+		c := &u.counters[i]
+		if _, c.began, err = c.read(); err != nil {
+			return fmt.Errorf("%w: changed inode flags cannot be counted: %w", ErrUnsupported, err)
+		}
+	}
 	return nil
 }
 
@@ -127,13 +149,13 @@ func (u *Unheard) count(id uint64, filter string) error {
 		return err
 	}
 	for _, cpu := range cpus {
-		attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: id}
+		attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: id, Read_format: unix.PERF_FORMAT_TOTAL_TIME_ENABLED}
 		attr.Size = uint32(unsafe.Sizeof(attr))
 		fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 		if err != nil {
 			return err
 		}
-		u.counters = append(u.counters, fd)
+		u.counters = append(u.counters, counter{fd: fd})
 		if filter == "" {
 			continue
 		}
@@ -170,23 +192,55 @@ func parseList(s string) (cpus []int, err error) {
 	return cpus, nil
 }
 
-// Count returns how many such calls were begun.
+// read returns how many calls were counted, and for how many nanoseconds.
+func (c *counter) read() (n, ran uint64, err error) {
+	var b [16]byte
+	if _, err := unix.Read(c.fd, b[:]); err != nil {
+		return 0, 0, fmt.Errorf("count calls: %w", err)
+	}
+	return binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint64(b[8:]), nil
+}
+
+// Count returns how many such calls were begun. When processors came or went, it is one more than those that were counted, and counting begins anew.
 func (u *Unheard) Count() (n uint64, err error) {
 	if u == nil {
 		return 0, nil
 	}
-	online, err := os.ReadFile(onlineFile)
-	if err != nil || string(online) != u.online {
-		return 0, errors.New("processors came or went")
-	}
-	var b [8]byte
-	for _, fd := range u.counters {
-		if _, err := unix.Read(fd, b[:]); err != nil {
-			return 0, fmt.Errorf("count calls: %w", err)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n, gap, err := u.sum()
+	if err == nil && gap {
+		n++
+		u.closeAll()
+		if err = u.open(); err == nil {
+			u.before = n
 		}
-		n += binary.NativeEndian.Uint64(b[:])
 	}
+	if err != nil {
+		return 0, err
+	}
+	u.last = n
 	return n, nil
+}
+
+// sum adds up the counters. A gap is that some of them did not count all the time.
+func (u *Unheard) sum() (n uint64, gap bool, err error) {
+	online, err := os.ReadFile(onlineFile)
+	if err != nil || string(online) != u.online || len(u.counters) == 0 {
+		return u.last, true, nil
+	}
+	least, most := uint64(math.MaxUint64), uint64(0)
+	n = u.before
+	for i := range u.counters {
+		c := &u.counters[i]
+		calls, ran, err := c.read()
+		if err != nil {
+			return 0, false, err
+		}
+		n += calls
+		least, most = min(least, ran-c.began), max(most, ran-c.began)
+	}
+	return n, most-least > uint64(apart), nil
 }
 
 // Close ends counting.
@@ -194,9 +248,14 @@ func (u *Unheard) Close() error {
 	if u == nil {
 		return nil
 	}
-	var err error
-	for _, fd := range u.counters {
-		err = errors.Join(err, unix.Close(fd))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.closeAll()
+}
+
+func (u *Unheard) closeAll() (err error) {
+	for i := range u.counters {
+		err = errors.Join(err, unix.Close(u.counters[i].fd))
 	}
 	u.counters = nil
 	return err
