@@ -437,6 +437,10 @@ func (r *ring) write(fd int, b []byte, off int64) {
 	*(*uint32)(unsafe.Add(unsafe.Pointer(r.array), 4*i)) = i
 	atomic.StoreUint32(r.tail, tail+1)
 	const getEvents = 1
-	unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 1, 1, getEvents, 0, 0)
+	for submit := uintptr(1); atomic.LoadUint32(r.cqTail) == atomic.LoadUint32(r.cqHead); submit = 0 { // a signal may come, and the write go on
+		if _, _, e := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), submit, 1, getEvents, 0, 0); e != 0 && e != unix.EINTR {
+			return
+		}
+	}
 	atomic.StoreUint32(r.cqHead, atomic.LoadUint32(r.cqTail))
 }
