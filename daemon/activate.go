@@ -111,6 +111,8 @@ func (d *Daemon) usePolicy(old *control.Policy, p control.Policy) error {
 	if err := d.changePlan(old, &p); err != nil {
 		return err
 	}
+	d.keeping.Lock() // a sweep at work deletes nothing more by the old one
+	d.keeping.Unlock()
 	d.log.Info("policy", "start", p.Start, "priority", p.Priority, "partitions", list(p.Partitions), "paths", list(p.Paths))
 	d.look()
 	d.wake()

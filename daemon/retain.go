@@ -75,6 +75,9 @@ func (d *Daemon) sweep(ctx context.Context) error {
 				stay++
 				continue
 			}
+			if !d.isPolicy(policy) {
+				return errors.Join(errs...) // whoever changed it has another sweep begin
+			}
 			switch err := d.delete(ctx, vault, of[i]); {
 			case err == nil:
 				deleted++
@@ -90,6 +93,13 @@ func (d *Daemon) sweep(ctx context.Context) error {
 		d.wakeUpkeep()
 	}
 	return errors.Join(errs...)
+}
+
+// isPolicy tells whether that is the policy still.
+func (d *Daemon) isPolicy(p *control.Policy) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.policy == p
 }
 
 // byPartition splits sorted keys into those of each partition.

@@ -53,10 +53,15 @@ func (d *Daemon) turn() (next time.Time, ok bool) {
 	next, ok, err := d.decide()
 	if err != nil {
 		d.log.Error("keep what was decided of the scheduled backup", "err", err)
+		d.kept(d.alerts.Hold(control.MessageBackup, unkeptTurn, "a scheduled backup cannot begin: "+sentence(err)))
 		return next, false // it is tried again after a nap
 	}
+	d.resolve(unkeptTurn)
 	return next, ok
 }
+
+// unkeptTurn is the cause of the message that what was decided of a backup cannot be kept.
+const unkeptTurn = "backup/turn"
 
 // decide decides all turns that are due. d.admin is held. Each decision is kept together with its task, so that after a crash the turn neither
 // comes again nor is forgotten.

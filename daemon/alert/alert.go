@@ -34,8 +34,9 @@ type Book struct {
 	out  *Outbox
 	now  func() time.Time
 
-	mu  sync.Mutex
-	all []control.Message // oldest first
+	mu     sync.Mutex
+	all    []control.Message // oldest first
+	unkept map[string]bool   // ids of messages that could not be kept as they are
 }
 
 // Open returns the book of what k has kept. What is entered goes to out; nil: to nobody.
@@ -44,7 +45,7 @@ func Open(k Keeper, out *Outbox, now func() time.Time) (*Book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	return &Book{keep: k, out: out, now: now, all: all}, nil
+	return &Book{keep: k, out: out, now: now, all: all, unkept: map[string]bool{}}, nil
 }
 
 // Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else there is a new one, and
@@ -56,7 +57,9 @@ func (b *Book) Raise(kind, cause, text string) error {
 // Hold enters that something goes on, which may be said again and again: within a day of its message only the first time counts.
 func (b *Book) Hold(kind, cause, text string) error {
 	if b.holds(cause) {
-		return nil
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.keepRest()
 	}
 	return b.Raise(kind, cause, text)
 }
@@ -152,17 +155,35 @@ func (b *Book) end(m *control.Message, now time.Time) error {
 	return b.put(*m, event)
 }
 
-// put keeps a message, and what is to be told of it if there is an event.
+// put keeps a message, and what is to be told of it if there is an event. It is told also if it cannot be kept, on a full disk say; then it is kept with the next one that can be.
 func (b *Book) put(m control.Message, event string) error {
 	var to []control.Delivery
 	if b.out != nil && event != "" {
 		to = b.out.address(event, &m)
 	}
-	if err := b.keep.PutMessage(m, to...); err != nil {
-		return fmt.Errorf("keep message %s: %w", m.ID, err)
-	}
+	err := b.keep.PutMessage(m, to...)
 	if len(to) > 0 {
 		b.out.take(to)
+	}
+	if err != nil {
+		b.unkept[m.ID] = true
+		return fmt.Errorf("keep message %s: %w", m.ID, err)
+	}
+	delete(b.unkept, m.ID)
+	return b.keepRest()
+}
+
+// keepRest keeps what could not be kept before.
+func (b *Book) keepRest() error {
+	for i := range b.all {
+		m := &b.all[i]
+		if !b.unkept[m.ID] {
+			continue
+		}
+		if err := b.keep.PutMessage(*m); err != nil {
+			return fmt.Errorf("keep message %s: %w", m.ID, err)
+		}
+		delete(b.unkept, m.ID)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -133,4 +134,50 @@ func TestMessagesOutliveTheBookAndAreForgotten(t *testing.T) {
 	if all := b.List(false); len(all) != 2 || len(k) != 2 || !strings.Contains(all[1].Text, "b is") || all[1].ID == all[0].ID {
 		t.Errorf("after a long time: %+v, kept %d", all, len(k))
 	}
+}
+
+// A full disk keeps nobody from being told, and the message is kept once there is room.
+func TestMessageThatCannotBeKeptIsTold(t *testing.T) {
+	d := &fullDesk{desk: newDesk()}
+	out := openOutbox(t, d.desk, Options{})
+	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
+	b, err := Open(d, out, time.Now)
+	must(t, err)
+	d.full = true
+	for range 2 {
+		_ = b.Hold("late", "late/root", "no version for a day")
+	}
+	if n := out.Channels()[0].Waiting; n != 1 {
+		t.Errorf("%d wait", n)
+	}
+	d.full = false
+	must(t, b.Hold("late", "late/root", "no version for a day"))
+	d.full = true
+	_ = b.Resolve("late/root")
+	if n := out.Channels()[0].Waiting; n != 2 {
+		t.Errorf("%d wait", n)
+	}
+	d.full = false
+	must(t, b.Raise("space", "space/vault", "it is full"))
+	for _, m := range d.kept {
+		if m.Cause == "late/root" && m.Resolved == nil {
+			t.Errorf("that it is over is not kept: %+v", m)
+		}
+	}
+	if len(d.kept) != 2 || out.Channels()[0].Waiting != 3 {
+		t.Errorf("kept %+v, %d wait", d.kept, out.Channels()[0].Waiting)
+	}
+}
+
+// A fullDesk keeps no message while it is full.
+type fullDesk struct {
+	*desk
+	full bool
+}
+
+func (d *fullDesk) PutMessage(m control.Message, to ...control.Delivery) error {
+	if d.full {
+		return errors.New("no space")
+	}
+	return d.desk.PutMessage(m, to...)
 }

@@ -98,7 +98,7 @@ func (db *DB) room() error {
 	if db.dir == "" || syscall.Statfs(db.dir, &st) != nil {
 		return nil
 	}
-	if free := st.Bavail * uint64(st.Bsize); free < reserve {
+	if free := st.Bfree * uint64(st.Bsize); free < reserve { // what is kept for root is ours
 		return fmt.Errorf("write %s: %w", db.dir, ErrNoSpace)
 	}
 	return nil
