@@ -20,11 +20,10 @@ const (
 	setID = unix.S_ISUID | unix.S_ISGID
 )
 
-// A holder is what attributes are given to: something open, or a name that is not opened.
+// A holder is what attributes are given to: something open, if only by O_PATH, so that it is the same whatever becomes of its name.
 type holder struct {
-	fd    int    // open, or -1
-	dir   int    // folder of a name
-	name  string //
+	fd    int
+	node  bool   // it is open by O_PATH: to open a fifo or device might do something, and a symlink cannot be opened
 	path  string // to be told
 	fresh bool   // it was just made and has got no attributes from its folder
 	flags uint32 // inode flags that it may have got from there
@@ -68,35 +67,20 @@ func unsupported(err error) bool {
 }
 
 func (h *holder) chown(uid, gid int) error {
-	if h.fd >= 0 {
-		return unix.Fchown(h.fd, uid, gid)
-	}
-	return unix.Fchownat(h.dir, h.name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+	return unix.Fchownat(h.fd, "", uid, gid, unix.AT_EMPTY_PATH)
 }
 
 func (h *holder) chmod(mode uint32) error {
-	if h.fd >= 0 {
-		return unix.Fchmod(h.fd, mode)
+	if h.node {
+		return unix.Chmod(h.proc(), mode)
 	}
-	fd, err := openIn(h.dir, h.name, unix.O_PATH) // of a device or fifo; opened otherwise it might do something
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	st, err := lookFD(fd)
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		err = unix.ELOOP
-	}
-	if err != nil {
-		return err
-	}
-	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	return unix.Fchmod(h.fd, mode)
 }
 
 func (h *holder) utimes(t snapshot.Time) error {
 	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
-	if h.fd < 0 {
-		return unix.UtimesNanoAt(h.dir, h.name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
+	if h.node {
+		return unix.UtimesNanoAt(unix.AT_FDCWD, h.proc(), ts[:], 0)
 	}
 	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(h.fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 	if e != 0 {
@@ -105,30 +89,30 @@ func (h *holder) utimes(t snapshot.Time) error {
 	return nil
 }
 
-// proc is a path by which the attributes of a name can be had without following it.
-func (h *holder) proc() string { return "/proc/self/fd/" + strconv.Itoa(h.dir) + "/" + h.name }
+// proc is a path that leads to just what is open, be it a symlink.
+func (h *holder) proc() string { return "/proc/self/fd/" + strconv.Itoa(h.fd) }
 
 func (h *holder) setXattr(name string, value []byte) error {
-	if h.fd >= 0 {
-		return unix.Fsetxattr(h.fd, name, value, 0)
+	if h.node {
+		return unix.Setxattr(h.proc(), name, value, 0)
 	}
-	return unix.Lsetxattr(h.proc(), name, value, 0)
+	return unix.Fsetxattr(h.fd, name, value, 0)
 }
 
 func (h *holder) removeXattr(name string) error {
-	if h.fd >= 0 {
-		return unix.Fremovexattr(h.fd, name)
+	if h.node {
+		return unix.Removexattr(h.proc(), name)
 	}
-	return unix.Lremovexattr(h.proc(), name)
+	return unix.Fremovexattr(h.fd, name)
 }
 
 // xattrs are those that are there.
 func (h *holder) xattrs() (snapshot.Xattrs, error) {
-	list := func(b []byte) (int, error) { return unix.Llistxattr(h.proc(), b) }
-	get := func(name string, b []byte) (int, error) { return unix.Lgetxattr(h.proc(), name, b) }
-	if h.fd >= 0 {
-		list = func(b []byte) (int, error) { return unix.Flistxattr(h.fd, b) }
-		get = func(name string, b []byte) (int, error) { return unix.Fgetxattr(h.fd, name, b) }
+	list := func(b []byte) (int, error) { return unix.Flistxattr(h.fd, b) }
+	get := func(name string, b []byte) (int, error) { return unix.Fgetxattr(h.fd, name, b) }
+	if h.node {
+		list = func(b []byte) (int, error) { return unix.Listxattr(h.proc(), b) }
+		get = func(name string, b []byte) (int, error) { return unix.Getxattr(h.proc(), name, b) }
 	}
 	buf := make([]byte, 64<<10)
 	n, err := list(buf)
@@ -247,7 +231,7 @@ func early(fd int, flags uint32) {
 
 // giveFlags makes the flags those of the version, but for locks.
 func (r *run) giveFlags(h *holder, flags uint32) {
-	if h.fd < 0 || flags&inherited == 0 && h.flags == 0 {
+	if h.node || flags&inherited == 0 && h.flags == 0 {
 		return
 	}
 	have, err := unix.IoctlGetUint32(h.fd, unix.FS_IOC_GETFLAGS)

@@ -20,13 +20,16 @@ func (r *run) putNode(it *item, replace bool) (m made, err error) {
 			_ = unix.Unlinkat(dir, temp, 0)
 		}
 	}()
-	h := &holder{fd: -1, dir: dir, name: temp, path: it.path(), fresh: !it.in.acl}
-	if err := r.give(h, &it.entry); err != nil {
+	fd, st, err := openNode(dir, temp, &it.entry)
+	if err != nil {
 		return m, err
 	}
-	st, there, err := look(dir, temp)
-	if err != nil || !there {
-		return m, errors.Join(err, unix.ENOENT)
+	defer unix.Close(fd)
+	if st.Nlink != 1 || int(st.Uid) != unix.Geteuid() {
+		return m, errSwapped
+	}
+	if err := r.give(&holder{fd: fd, node: true, path: it.path(), fresh: !it.in.acl}, &it.entry); err != nil {
+		return m, err
 	}
 	if err := takeName(dir, temp, it.name, replace); err != nil {
 		return m, err
@@ -48,20 +51,51 @@ func makeNode(dir int, name string, e *snapshot.Entry) error {
 	return errors.New("sockets are not restored")
 }
 
-// sameNode tells whether what is there is of the same kind and leads to the same, so that it need not be made anew.
-func (r *run) sameNode(it *item, st *unix.Statx_t) bool {
-	if uint32(st.Mode)&unix.S_IFMT != it.entry.Type() || it.entry.Nlink == 1 && st.Nlink > 1 {
+// openNode opens a symlink, fifo or device to be given attributes. It must be what e says, for whoever may write in the folder can put something else in its place, of
+// somebody else.
+func openNode(dir int, name string, e *snapshot.Entry) (fd int, st unix.Statx_t, err error) {
+	if fd, err = openIn(dir, name, unix.O_PATH); err != nil {
+		return -1, st, err
+	}
+	if st, err = lookFD(fd); err == nil && !isNode(fd, &st, e) {
+		err = errSwapped
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, st, err
+	}
+	return fd, st, nil
+}
+
+var errSwapped = errors.New("something else was put in its place meanwhile")
+
+// isNode tells whether what is open is of the kind of e, and leads to the same.
+func isNode(fd int, st *unix.Statx_t, e *snapshot.Entry) bool {
+	if uint32(st.Mode)&unix.S_IFMT != e.Type() {
 		return false
 	}
-	switch it.entry.Type() {
+	switch e.Type() {
 	case unix.S_IFLNK:
 		b := make([]byte, 64<<10)
-		n, err := unix.Readlinkat(it.in.fd, it.name, b)
-		return err == nil && string(b[:n]) == string(it.entry.Target)
+		n, err := unix.Readlinkat(fd, "", b)
+		return err == nil && string(b[:n]) == string(e.Target)
 	case unix.S_IFCHR, unix.S_IFBLK:
-		return unix.Mkdev(st.Rdev_major, st.Rdev_minor) == it.entry.Rdev
+		return unix.Mkdev(st.Rdev_major, st.Rdev_minor) == e.Rdev
 	}
 	return true
+}
+
+// sameNode tells whether what is there is of the same kind and leads to the same, so that it need not be made anew.
+func (r *run) sameNode(it *item, st *unix.Statx_t) bool {
+	if it.entry.Nlink == 1 && st.Nlink > 1 {
+		return false
+	}
+	fd, now, err := openNode(it.in.fd, it.name, &it.entry)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return madeOf(&now) == madeOf(st)
 }
 
 // refresh gives what is there the rest of what the version has. A symlink is never followed; what is opened to be changed by its mode is not one any more
@@ -70,7 +104,15 @@ func (r *run) refresh(it *item, st *unix.Statx_t) (m made, err error) {
 	if it.entry.Type() != unix.S_IFLNK { // modes of devices cannot be set without following their names
 		return r.putNode(it, true)
 	}
-	if err := r.give(&holder{fd: -1, dir: it.in.fd, name: it.name, path: it.path()}, &it.entry); err != nil {
+	fd, now, err := openNode(it.in.fd, it.name, &it.entry)
+	if err != nil {
+		return m, err
+	}
+	defer unix.Close(fd)
+	if madeOf(&now) != madeOf(st) {
+		return m, errSwapped
+	}
+	if err := r.give(&holder{fd: fd, node: true, path: it.path()}, &it.entry); err != nil {
 		return m, err
 	}
 	r.equal(it)

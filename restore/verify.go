@@ -22,14 +22,18 @@ func (r *run) verify(it *item, st *unix.Statx_t, there bool) error {
 		r.differs(it.path(), "it is of another kind")
 		return nil
 	}
-	h := &holder{fd: -1, dir: it.in.fd, name: it.name, path: it.path()}
-	if it.entry.IsRegular() {
-		fd, err := openIn(it.in.fd, it.name, unix.O_RDONLY|unix.O_NONBLOCK)
-		if err != nil {
-			return r.failed(it, err)
-		}
-		defer unix.Close(fd)
-		h.fd = fd
+	h := &holder{node: !it.entry.IsRegular(), path: it.path()}
+	flags := uint64(unix.O_RDONLY | unix.O_NONBLOCK)
+	if h.node {
+		flags = unix.O_PATH
+	}
+	fd, err := openIn(it.in.fd, it.name, flags)
+	if err != nil {
+		return r.failed(it, err)
+	}
+	defer unix.Close(fd)
+	h.fd = fd
+	if !h.node {
 		now, err := lookFD(fd)
 		if err != nil {
 			return r.failed(it, err)
@@ -58,7 +62,7 @@ func (r *run) verify(it *item, st *unix.Statx_t, there bool) error {
 	if !r.o.ContentOnly {
 		what = append(what, rest...)
 	}
-	if h.fd >= 0 && !r.o.ContentOnly && r.flagsDiffer(h.fd, it.entry.Flags) {
+	if !h.node && !r.o.ContentOnly && r.flagsDiffer(h.fd, it.entry.Flags) {
 		what = append(what, "inode flags")
 	}
 	if len(what) > 0 {
