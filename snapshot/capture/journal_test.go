@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -482,47 +480,6 @@ func (d deaf) Folders(visit func(unix.FileHandle, bool, []string, []bool) error)
 
 func (d deaf) Files(func(unix.FileHandle) error) error { return nil }
 
-func TestAuditFindsWhatTheJournalMissed(t *testing.T) {
-	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
-		for i := range 10 {
-			write(t, fmt.Sprintf("%s/dir/%d", point, i), "1")
-		}
-		r.next("walk")
-		change := func() {
-			write(t, point+"/dir/2", "22")
-			write(t, point+"/dir/3", "333")
-			write(t, point+"/new/file", "1")
-			must(t, os.Remove(point+"/dir/4"))
-		}
-		change()
-		r.o.Audit = true
-		r.o.trace = func(op, path string) { // as if meanwhile
-			if op == "open" && path == "dir/2" {
-				write(t, point+"/dir/9", "changed before it is looked at")
-				write(t, point+"/later", "1")
-			}
-		}
-		if v := r.next("walk"); v.Audit == nil || v.Audit.Missed != 0 {
-			t.Errorf("%+v, %q", v.Audit, v.Because)
-		}
-		r.o.trace = nil
-		r.next("walk")
-
-		write(t, point+"/dir/2", "4444")
-		write(t, point+"/dir/3", "55555")
-		must(t, os.Remove(point+"/dir/5"))
-		write(t, point+"/dir/missed", "1")
-		set, err := r.journal.Cut()
-		must(t, err)
-		r.o.Changes, r.o.Until = deaf{set, []string{"2", "5", "missed"}}, nil
-		v, err := r.try(t.Context())
-		must(t, err)
-		if v.Audit == nil || v.Audit.Missed != 3 || !slices.Equal(v.Audit.Paths, []string{"dir/2", "dir/5", "dir/missed"}) {
-			t.Errorf("%+v", v.Audit)
-		}
-	})
-}
-
 func TestSubvolumesAreListenedTo(t *testing.T) {
 	top := partition(t, "btrfs")
 	for _, name := range []string{"@", "@home", "@/nested", "@/nested/deeper"} {
@@ -630,171 +587,13 @@ func otherSelectionMakesAWalk(t *testing.T, r *journalRig, point string) {
 	}
 }
 
-func TestWhatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
-	for from, to := range map[string]string{"dir": "moved", "dir/closed": "dir/opened", "dir/secret": "dir/told"} {
-		r := newJournalRig(t, partition(t, "ext4"), nil)
-		point := r.o.Partition.MountPoint
-		write(t, point+"/dir/closed/file", "x")
-		write(t, point+"/dir/secret", "x")
-		must(t, os.Chmod(point+"/dir/closed", 0))
-		must(t, os.Chmod(point+"/dir/secret", 0))
-		for p := filepath.Dir(point); p != os.TempDir(); p = filepath.Dir(p) {
-			must(t, os.Chmod(p, 0o755))
-		}
-		r.o.Walkers = 1
-		func() { // as nobody, to whom these are closed
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			must(t, unix.Setfsuid(65534))
-			defer unix.Setfsuid(0)
-			if v := r.tryNext(); v.WarningCount < 2 {
-				t.Errorf("%d warnings", v.WarningCount)
-			}
-		}()
-		must(t, os.Rename(point+"/"+from, point+"/"+to))
-		v, _ := r.look()
-		all := r.entries(v)
-		for _, name := range []string{"dir/secret", "dir/closed/file"} {
-			if name = strings.Replace(name, from, to, 1); all[name].Size != 1 {
-				t.Errorf("%s to %s: %s is missing: %v", from, to, name, all)
-			}
-		}
-	}
-}
-
 // A folder may be moved into one that was in it when the changes began.
-func TestFoldersThatChangePlacesMeanwhile(t *testing.T) {
-	r := newJournalRig(t, partition(t, "ext4"), nil)
-	point := r.o.Partition.MountPoint
-	write(t, point+"/a", "1")
-	write(t, point+"/y/x/file", "1")
-	r.next("walk")
-	must(t, os.Rename(point+"/y/x", point+"/x"))
-	write(t, point+"/a", "22")
-	r.o.Walkers, r.o.Limiter = 1, noLimit
-	r.o.trace = func(op, path string) {
-		if _, err := os.Stat(point + "/y"); op == "open" && path == "a" && err == nil {
-			must(t, os.Rename(point+"/y", point+"/x/y"))
-		}
-	}
-	if all := r.entries(r.tryNext()); all["x/file"].Size != 1 {
-		t.Errorf("%v", all)
-	}
-	r.look()
-}
-
 // A folder on the way to a file that is just open is not told by the changes, and may be moved before it is looked at.
-func TestFolderThatIsMovedBeforeWhatIsHeldInIt(t *testing.T) {
-	r := newJournalRig(t, partition(t, "ext4"), nil)
-	point := r.o.Partition.MountPoint
-	write(t, point+"/a", "1")
-	write(t, point+"/b/c/held", "1")
-	write(t, point+"/b/other", "1")
-	f, err := os.OpenFile(point+"/b/c/held", os.O_RDWR, 0)
-	must(t, err)
-	defer f.Close()
-	r.next("walk")
-	write(t, point+"/a", "22")
-	r.o.Walkers, r.o.Limiter = 1, noLimit
-	r.o.trace = func(op, path string) {
-		if _, err := os.Stat(point + "/b"); op == "open" && path == "a" && err == nil {
-			must(t, os.Rename(point+"/b", point+"/d"))
-		}
-	}
-	if all := r.entries(r.tryNext()); all["d/other"].Size != 1 && all["b/other"].Size != 1 {
-		t.Errorf("%v", all)
-	}
-	r.look()
-}
-
 // What has no attributes for they could not be read is not taken over as it is.
-func TestUnreadAttributesAreReadAgain(t *testing.T) {
-	w := &walker{survey: &survey{o: &Options{Memory: &Memory{}}}, path: []byte("file")}
-	e := snapshot.Entry{Mode: unix.S_IFREG}
-	w.noXattrs(&e, unix.ENOMEM)
-	later := e
-	later.Racy = false
-	if unchanged(&e, &later) || len(w.again) != 1 || w.again[0].path != "file" {
-		t.Errorf("%+v, %v", e, w.again)
-	}
-}
-
 // In a folder with names of any case the changes name what is not there, so nobody goes by them.
-func TestFolderWithoutCaseMakesAWalk(t *testing.T) {
-	w := &walker{survey: &survey{o: &Options{Memory: &Memory{}, Parent: &snapshot.Version{Name: "v"}, Changes: &track.Set{}}}}
-	w.caseless.Store(true)
-	w.remember(&snapshot.Version{Name: "v"})
-	if why := w.whyWalk(); !strings.Contains(why, "chattr +F") {
-		t.Errorf("%q", why)
-	}
-}
-
 // Of what no journal is told an audit cannot say that it was missed.
-func TestAuditSaysNothingOfWhatIsUnheardMeanwhile(t *testing.T) {
-	point := partition(t, "ext4")
-	r := newJournalRig(t, point, counting(t))
-	write(t, point+"/dir/changed", "1")
-	write(t, point+"/dir/flagged", "1")
-	r.next("walk")
-	write(t, point+"/dir/changed", "22")
-	r.o.Audit = true
-	r.o.trace = func(op, path string) {
-		if op == "open" && path == "dir/changed" {
-			command(t, "chattr", "+d", point+"/dir/flagged") // before it is looked at
-		}
-	}
-	if v := r.next("walk"); v.Audit != nil {
-		t.Errorf("%+v, %q", v.Audit, v.Because)
-	}
-}
-
 // Of more changes than an audit can look at again it cannot tell whether they were missed, or came while it walked.
-func TestAuditSaysNothingOfMoreThanItCanLookAtAgain(t *testing.T) {
-	point := partition(t, "ext4")
-	r := newJournalRig(t, point, nil)
-	name := func(i int) string { return fmt.Sprintf("dir/%04d", i) }
-	for i := range maxSuspects + 200 {
-		write(t, point+"/"+name(i), "1")
-	}
-	r.next("walk")
-	write(t, point+"/"+name(0), "22")
-	r.o.Audit, r.o.Walkers, r.o.Limiter = true, 1, noLimit
-	r.o.trace = func(op, path string) {
-		if op == "open" && path == name(0) {
-			for i := 1; i < maxSuspects+200; i++ {
-				write(t, point+"/"+name(i), "333")
-			}
-		}
-	}
-	if v := r.tryNext(); v.Audit != nil {
-		t.Errorf("%+v, %q", v.Audit, v.Because)
-	}
-}
-
-func TestWholeFolderCoversWhatIsInItAlone(t *testing.T) {
-	r := &resolver{w: &walker{survey: &survey{o: &Options{}}}, root: &dirty{all: true}}
-	for path, want := range map[string]bool{"bar": true, "foo/bar": false, "foo/barfoo": false, "b/c/b": false} {
-		if got := r.covers(path); got != want {
-			t.Errorf("%s: %v", path, got)
-		}
-	}
-}
-
 // To set when a file was last read changes its ctime too, and is heard by nobody.
-func TestAuditTakesATimeOfReadingForNoChange(t *testing.T) {
-	point := partition(t, "ext4")
-	r := newJournalRig(t, point, nil)
-	write(t, point+"/dir/file", "1")
-	r.next("walk")
-	for _, name := range []string{"dir", "dir/file"} {
-		must(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(point, name), []unix.Timespec{{Sec: 1}, {Nsec: unix.UTIME_OMIT}}, 0))
-	}
-	r.o.Audit = true
-	if v := r.next("walk"); v.Audit == nil || v.Audit.Missed != 0 {
-		t.Errorf("%+v, %q", v.Audit, v.Because)
-	}
-}
-
 func TestOtherRootMakesAWalk(t *testing.T) {
 	t.Run("btrfs", func(t *testing.T) {
 		top := partition(t, "btrfs")
@@ -855,27 +654,5 @@ func TestHeldFileWithoutAHandleIsMet(t *testing.T) {
 	r.touched[id].meet(location{fileID{1, 1}, "name"})
 	if r.touched[id].complete() {
 		t.Error("one name is enough")
-	}
-}
-
-func TestWhereAFolderWasThatIsBelowItselfByNow(t *testing.T) {
-	point := partition(t, "ext4")
-	must(t, os.MkdirAll(point+"/x/y", 0o755))
-	root, err := os.Open(point)
-	must(t, err)
-	defer root.Close()
-	x, err := os.Open(point + "/x")
-	must(t, err)
-	defer x.Close()
-	st, err := statPath(point+"/x", lookOnly)
-	must(t, err)
-	y, _, err := unix.NameToHandleAt(unix.AT_FDCWD, point+"/x/y", 0)
-	must(t, err)
-	r := &resolver{
-		src: &source{fd: int(root.Fd()), live: -1}, root: &dirty{},
-		moved: map[fileID]move{{st.dev, st.ino}: {y, "x"}},
-	}
-	if was, err := r.before(int(x.Fd()), &st, map[fileID]bool{}); err != errGone {
-		t.Errorf("%q, %v", was, err)
 	}
 }

@@ -1,0 +1,131 @@
+package capture
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/snapshot/track"
+)
+
+func TestWhatCouldNotBeReadIsLookedAtAgain(t *testing.T) {
+	for from, to := range map[string]string{"dir": "moved", "dir/closed": "dir/opened", "dir/secret": "dir/told"} {
+		r := newJournalRig(t, partition(t, "ext4"), nil)
+		point := r.o.Partition.MountPoint
+		write(t, point+"/dir/closed/file", "x")
+		write(t, point+"/dir/secret", "x")
+		must(t, os.Chmod(point+"/dir/closed", 0))
+		must(t, os.Chmod(point+"/dir/secret", 0))
+		for p := filepath.Dir(point); p != os.TempDir(); p = filepath.Dir(p) {
+			must(t, os.Chmod(p, 0o755))
+		}
+		r.o.Walkers = 1
+		func() { // as nobody, to whom these are closed
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			must(t, unix.Setfsuid(65534))
+			defer unix.Setfsuid(0)
+			if v := r.tryNext(); v.WarningCount < 2 {
+				t.Errorf("%d warnings", v.WarningCount)
+			}
+		}()
+		must(t, os.Rename(point+"/"+from, point+"/"+to))
+		v, _ := r.look()
+		all := r.entries(v)
+		for _, name := range []string{"dir/secret", "dir/closed/file"} {
+			if name = strings.Replace(name, from, to, 1); all[name].Size != 1 {
+				t.Errorf("%s to %s: %s is missing: %v", from, to, name, all)
+			}
+		}
+	}
+}
+
+func TestFoldersThatChangePlacesMeanwhile(t *testing.T) {
+	r := newJournalRig(t, partition(t, "ext4"), nil)
+	point := r.o.Partition.MountPoint
+	write(t, point+"/a", "1")
+	write(t, point+"/y/x/file", "1")
+	r.next("walk")
+	must(t, os.Rename(point+"/y/x", point+"/x"))
+	write(t, point+"/a", "22")
+	r.o.Walkers, r.o.Limiter = 1, noLimit
+	r.o.trace = func(op, path string) {
+		if _, err := os.Stat(point + "/y"); op == "open" && path == "a" && err == nil {
+			must(t, os.Rename(point+"/y", point+"/x/y"))
+		}
+	}
+	if all := r.entries(r.tryNext()); all["x/file"].Size != 1 {
+		t.Errorf("%v", all)
+	}
+	r.look()
+}
+
+func TestFolderThatIsMovedBeforeWhatIsHeldInIt(t *testing.T) {
+	r := newJournalRig(t, partition(t, "ext4"), nil)
+	point := r.o.Partition.MountPoint
+	write(t, point+"/a", "1")
+	write(t, point+"/b/c/held", "1")
+	write(t, point+"/b/other", "1")
+	f, err := os.OpenFile(point+"/b/c/held", os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	r.next("walk")
+	write(t, point+"/a", "22")
+	r.o.Walkers, r.o.Limiter = 1, noLimit
+	r.o.trace = func(op, path string) {
+		if _, err := os.Stat(point + "/b"); op == "open" && path == "a" && err == nil {
+			must(t, os.Rename(point+"/b", point+"/d"))
+		}
+	}
+	if all := r.entries(r.tryNext()); all["d/other"].Size != 1 && all["b/other"].Size != 1 {
+		t.Errorf("%v", all)
+	}
+	r.look()
+}
+
+func TestUnreadAttributesAreReadAgain(t *testing.T) {
+	w := &walker{survey: &survey{o: &Options{Memory: &Memory{}}}, path: []byte("file")}
+	e := snapshot.Entry{Mode: unix.S_IFREG}
+	w.noXattrs(&e, unix.ENOMEM)
+	later := e
+	later.Racy = false
+	if unchanged(&e, &later) || len(w.again) != 1 || w.again[0].path != "file" {
+		t.Errorf("%+v, %v", e, w.again)
+	}
+}
+
+func TestFolderWithoutCaseMakesAWalk(t *testing.T) {
+	w := &walker{survey: &survey{o: &Options{Memory: &Memory{}, Parent: &snapshot.Version{Name: "v"}, Changes: &track.Set{}}}}
+	w.caseless.Store(true)
+	w.remember(&snapshot.Version{Name: "v"})
+	if why := w.whyWalk(); !strings.Contains(why, "chattr +F") {
+		t.Errorf("%q", why)
+	}
+}
+
+func TestWhereAFolderWasThatIsBelowItselfByNow(t *testing.T) {
+	point := partition(t, "ext4")
+	must(t, os.MkdirAll(point+"/x/y", 0o755))
+	root, err := os.Open(point)
+	must(t, err)
+	defer root.Close()
+	x, err := os.Open(point + "/x")
+	must(t, err)
+	defer x.Close()
+	st, err := statPath(point+"/x", lookOnly)
+	must(t, err)
+	y, _, err := unix.NameToHandleAt(unix.AT_FDCWD, point+"/x/y", 0)
+	must(t, err)
+	r := &resolver{
+		src: &source{fd: int(root.Fd()), live: -1}, root: &dirty{},
+		moved: map[fileID]move{{st.dev, st.ino}: {y, "x"}},
+	}
+	if was, err := r.before(int(x.Fd()), &st, map[fileID]bool{}); err != errGone {
+		t.Errorf("%q, %v", was, err)
+	}
+}
