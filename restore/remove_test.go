@@ -70,7 +70,9 @@ func TestWhatCouldNotBeReadIsNotDeleted(t *testing.T) {
 	g := newRig(t)
 	v := g.version(g.dir("locked"), g.dir("some", g.file("read", "r")), g.dir("well", g.file("a", "a")), g.dir("odd\xff"))
 	v.Warnings = []snapshot.Warning{
-		{Path: ".", What: "of it all"}, {Path: "locked", What: "the folder cannot be opened"}, {Path: "some/unread", What: "skipped"},
+		{Path: ".", What: "of it all"},
+		{Path: "locked", What: "the folder cannot be opened"},
+		{Path: "some/unread", What: "skipped"},
 		{Path: `"odd\xff/unread"`, What: "skipped"},
 	}
 	fill := func() string {
