@@ -111,9 +111,9 @@ func (d *Daemon) usePolicy(old *control.Policy, p control.Policy) error {
 	if err := d.changePlan(old, &p); err != nil {
 		return err
 	}
-	d.keeping.Lock() // a sweep at work deletes nothing more by the old one from here on
+	d.deleting.Lock() // a sweep at work deletes nothing more by the old one from here on
 	d.log.Info("policy", "start", p.Start, "priority", p.Priority, "partitions", list(p.Partitions), "paths", list(p.Paths))
-	d.keeping.Unlock()
+	d.deleting.Unlock()
 	d.look()
 	d.wake()
 	d.wakeSweep() // which brings the vault's copy up to date too

@@ -340,6 +340,11 @@ func (w *drill) take(all []candidate, most uint64) (n int) {
 // one restores what was drawn of a version and compares it.
 func (w *drill) one(ctx context.Context, j *job, f *drawn, scratch string) error {
 	name := f.version.Partition.Name
+	w.d.hold(f.version.Key(), 1)
+	defer w.d.hold(f.version.Key(), -1)
+	if !w.vault.Remains(f.version.Key()) {
+		return nil // it was deleted since files were drawn
+	}
 	j.progress.begin(name)
 	dir := filepath.Join(scratch, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -350,8 +355,6 @@ func (w *drill) one(ctx context.Context, j *job, f *drawn, scratch string) error
 		return err
 	}
 	defer target.Close()
-	w.d.hold(f.version.Key(), 1)
-	defer w.d.hold(f.version.Key(), -1)
 	w.result.Versions = append(w.result.Versions, control.DrilledVersion{Partition: name, Version: f.version.Name, Files: uint64(len(f.paths))})
 	o := restore.Options{
 		Vault: w.vault, Version: f.version, Target: int(target.Fd()), Paths: f.paths, NoLocks: true, Limiter: w.limiter, Progress: &j.progress,

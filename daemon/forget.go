@@ -38,13 +38,17 @@ func (d *Daemon) forgetUnpinned(ctx context.Context, v *store.Vault, k store.Ver
 	case pinned(p, k):
 		return control.Errorf(control.Conflict, "version %s of %s is pinned", k.Version, k.Partition).WithHint("`yester unpin` lets it go")
 	}
-	return d.delete(ctx, v, k)
+	return d.delete(ctx, v, k, nil)
 }
 
-// delete deletes a version unless a running backup builds on it. That a gc is due is kept before, so that it is so whatever happens in between.
-func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey) error {
+// delete deletes a version unless a running backup builds on it, or the policy is another one than by, if that is not nil. That a gc is due is kept before, so that it is so whatever
+// happens in between.
+func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey, by *control.Policy) error {
 	d.deleting.Lock()
 	defer d.deleting.Unlock()
+	if by != nil && !d.isPolicy(by) {
+		return control.Errorf(control.Busy, "the policy was changed meanwhile")
+	}
 	if _, used := d.parents[k]; used {
 		return control.Errorf(control.Busy, "version %s of %s is the one that the running backup compares with", k.Version, k.Partition).
 			WithHint("try again when the backup has ended")
@@ -64,6 +68,14 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey)
 		return err
 	}
 	return v.Delete(ctx, k)
+}
+
+// needed tells whether a version may not go just now.
+func (d *Daemon) needed(k store.VersionKey) bool {
+	d.deleting.Lock()
+	defer d.deleting.Unlock()
+	_, parent := d.parents[k]
+	return parent || d.restoring[k] > 0
 }
 
 // deleted counts the deletions so far.

@@ -170,7 +170,7 @@ func (m *maintenance) deleteAll(ctx context.Context, j *job) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := m.d.delete(ctx, m.vault, k); err != nil && !errors.Is(err, control.NotFound) {
+		if err := m.d.delete(ctx, m.vault, k, nil); err != nil && !errors.Is(err, control.NotFound) {
 			return err
 		}
 	}

@@ -283,7 +283,7 @@ func TestVersionThatABackupBuildsOnStays(t *testing.T) {
 	d := &Daemon{}
 	key := store.VersionKey{Instance: "i", Partition: "root", Version: "2026-11-23T031705Z"}
 	d.parents = map[store.VersionKey]struct{}{key: {}}
-	if err := d.delete(t.Context(), nil, key); !errors.Is(err, control.Busy) {
+	if err := d.delete(t.Context(), nil, key, nil); !errors.Is(err, control.Busy) {
 		t.Errorf("got %v", err)
 	}
 }

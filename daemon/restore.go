@@ -70,14 +70,20 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 	if err := o.aim(aim{d.never(), d.mountDirs(), d.o.Discover}); err != nil {
 		return control.Task{}, err
 	}
-	d.hold(o.version.Key(), 1)
-	t, err := d.tasks.start(control.KindRestore, false, func(ctx context.Context, j *job) error {
-		defer d.hold(o.version.Key(), -1)
-		defer o.target.Close()
-		return o.run(ctx, j)
-	})
+	k := o.version.Key()
+	d.hold(k, 1)
+	var t control.Task
+	if v.Remains(k) {
+		t, err = d.tasks.start(control.KindRestore, false, func(ctx context.Context, j *job) error {
+			defer d.hold(k, -1)
+			defer o.target.Close()
+			return o.run(ctx, j)
+		})
+	} else {
+		err = control.Errorf(control.NotFound, "version %s of %s was deleted just now", k.Version, k.Partition).WithHint("`yester versions` lists them")
+	}
 	if err != nil {
-		d.hold(o.version.Key(), -1)
+		d.hold(k, -1)
 		o.target.Close()
 	}
 	return t, err
@@ -280,9 +286,14 @@ func (o *restoration) aim(a aim) error {
 			return control.Errorf(control.BadRequest, "%s shows the versions, nothing can be restored there", dir)
 		}
 	}
+	to := followed(o.to)
 	for _, dir := range a.own {
-		if isBelow(followed(o.to), followed(dir)) {
+		if isBelow(o.to, dir) || isBelow(to, dir) {
 			return control.Errorf(control.BadRequest, "%s is yester's own, nothing is restored there", dir)
+		}
+		if isBelow(dir, to) { // and should its disk be away just now, what is there instead stays too
+			there := literal(path.Join(o.version.Partition.MountPoint, strings.TrimPrefix(dir, to)))
+			o.keep = append(o.keep, there, there+"/**")
 		}
 	}
 	o.own = a.own

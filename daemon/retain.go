@@ -67,6 +67,9 @@ func (d *Daemon) sweep(ctx context.Context) error {
 	errs := []error{err}
 	deleted, stay := 0, 0
 	for _, of := range byPartition(vault.Versions(d.instance.ID)) {
+		if !d.isPolicy(policy) {
+			break // whoever changed it has another sweep begin
+		}
 		for i, f := range d.fates(ctx, vault, policy, kept, of) {
 			if !f.Gone(clock.Wall) {
 				continue
@@ -75,10 +78,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 				stay++
 				continue
 			}
-			if !d.isPolicy(policy) {
-				return errors.Join(errs...) // whoever changed it has another sweep begin
-			}
-			switch err := d.delete(ctx, vault, of[i]); {
+			switch err := d.delete(ctx, vault, of[i], policy); {
 			case err == nil:
 				deleted++
 				d.times.Delete(of[i])

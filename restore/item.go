@@ -39,16 +39,24 @@ func (r *run) restore(it *item) (m made, err error) {
 		return r.put(it, nil)
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return r.putForFolder(it)
-	case r.o.OnConflict == Skip && !torn(&it.entry, &st):
+	case r.o.OnConflict == Skip && !r.torn(it, &st):
 		return r.skip(it, &st)
 	}
 	return r.put(it, &st)
 }
 
-// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond. It may be as long as it should be, for one
-// with holes is made so before anything is in it. One that only looks so, as it is compressed, is compared.
-func torn(e *snapshot.Entry, st *unix.Statx_t) bool {
-	return e.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size <= e.Size && fileTime(st.Mtime) == e.Mtime && st.Blocks*512 < e.Data
+// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond. One with holes may be as long as it should be,
+// for it is made so before anything is in it; as it may be just compressed, it is compared.
+func (r *run) torn(it *item, st *unix.Statx_t) bool {
+	e := &it.entry
+	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || fileTime(st.Mtime) != e.Mtime || st.Blocks*512 >= e.Data {
+		return false
+	}
+	if st.Size != e.Size || e.Data == e.Size {
+		return st.Size < e.Size
+	}
+	m, err := r.asItShouldBe(it)
+	return err == nil && !m.ok
 }
 
 func fileTime(t unix.StatxTimestamp) snapshot.Time { return snapshot.Time{Sec: t.Sec, Nsec: t.Nsec} }

@@ -133,7 +133,7 @@ func (r *run) putLink(it *item) error {
 			return r.failed(it, err)
 		}
 		there = false
-	case there && r.o.OnConflict == Skip && !torn(&it.entry, &st):
+	case there && r.o.OnConflict == Skip && !r.torn(it, &st):
 		_, err := r.skip(it, &st)
 		return err
 	}

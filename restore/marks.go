@@ -19,19 +19,45 @@ func (r *run) keeps(dir int, name, below string) bool {
 	return r.keep.match(whole, name) || r.keepsFlagged(dir, name)
 }
 
-// ownFiles finds those that belong to whoever restores, by whatever name they are met. What is not there is none.
-func ownFiles(paths []string) (map[made]bool, error) {
+// ownFiles finds those that belong to whoever restores, by whatever name they are met. What cannot be looked at, as its disk is gone, cannot be met either.
+func ownFiles(paths []string) map[made]bool {
 	own := map[made]bool{}
 	for _, p := range paths {
 		var st unix.Statx_t
-		switch err := unix.Statx(unix.AT_FDCWD, p, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st); {
-		case err == nil:
+		if unix.Statx(unix.AT_FDCWD, p, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st) == nil {
 			own[madeOf(&st)] = true
-		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR):
-			return nil, fmt.Errorf("look at %s, where nothing may be restored: %w", p, err)
 		}
 	}
-	return own, nil
+	return own
+}
+
+// checkTarget refuses a target that is own, or lies in what is.
+func (r *run) checkTarget() error {
+	if len(r.own) == 0 {
+		return nil
+	}
+	fd, err := unix.Openat(r.o.Target, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for before := (made{}); err == nil; {
+		var st unix.Statx_t
+		if st, err = lookFD(fd); err != nil || madeOf(&st) == before { // the root is above itself
+			break
+		}
+		if before = madeOf(&st); r.own[before] {
+			unix.Close(fd)
+			return fmt.Errorf("the target: %w", errOwn)
+		}
+		var up int
+		up, err = unix.Openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		unix.Close(fd)
+		fd = up
+	}
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	if err != nil {
+		return fmt.Errorf("look where the target is: %w", err)
+	}
+	return nil
 }
 
 // errOwn is why something is left alone.
@@ -56,11 +82,19 @@ func unreadIn(v *snapshot.Version) map[string]bool {
 				p = raw
 			}
 		}
-		if p == "." || p == "" { // of the version as a whole
+		if strings.HasPrefix(w.What, "its extended attributes") {
+			continue // the name was read
+		}
+		if p == "." || p == "" { // of the version as a whole, or of its root folder
+			in[""] = in[""] || strings.HasPrefix(w.What, "the folder")
 			continue
 		}
 		in[p] = true
-		in[strings.TrimPrefix(path.Dir(p), ".")] = true
+		dir := path.Dir(p)
+		if dir == "." {
+			dir = ""
+		}
+		in[dir] = true
 	}
 	return in
 }

@@ -25,7 +25,7 @@ func (r *run) putNode(it *item, replace bool) (m made, err error) {
 		return m, err
 	}
 	defer unix.Close(fd)
-	if st.Nlink != 1 || int(st.Uid) != unix.Geteuid() {
+	if st.Nlink != 1 || int(st.Uid) != unix.Geteuid() && !r.getsOwner(dir, st.Uid) {
 		return m, errSwapped
 	}
 	if err := r.give(&holder{fd: fd, node: true, path: it.path(), fresh: !it.in.acl}, &it.entry); err != nil {
@@ -65,6 +65,17 @@ func openNode(dir int, name string, e *snapshot.Entry) (fd int, st unix.Statx_t,
 		return -1, st, err
 	}
 	return fd, st, nil
+}
+
+// getsOwner tells whether what is made in the folder belongs to somebody in the end whoever makes it, as on a network disk that maps all users to one.
+func (r *run) getsOwner(dir int, uid uint32) bool {
+	f, err := r.create(dir)
+	if err != nil {
+		return false
+	}
+	defer f.close()
+	st, err := lookFD(f.fd)
+	return err == nil && st.Uid == uid && int(uid) != unix.Geteuid()
 }
 
 var errSwapped = errors.New("something else was put in its place meanwhile")

@@ -1,8 +1,10 @@
 package restore
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -65,19 +67,35 @@ func TestOwnFoldersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// Nothing is restored into what is own, whatever name leads there; what is own and cannot be looked at is in nobody's way.
+func TestTargetThatIsOwnIsRefused(t *testing.T) {
+	g := newRig(t)
+	v, own := g.version(g.file("f", "f")), t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(own, "in/it"), 0o755))
+	for _, dir := range []string{own, filepath.Join(own, "in/it")} {
+		if _, err := g.try(t.Context(), v, dir, func(o *Options) { o.Own = []string{own} }); !errors.Is(err, errOwn) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	write(t, filepath.Join(own, "file"), "x")
+	g.restore(v, t.TempDir(), func(o *Options) { o.Own = []string{own, filepath.Join(own, "file/under"), strings.Repeat("x", 5000)} })
+}
+
 // What the backup could not read is in no version, and is no surplus.
 func TestWhatCouldNotBeReadIsNotDeleted(t *testing.T) {
 	g := newRig(t)
-	v := g.version(g.dir("locked"), g.dir("some", g.file("read", "r")), g.dir("well", g.file("a", "a")), g.dir("odd\xff"))
+	v := g.version(g.dir("locked"), g.dir("some", g.file("read", "r")), g.dir("well", g.file("a", "a")), g.dir("odd\xff"), g.dir(".hid", g.dir("den")))
 	v.Warnings = []snapshot.Warning{
 		{Path: ".", What: "of it all"},
 		{Path: "locked", What: "the folder cannot be opened"},
 		{Path: "some/unread", What: "skipped"},
 		{Path: `"odd\xff/unread"`, What: "skipped"},
+		{Path: ".hid/den/unread", What: "skipped"},
+		{Path: "well/a", What: "its extended attributes cannot be read: x"},
 	}
 	fill := func() string {
 		dir := t.TempDir()
-		for _, name := range []string{"locked/x/y", "some/unread", "some/else", "well/surplus", "odd\xff/else", "surplus"} {
+		for _, name := range []string{"locked/x/y", "some/unread", "some/else", "well/surplus", "odd\xff/else", ".hid/den/else", "surplus"} {
 			write(t, filepath.Join(dir, name), "x")
 		}
 		return dir
@@ -85,11 +103,16 @@ func TestWhatCouldNotBeReadIsNotDeleted(t *testing.T) {
 	v.WarningCount = uint64(len(v.Warnings))
 	dir := fill()
 	r := g.restore(v, dir, deleting)
-	there(t, dir, []string{"locked/x/y", "some/unread", "some/else", "odd\xff/else"}, "well/surplus")
+	there(t, dir, []string{"locked/x/y", "some/unread", "some/else", "odd\xff/else", ".hid/den/else"}, "well/surplus")
 	there(t, dir, []string{"surplus"}) // beside "locked"
-	if r.Notes.Count != 4 {
+	if r.Notes.Count != 5 {
 		t.Errorf("noted %+v", r.Notes)
 	}
+	other := g.version(g.dir("well"))
+	other.Warnings, other.WarningCount = []snapshot.Warning{{Path: ".", What: "the folder cannot be listed: x"}}, 1
+	dir = fill()
+	g.restore(other, dir, deleting)
+	there(t, dir, []string{"surplus", "locked/x/y"}, "well/surplus")
 	v.WarningCount++
 	dir = fill()
 	r = g.restore(v, dir, deleting)
@@ -123,6 +146,37 @@ func TestFileInTheWayOfAFolderStaysUnlessOverwritten(t *testing.T) {
 	if content(t, filepath.Join(dir, "folder")) != "x" {
 		t.Error("it was removed")
 	}
+}
+
+// A file that is as long as it should be, and takes less room as it is compressed, is whole, and stays as it is.
+func TestCompressedFilesAreNotTorn(t *testing.T) {
+	g := newRig(t)
+	holed := g.file("holed", text(1, pieceLen)+string(make([]byte, pieceLen)))
+	holed.Data = 100 * pieceLen // as if it took less than that
+	full := g.file("full", text(2, pieceLen))
+	full.Data = full.Size
+	v, dir := g.version(holed, full), t.TempDir()
+	g.restore(v, dir)
+	for _, name := range []string{"holed", "full"} {
+		must(t, os.Chmod(filepath.Join(dir, name), 0o604))
+	}
+	must(t, unix.Fallocate(openRW(t, filepath.Join(dir, "full")), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, pieceLen))
+	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(dir, "full"), []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: full.Mtime.Sec, Nsec: int64(full.Mtime.Nsec)}}, 0))
+	r := g.restore(v, dir)
+	wantLeft(t, "skipped", r.Skipped, "holed", "full")
+	for _, name := range []string{"holed", "full"} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode() != 0o604 {
+			t.Errorf("%s: %v, %v", name, st.Mode(), err)
+		}
+	}
+}
+
+func openRW(t *testing.T, path string) int {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
 }
 
 // All names of a file in a folder that is not there are told of in a dry run.
@@ -160,4 +214,14 @@ func TestTornFileWithHolesIsRestoredThoughOthersAreSkipped(t *testing.T) {
 	if content(t, path) != want {
 		t.Error("it stays empty")
 	}
+}
+
+func TestVerifyTellsOfAFileThatIsALinkOfAnother(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("one", "x"), g.file("two", "x")), t.TempDir()
+	g.restore(v, dir)
+	must(t, os.Remove(filepath.Join(dir, "two")))
+	must(t, os.Link(filepath.Join(dir, "one"), filepath.Join(dir, "two")))
+	r := g.restore(v, dir, func(o *Options) { o.VerifyOnly = true })
+	wantLeft(t, "different", r.Differs, "one", "two", ".")
 }

@@ -87,7 +87,8 @@ func newRun(o Options) (*run, error) {
 	if r.keep, err = newGlobs(o.Keep); err != nil {
 		return nil, err
 	}
-	if r.own, err = ownFiles(o.Own); err != nil {
+	r.own = ownFiles(o.Own)
+	if err := r.checkTarget(); err != nil {
 		return nil, err
 	}
 	r.unread, r.unsure = unreadIn(o.Version), o.Version.WarningCount > uint64(len(o.Version.Warnings))

@@ -62,6 +62,9 @@ func (r *run) verify(it *item, st *unix.Statx_t, there bool) error {
 	if !r.o.ContentOnly {
 		what = append(what, rest...)
 	}
+	if !h.node && !r.o.ContentOnly && it.entry.Nlink == 1 && st.Nlink > 1 {
+		what = append(what, "hard link of another file")
+	}
 	if !h.node && !r.o.ContentOnly && r.flagsDiffer(h.fd, it.entry.Flags) {
 		what = append(what, "inode flags")
 	}

@@ -165,8 +165,16 @@ func (v *Vault) tidyStones(ctx context.Context, s *survey) error {
 }
 
 func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
-	if k, ok := parseVersionName(name); ok && v.hasVersion(k) {
-		return v.Delete(ctx, k) // which failed half-way
+	if k, ok := parseVersionName(name); ok && v.hasVersion(k) { // its deletion failed half-way, or is under way
+		if v.o.Needed != nil && v.o.Needed(k) {
+			for _, m := range v.place.layout().members {
+				m.miss() // it is tried again
+			}
+			return nil
+		}
+		if err := v.Delete(ctx, k); !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	defer v.place.locks.lock(name)()
 	l := v.place.layout()

@@ -397,6 +397,12 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	for _, m := range sv.mems[1:] {
 		m.FailWrites(nil)
 	}
+	sv.o.Needed = func(k VersionKey) bool { return k == key("v1") }
+	sv.mendAll()
+	if !sv.hasVersion(key("v1")) || len(gone) > 0 {
+		t.Error("it is gone though it is needed")
+	}
+	sv.o.Needed = nil
 	sv.mendAll()
 	delete(sv.versions, "v1")
 	sv.holds()

@@ -7,6 +7,7 @@
 package alert
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,8 +36,8 @@ type Book struct {
 	now  func() time.Time
 
 	mu     sync.Mutex
-	all    []control.Message // oldest first
-	unkept map[string]bool   // ids of messages that could not be kept as they are
+	all    []control.Message             // oldest first
+	unkept map[string][]control.Delivery // by ids, of messages that could not be kept as they are, what was to be told of them
 }
 
 // Open returns the book of what k has kept. What is entered goes to out; nil: to nobody.
@@ -45,7 +46,7 @@ func Open(k Keeper, out *Outbox, now func() time.Time) (*Book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	return &Book{keep: k, out: out, now: now, all: all, unkept: map[string]bool{}}, nil
+	return &Book{keep: k, out: out, now: now, all: all, unkept: map[string][]control.Delivery{}}, nil
 }
 
 // Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else there is a new one, and
@@ -87,6 +88,7 @@ func (b *Book) enter(kind, cause, text string, over bool, event string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now().UTC()
+	var failed error
 	for i := len(b.all) - 1; i >= 0; i-- {
 		m := &b.all[i]
 		if m.Cause != cause {
@@ -101,9 +103,7 @@ func (b *Book) enter(kind, cause, text string, over bool, event string) error {
 		}
 		if m.Resolved == nil {
 			m.Resolved = &now // it goes on in the new one
-			if err := b.put(*m, ""); err != nil {
-				return err
-			}
+			failed = b.put(*m, "")
 		}
 		break
 	}
@@ -111,11 +111,9 @@ func (b *Book) enter(kind, cause, text string, over bool, event string) error {
 	if over {
 		m.Resolved = &now
 	}
-	if err := b.forget(now); err != nil {
-		return err
-	}
+	failed = errors.Join(failed, b.forget(now))
 	b.all = append(b.all, m)
-	return b.put(m, event)
+	return errors.Join(failed, b.put(m, event))
 }
 
 // Resolve enters that what has this cause is over; or, if it ends in a slash, what has one that begins so.
@@ -166,10 +164,9 @@ func (b *Book) put(m control.Message, event string) error {
 		b.out.take(to)
 	}
 	if err != nil {
-		b.unkept[m.ID] = true
+		b.unkept[m.ID] = append(b.unkept[m.ID], to...)
 		return fmt.Errorf("keep message %s: %w", m.ID, err)
 	}
-	delete(b.unkept, m.ID)
 	return b.keepRest()
 }
 
@@ -177,10 +174,14 @@ func (b *Book) put(m control.Message, event string) error {
 func (b *Book) keepRest() error {
 	for i := range b.all {
 		m := &b.all[i]
-		if !b.unkept[m.ID] {
+		to, is := b.unkept[m.ID]
+		if !is {
 			continue
 		}
-		if err := b.keep.PutMessage(*m); err != nil {
+		if b.out != nil {
+			to = b.out.stillWaiting(to)
+		}
+		if err := b.keep.PutMessage(*m, to...); err != nil {
 			return fmt.Errorf("keep message %s: %w", m.ID, err)
 		}
 		delete(b.unkept, m.ID)

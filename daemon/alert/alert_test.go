@@ -164,8 +164,28 @@ func TestMessageThatCannotBeKeptIsTold(t *testing.T) {
 			t.Errorf("that it is over is not kept: %+v", m)
 		}
 	}
+	if len(d.deliveries) != 3 {
+		t.Errorf("%d deliveries are kept", len(d.deliveries))
+	}
 	if len(d.kept) != 2 || out.Channels()[0].Waiting != 3 {
 		t.Errorf("kept %+v, %d wait", d.kept, out.Channels()[0].Waiting)
+	}
+}
+
+// One that goes on from an older message is told, too.
+func TestMessageThatGoesOnIsToldOnAFullDisk(t *testing.T) {
+	d := &fullDesk{desk: newDesk()}
+	out := openOutbox(t, d.desk, Options{})
+	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
+	now := time.Now()
+	b, err := Open(d, out, func() time.Time { return now })
+	must(t, err)
+	must(t, b.Raise("backup", "backup/failed", "it failed"))
+	now = now.Add(25 * time.Hour)
+	d.full = true
+	_ = b.Raise("backup", "backup/failed", "it failed again")
+	if n := out.Channels()[0].Waiting; n != 2 {
+		t.Errorf("%d wait", n)
 	}
 }
 

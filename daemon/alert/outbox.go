@@ -246,6 +246,18 @@ func (b *Outbox) take(to []control.Delivery) {
 	}
 }
 
+// stillWaiting returns those that were not delivered yet.
+func (b *Outbox) stillWaiting(of []control.Delivery) (left []control.Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range of {
+		if q := b.queues[d.Channel]; q != nil && slices.ContainsFunc(q.waiting, func(w control.Delivery) bool { return w.ID == d.ID }) {
+			left = append(left, d)
+		}
+	}
+	return left
+}
+
 func (b *Outbox) woken() {
 	select {
 	case b.wake <- struct{}{}:

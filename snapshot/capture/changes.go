@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -134,10 +135,12 @@ func (w *walker) lookAgain(all bool) {
 	}
 }
 
-// noXattrs says that the extended attributes of what is being captured cannot be read. The next capture tries again.
+// noXattrs says that the extended attributes of what is being captured cannot be read. The next capture tries again, unless it will be as with this one.
 func (w *walker) noXattrs(e *snapshot.Entry, err error) {
-	e.Racy = true
-	w.lookAgain(false)
+	if errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+		e.Racy = true
+		w.lookAgain(false)
+	}
 	w.warn("its extended attributes cannot be read: %v", err)
 }
 

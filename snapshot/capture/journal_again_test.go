@@ -129,3 +129,24 @@ func TestWhereAFolderWasThatIsBelowItselfByNow(t *testing.T) {
 		t.Errorf("%q, %v", was, err)
 	}
 }
+
+// Other names of a file in a subvolume are found where that is now, be it that a folder above it was moved.
+func TestNestedSubvolumeThatWasMoved(t *testing.T) {
+	for from, to := range map[string]string{"dir/nested": "dir/moved", "dir": "moved"} {
+		r := newJournalRig(t, partition(t, "btrfs"), nil)
+		point := r.o.Partition.MountPoint
+		must(t, os.Mkdir(point+"/dir", 0o755))
+		command(t, "btrfs", "subvolume", "create", point+"/dir/nested")
+		write(t, point+"/dir/nested/a/one", "1")
+		must(t, os.Mkdir(point+"/dir/nested/b", 0o755))
+		must(t, os.Link(point+"/dir/nested/a/one", point+"/dir/nested/b/two"))
+		r.next("walk")
+		must(t, os.Rename(point+"/"+from, point+"/"+to))
+		nested := strings.Replace("dir/nested", from, to, 1)
+		write(t, point+"/"+nested+"/a/one", "22")
+		v, _ := r.look()
+		if all := r.entries(v); all[nested+"/b/two"].Size != 2 {
+			t.Errorf("%s to %s: %v", from, to, all)
+		}
+	}
+}

@@ -35,19 +35,20 @@ func isUnsure(err error) bool {
 // A resolver finds where the changes are now. What moves while it does is in the next changes too; what was found where it is no more is
 // noticed at the end of the capture, for every folder that is not gone must have been met.
 type resolver struct {
-	w       *walker
-	src     *source
-	changes Changes
-	root    *dirty
-	live    fileID            // of the root folder of the partition itself
-	devices map[uint64]bool   // of the partition and the subvolumes nested in it; others lie beside it
-	folders map[fileID]*dirty // with changes in them, inside of what is captured
-	touched map[fileID]*touch
-	moved   map[fileID]move
-	movedTo map[uint64]string // by the numbers that entries of them have
-	unread  map[string]bool   // paths of folders that the parent version has not as they were
-	left    map[string]bool   // paths that bear a mark for which what is in them was left out
-	statx   unix.Statx_t
+	w         *walker
+	src       *source
+	changes   Changes
+	root      *dirty
+	live      fileID            // of the root folder of the partition itself
+	devices   map[uint64]bool   // of the partition and the subvolumes nested in it; others lie beside it
+	anyDevice bool              // it may be another
+	folders   map[fileID]*dirty // with changes in them, inside of what is captured
+	touched   map[fileID]*touch
+	moved     map[fileID]move
+	movedTo   map[uint64]string // by the numbers that entries of them have
+	unread    map[string]bool   // paths of folders that the parent version has not as they were
+	left      map[string]bool   // paths that bear a mark for which what is in them was left out
+	statx     unix.Statx_t
 }
 
 // A touch is a file that something was done to, or may have been.
@@ -75,11 +76,7 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 		}
 		r.live = fileID{st.dev, st.ino}
 	}
-	r.devices = map[uint64]bool{src.root.dev: true}
 	for _, a := range w.o.Memory.again {
-		if st, err := r.lookup(a.path); err == nil {
-			r.devices[st.dev] = true
-		}
 		if a.all {
 			r.unread[a.path] = true
 		}
@@ -87,6 +84,7 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 	if err := r.moves(ctx); err != nil {
 		return nil, err
 	}
+	r.findDevices()
 	if err := r.files(ctx); err != nil {
 		return nil, err
 	}
@@ -110,6 +108,24 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 	return r, r.findMissing(ctx)
 }
 
+// findDevices finds the subvolumes nested in the partition. Of one that may have been moved it is not known by which folder above it; then files of any are looked for.
+func (r *resolver) findDevices() {
+	r.devices = map[uint64]bool{r.src.root.dev: true}
+	for id := range r.moved {
+		r.devices[id.dev] = true
+	}
+	for _, a := range r.w.o.Memory.again {
+		st, err := r.lookup(a.path)
+		if err == nil {
+			r.devices[st.dev] = true
+		}
+		r.anyDevice = r.anyDevice || err != nil && len(r.moved) > 0
+	}
+}
+
+// inside tells whether a file may lie in the partition, or a subvolume nested in it.
+func (r *resolver) inside(st *stat) bool { return r.anyDevice || r.devices[st.dev] }
+
 // files collects the files that were touched and are not gone. In the end, all of their names must have been found.
 func (r *resolver) files(ctx context.Context) error {
 	return r.changes.Files(func(h unix.FileHandle) error {
@@ -121,7 +137,7 @@ func (r *resolver) files(ctx context.Context) error {
 			return err
 		}
 		unix.Close(fd)
-		if st.kind() != unix.S_IFDIR && r.devices[st.dev] {
+		if st.kind() != unix.S_IFDIR && r.inside(&st) {
 			r.touch(&st)
 		}
 		return nil
@@ -148,7 +164,7 @@ func (r *resolver) heldFiles() error {
 		}
 		if fd >= 0 {
 			unix.Close(fd)
-			if r.devices[st.dev] {
+			if r.inside(&st) {
 				r.touch(&st)
 			}
 		}

@@ -210,13 +210,12 @@ func (u *Unheard) Count() (n uint64, err error) {
 	defer u.mu.Unlock()
 	n, gap, err := u.sum()
 	if err == nil && gap {
-		n++
+		n = max(n, u.last) + 1
 		u.closeAll()
-		if err = u.open(); err == nil {
-			u.before = n
-		}
+		u.before, err = n, u.open()
 	}
 	if err != nil {
+		u.closeAll() // the next one opens them anew
 		return 0, err
 	}
 	u.last = n
