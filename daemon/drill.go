@@ -221,14 +221,18 @@ func (w *drill) restoreIn(ctx context.Context, j *job, scratch string) error {
 	if err := w.draw(ctx, scratch); err != nil {
 		return err
 	}
+	var files, bytes uint64
 	for i := range w.from {
-		w.result.Files, w.result.Bytes = w.result.Files+uint64(len(w.from[i].paths)), w.result.Bytes+w.from[i].bytes
+		files, bytes = files+uint64(len(w.from[i].paths)), bytes+w.from[i].bytes
 	}
-	j.progress.expect(2*w.result.Files, 2*w.result.Bytes)
+	j.progress.expect(2*files, 2*bytes)
 	for i := range w.from {
 		if err := w.one(ctx, j, &w.from[i], scratch); err != nil {
 			return err
 		}
+	}
+	if len(w.result.Versions) == 0 {
+		return errNothing
 	}
 	return nil
 }
@@ -355,6 +359,7 @@ func (w *drill) one(ctx context.Context, j *job, f *drawn, scratch string) error
 		return err
 	}
 	defer target.Close()
+	w.result.Files, w.result.Bytes = w.result.Files+uint64(len(f.paths)), w.result.Bytes+f.bytes
 	w.result.Versions = append(w.result.Versions, control.DrilledVersion{Partition: name, Version: f.version.Name, Files: uint64(len(f.paths))})
 	o := restore.Options{
 		Vault: w.vault, Version: f.version, Target: int(target.Fd()), Paths: f.paths, NoLocks: true, Limiter: w.limiter, Progress: &j.progress,

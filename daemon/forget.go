@@ -70,12 +70,16 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey,
 	return v.Delete(ctx, k)
 }
 
-// needed tells whether a version may not go just now.
-func (d *Daemon) needed(k store.VersionKey) bool {
-	d.deleting.Lock()
-	defer d.deleting.Unlock()
-	_, parent := d.parents[k]
-	return parent || d.restoring[k] > 0
+// leave gives the vault leave to delete a version, until end is called, unless it is needed just now, or that cannot be told without waiting.
+func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
+	if !d.deleting.TryLock() {
+		return nil, false
+	}
+	if _, parent := d.parents[k]; parent || d.restoring[k] > 0 {
+		d.deleting.Unlock()
+		return nil, false
+	}
+	return d.deleting.Unlock, true
 }
 
 // deleted counts the deletions so far.

@@ -25,7 +25,7 @@ type site struct {
 	log      *slog.Logger
 	now      func() time.Time
 	trouble  func(store.Trouble) // what the vault meets; may be nil
-	needed   func(store.VersionKey) bool
+	leave    func(store.VersionKey) (end func(), ok bool)
 
 	passphrase string // that somebody gave, if nothing else does; kept in memory only
 
@@ -132,7 +132,7 @@ func (s *site) openWith(ctx context.Context, o store.Options, cache int64) (*sto
 
 func (s *site) options(dirs []string) (store.Options, error) {
 	s.seek(dirs)
-	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret, OnTrouble: s.trouble, Needed: s.needed, Look: s.seen}
+	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret, OnTrouble: s.trouble, Leave: s.leave, Look: s.seen}
 	var missing error
 	for _, dir := range dirs {
 		p, err := place.NewDir(dir)

@@ -45,14 +45,14 @@ func (r *run) restore(it *item) (m made, err error) {
 	return r.put(it, &st)
 }
 
-// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond. One with holes may be as long as it should be,
-// for it is made so before anything is in it; as it may be just compressed, it is compared.
+// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond. It may be as long as it should be: one with
+// holes is made so at first, and the pieces of others come to the disk in any order. As it may be just compressed, it is compared.
 func (r *run) torn(it *item, st *unix.Statx_t) bool {
 	e := &it.entry
 	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || fileTime(st.Mtime) != e.Mtime || st.Blocks*512 >= e.Data {
 		return false
 	}
-	if st.Size != e.Size || e.Data == e.Size {
+	if st.Size != e.Size {
 		return st.Size < e.Size
 	}
 	m, err := r.asItShouldBe(it)

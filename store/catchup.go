@@ -48,6 +48,7 @@ func (s *survey) lacking(l *layout, p *packInfo) uint64 {
 // catchUp makes up what places missed: packs, records and small files that others have, removals, and what a place has that was written while the
 // others were away. Progress, if not nil, is told how many files are done.
 func (v *Vault) catchUp(ctx context.Context, progress func(done, total int)) error {
+	v.mend.later.Store(false)
 	missed := map[*member]uint64{}
 	for _, m := range v.place.layout().members {
 		missed[m] = m.misses()
@@ -157,7 +158,7 @@ func (v *Vault) enterFound(ctx context.Context, id pack.ID, seen packSeen) error
 func (v *Vault) tidyStones(ctx context.Context, s *survey) error {
 	var errs []error
 	for name := range s.files {
-		if removed, ok := strings.CutPrefix(name, deletedFolder+"/"); ok && s.files[name] != 0 {
+		if removed, ok := strings.CutPrefix(name, deletedFolder+"/"); ok && s.files[name] != 0 && ctx.Err() == nil {
 			errs = append(errs, v.tidyStone(ctx, s, removed))
 		}
 	}
@@ -166,11 +167,13 @@ func (v *Vault) tidyStones(ctx context.Context, s *survey) error {
 
 func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	if k, ok := parseVersionName(name); ok && v.hasVersion(k) { // its deletion failed half-way, or is under way
-		if v.o.Needed != nil && v.o.Needed(k) {
-			for _, m := range v.place.layout().members {
-				m.miss() // it is tried again
+		if v.o.Leave != nil {
+			end, ok := v.o.Leave(k)
+			if !ok {
+				v.mend.later.Store(true)
+				return nil
 			}
-			return nil
+			defer end()
 		}
 		if err := v.Delete(ctx, k); !errors.Is(err, ErrNotFound) {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yester/store/place"
@@ -17,7 +18,8 @@ type mender struct {
 	retry time.Duration // how often places that failed are tried again
 	every time.Duration // how often the same file is looked at
 
-	working turn // taken while anything is done
+	working turn        // taken while anything is done
+	later   atomic.Bool // something is to be made up for that could not be just now
 
 	mu    sync.Mutex
 	queue []damagedFile
@@ -139,7 +141,7 @@ func (m *mender) run() {
 func (m *mender) sleep() {
 	var again <-chan time.Time
 	for _, p := range m.v.place.layout().members {
-		if !p.current() && !m.v.place.layout().alone() {
+		if (!p.current() || m.later.Load()) && !m.v.place.layout().alone() {
 			t := time.NewTimer(m.retry)
 			defer t.Stop()
 			again = t.C
@@ -173,7 +175,7 @@ func (m *mender) tend(ctx context.Context, retry time.Duration) error {
 	for f, ok := m.next(); ok && ctx.Err() == nil; f, ok = m.next() {
 		errs = append(errs, m.v.mendFile(ctx, f, true))
 	}
-	if m.v.someBehind() {
+	if m.v.someBehind() || m.later.Load() {
 		errs = append(errs, m.v.catchUp(ctx, nil))
 	}
 	return errors.Join(append(errs, ctx.Err())...)

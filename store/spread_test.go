@@ -397,13 +397,17 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	for _, m := range sv.mems[1:] {
 		m.FailWrites(nil)
 	}
-	sv.o.Needed = func(k VersionKey) bool { return k == key("v1") }
+	sv.o.Leave = func(VersionKey) (func(), bool) { return nil, false }
 	sv.mendAll()
 	if !sv.hasVersion(key("v1")) || len(gone) > 0 {
 		t.Error("it is gone though it is needed")
 	}
-	sv.o.Needed = nil
+	ended := false
+	sv.o.Leave = func(k VersionKey) (func(), bool) { return func() { ended = true }, k == key("v1") }
 	sv.mendAll()
+	if !ended {
+		t.Error("the leave to delete it is not given back")
+	}
 	delete(sv.versions, "v1")
 	sv.holds()
 	select {

@@ -55,8 +55,9 @@ type Options struct {
 	// a temporary one then: in memory, or, of more than some two million chunks, in the folder for temporary files. IndexDir is not used.
 	ReadOnly bool
 
-	// Needed, if not nil, tells whether a version may not go just now. It is asked of one whose deletion failed half-way, before that is made up for, from any goroutine.
-	Needed func(VersionKey) bool
+	// Leave, if not nil, is asked for leave to delete a version whose deletion had failed half-way. It must not block; if the version may go, nobody may come to need it until
+	// end is called. It is asked from any goroutine.
+	Leave func(VersionKey) (end func(), ok bool)
 
 	// OnTrouble, if not nil, is told of failing places and of damage, from any goroutine. It must not block.
 	OnTrouble func(Trouble)

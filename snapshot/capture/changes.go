@@ -135,9 +135,9 @@ func (w *walker) lookAgain(all bool) {
 	}
 }
 
-// noXattrs says that the extended attributes of what is being captured cannot be read. The next capture tries again, unless it will be as with this one.
+// noXattrs says that the extended attributes of what is being captured cannot be read. The next capture tries again, unless they are too many or too long, which no capture changes.
 func (w *walker) noXattrs(e *snapshot.Entry, err error) {
-	if errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+	if !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.ERANGE) {
 		e.Racy = true
 		w.lookAgain(false)
 	}

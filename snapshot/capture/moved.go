@@ -40,6 +40,7 @@ func (r *resolver) moves(ctx context.Context) error {
 		at, err := r.path(fd, &st)
 		if err == nil {
 			r.movedTo[r.w.number(fd, &st)] = at
+			r.movedIn = append(r.movedIn, st.dev)
 		}
 		if err == errGone {
 			return nil

@@ -46,6 +46,7 @@ type resolver struct {
 	touched   map[fileID]*touch
 	moved     map[fileID]move
 	movedTo   map[uint64]string // by the numbers that entries of them have
+	movedIn   []uint64          // devices of those that are in the partition now
 	unread    map[string]bool   // paths of folders that the parent version has not as they were
 	left      map[string]bool   // paths that bear a mark for which what is in them was left out
 	statx     unix.Statx_t
@@ -111,15 +112,15 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 // findDevices finds the subvolumes nested in the partition. Of one that may have been moved it is not known by which folder above it; then files of any are looked for.
 func (r *resolver) findDevices() {
 	r.devices = map[uint64]bool{r.src.root.dev: true}
-	for id := range r.moved {
-		r.devices[id.dev] = true
+	for _, dev := range r.movedIn {
+		r.devices[dev] = true
 	}
 	for _, a := range r.w.o.Memory.again {
 		st, err := r.lookup(a.path)
 		if err == nil {
 			r.devices[st.dev] = true
 		}
-		r.anyDevice = r.anyDevice || err != nil && len(r.moved) > 0
+		r.anyDevice = r.anyDevice || err != nil && len(r.movedIn) > 0
 	}
 }
 
