@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -27,6 +28,8 @@ type spreadVault struct {
 	versions map[string][]int // the chunks that each is made of
 	chunks   [][]byte
 	secret   func(context.Context, []KeyInfo) (Secret, error)
+	needed   atomic.Bool  // versions whose deletion failed stay
+	left     atomic.Int32 // how often leave to delete one was given back
 
 	mu       sync.Mutex
 	troubles []Trouble
@@ -67,11 +70,15 @@ func newSpreadVault(t *testing.T, s shape) *spreadVault {
 }
 
 func (sv *spreadVault) options(mems ...*place.Mem) Options {
-	o := Options{Log: slog.New(slog.NewTextHandler(&sv.log, nil)), Reserve: 1, Survive: sv.survive, OnTrouble: sv.trouble, Cache: 1, Secret: sv.secret}
+	o := Options{Log: slog.New(slog.NewTextHandler(&sv.log, nil)), Reserve: 1, Survive: sv.survive, OnTrouble: sv.trouble, Leave: sv.leave, Cache: 1, Secret: sv.secret}
 	for _, m := range mems {
 		o.Places = append(o.Places, m)
 	}
 	return o
+}
+
+func (sv *spreadVault) leave(VersionKey) (end func(), ok bool) {
+	return func() { sv.left.Add(1) }, !sv.needed.Load()
 }
 
 func (sv *spreadVault) trouble(t Trouble) {
@@ -388,6 +395,7 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 			gone <- k
 		}
 	})()
+	sv.needed.Store(true)
 	for _, m := range sv.mems[1:] {
 		m.FailWrites(syscall.EIO)
 	}
@@ -397,16 +405,14 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	for _, m := range sv.mems[1:] {
 		m.FailWrites(nil)
 	}
-	sv.o.Leave = func(VersionKey) (func(), bool) { return nil, false }
 	sv.mendAll()
 	if !sv.hasVersion(key("v1")) || len(gone) > 0 {
 		t.Error("it is gone though it is needed")
 	}
-	ended := false
-	sv.o.Leave = func(k VersionKey) (func(), bool) { return func() { ended = true }, k == key("v1") }
+	sv.needed.Store(false)
 	sv.mendAll()
-	if !ended {
-		t.Error("the leave to delete it is not given back")
+	if sv.left.Load() != 1 {
+		t.Errorf("leave to delete it was given back %d times", sv.left.Load())
 	}
 	delete(sv.versions, "v1")
 	sv.holds()
