@@ -69,7 +69,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	for _, name := range names {
 		path := join(f.path, name)
 		_, visit := r.select_.enter(at, path, name)
-		if !visit || strings.HasPrefix(name, ours) || r.keeps(f.fd, name, path) || r.isOwn(f.fd, name) {
+		if !visit || strings.HasPrefix(name, ours) || r.keeps(f.fd, name, path) {
 			continue
 		}
 		var e snapshot.Entry
@@ -81,6 +81,8 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 			return r.ctx.Err()
 		}
 		switch {
+		case r.isOwn(f.fd, name):
+			continue
 		case r.unsure:
 			r.keepUnread("", "more could not be read when the version was made than it lists, so nothing is deleted")
 			return nil

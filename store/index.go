@@ -279,24 +279,33 @@ func (x *index) reserve(number uint32) error {
 var nextKey = []byte{'n'}
 
 // readNext returns the first number that no pack ever had.
-func (x *index) readNext() (next uint32, err error) {
+func (x *index) readNext() (uint32, error) {
+	b, err := x.value(nextKey, 4)
+	if b == nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint32(b), nil
+}
+
+// value returns what stands under a key, which must be so many bytes; nil if nothing does.
+func (x *index) value(key []byte, length int) (b []byte, err error) {
 	err = x.db.View(func(t *badger.Txn) error {
-		item, err := t.Get(nextKey)
+		item, err := t.Get(key)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		return item.Value(func(b []byte) error {
-			if len(b) != 4 {
-				return errBadIndex
-			}
-			next = binary.LittleEndian.Uint32(b)
-			return nil
-		})
+		if b, err = item.ValueCopy(nil); err == nil && len(b) != length {
+			err = errBadIndex
+		}
+		return err
 	})
-	return next, err
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // sync makes durable what was written. Badger's own Sync does so only with the log of the table in memory that is being filled; that of one which is full by now,

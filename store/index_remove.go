@@ -136,21 +136,9 @@ func (x *index) collected() (unix int64, err error) {
 	if x.temp != nil {
 		return 0, nil
 	}
-	err = x.db.View(func(t *badger.Txn) error {
-		item, err := t.Get(collectedKey)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(b []byte) error {
-			if len(b) != 8 {
-				return errBadIndex
-			}
-			unix = int64(binary.LittleEndian.Uint64(b))
-			return nil
-		})
-	})
-	return unix, err
+	b, err := x.value(collectedKey, 8)
+	if b == nil {
+		return 0, err
+	}
+	return int64(binary.LittleEndian.Uint64(b)), nil
 }

@@ -178,12 +178,7 @@ func TestReadErrorIsUnknown(t *testing.T) {
 
 func TestChangedFlagsAreCounted(t *testing.T) {
 	point := mounted(t, image(t))
-	u, err := WatchUnheard()
-	if errors.Is(err, ErrUnsupported) {
-		t.Skip(err)
-	}
-	must(t, err)
-	defer u.Close()
+	u := counting(t)
 	file := filepath.Join(point, "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	before, err := u.Count()
@@ -261,12 +256,7 @@ func TestHandlesMustLast(t *testing.T) {
 
 // Programs that take the number of a call for an int pass it on with its sign.
 func TestUnheardCallsWithASignAreCounted(t *testing.T) {
-	u, err := WatchUnheard()
-	if errors.Is(err, ErrUnsupported) {
-		t.Skip(err)
-	}
-	must(t, err)
-	defer u.Close()
+	u := counting(t)
 	before, err := u.Count()
 	must(t, err)
 	const swap = 0xffffffffc0c0586d // XFS_IOC_SWAPEXT
@@ -280,12 +270,7 @@ func TestUnheardCallsWithASignAreCounted(t *testing.T) {
 
 // The counters of a processor that went for a moment end, and stand still. Then something may have been done that was not counted.
 func TestCountingBeginsAnewAfterAGap(t *testing.T) {
-	u, err := WatchUnheard()
-	if errors.Is(err, ErrUnsupported) {
-		t.Skip(err)
-	}
-	must(t, err)
-	defer u.Close()
+	u := counting(t)
 	for range 3 {
 		_, gap, err := u.sum()
 		if err != nil || gap {
@@ -307,4 +292,16 @@ func TestCountingBeginsAnewAfterAGap(t *testing.T) {
 			t.Errorf("%d after %d, %v", again, after, err)
 		}
 	}
+}
+
+// counting counts the calls that are not heard, until the test ends.
+func counting(t *testing.T) *Unheard {
+	t.Helper()
+	u, err := WatchUnheard()
+	if errors.Is(err, ErrUnsupported) {
+		t.Skip(err)
+	}
+	must(t, err)
+	t.Cleanup(func() { u.Close() })
+	return u
 }
