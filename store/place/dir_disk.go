@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,13 +27,64 @@ type dirDisk struct {
 
 func (d *dirDisk) path(name string) string { return filepath.Join(d.top, name) }
 
-func (d *dirDisk) mkdir(name string) error { return os.Mkdir(d.path(name), folderMode) }
+// in calls f with the open folder that a name lies in, and what the name is there. No link on the way from the top is followed: whoever else may write in the place must not
+// lead root out of it.
+func (d *dirDisk) in(op, name string, f func(dir int, base string) error) error {
+	return pathError(op, name, func() error {
+		top, err := unix.Open(d.top, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(top)
+		dir, base := path.Split(name)
+		if dir == "" {
+			return f(top, base)
+		}
+		fd, err := unix.Openat2(top, strings.TrimSuffix(dir, "/"), &unix.OpenHow{
+			Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+		})
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return f(fd, base)
+	})
+}
+
+// openIn opens a name in the top, as the calls of package os do. It follows no link, and does not wait for the other end of a pipe.
+func (d *dirDisk) openIn(op, name string, flags int) (f *os.File, err error) {
+	err = d.in(op, name, func(dir int, base string) error {
+		if base == "" {
+			base = "."
+		}
+		fd, err := unix.Openat(dir, base, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, fileMode)
+		if err != nil {
+			return err
+		}
+		if err := unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
+			return err
+		}
+		f = os.NewFile(uintptr(fd), d.path(name))
+		return nil
+	})
+	return f, err
+}
+
+// openFolder opens a folder for reading.
+func (d *dirDisk) openFolder(name string) (*os.File, error) {
+	return d.openIn("open", name, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+func (d *dirDisk) mkdir(name string) error {
+	return d.in("mkdir", name, func(dir int, base string) error { return unix.Mkdirat(dir, base, folderMode) })
+}
 
 func (d *dirDisk) create(name string) (tempFile, error) {
 	if err := d.stale(); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, fileMode)
+	f, err := d.openIn("open", name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +109,9 @@ func (d *dirDisk) believe(err error) error {
 	return err
 }
 
-// open does not follow a link, nor wait for the other end of a pipe: whatever is not a file is not ours.
+// open opens a file: whatever is none is not ours.
 func (d *dirDisk) open(name string) (File, error) {
-	f, err := os.OpenFile(d.path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := d.openIn("open", name, unix.O_RDONLY)
 	if err != nil {
 		return nil, d.believe(err)
 	}
@@ -73,21 +127,23 @@ func (d *dirDisk) open(name string) (File, error) {
 }
 
 func (d *dirDisk) rename(from, to string) error {
-	return pathError("rename", to, func() error { return unix.Rename(d.path(from), d.path(to)) })
+	return d.in("rename", from, func(dir int, base string) error {
+		return d.in("rename", to, func(toDir int, toBase string) error { return unix.Renameat(dir, base, toDir, toBase) })
+	})
 }
 
 func (d *dirDisk) remove(name string) error {
-	return d.believe(pathError("unlink", name, func() error { return unix.Unlink(d.path(name)) }))
+	return d.believe(d.in("unlink", name, func(dir int, base string) error { return unix.Unlinkat(dir, base, 0) }))
 }
 
 func (d *dirDisk) rmdir(name string) error {
-	return pathError("rmdir", name, func() error { return unix.Rmdir(d.path(name)) })
+	return d.in("rmdir", name, func(dir int, base string) error { return unix.Unlinkat(dir, base, unix.AT_REMOVEDIR) })
 }
 
 // syncFolder takes EINVAL and ENOTSUP for done: they come from file systems over a network that have no sync of a
 // folder, and nothing more can be had there.
 func (d *dirDisk) syncFolder(name string) error {
-	f, err := os.OpenFile(d.path(name), os.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, err := d.openFolder(name)
 	if err != nil {
 		return err
 	}
@@ -109,10 +165,16 @@ func (d *dirDisk) syncAll() error {
 }
 
 func (d *dirDisk) list(name string) ([]Info, error) {
-	entries, err := os.ReadDir(d.path(name))
+	f, err := d.openFolder(name)
 	if err != nil {
 		return nil, d.believe(err)
 	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	list := make([]Info, 0, len(entries))
 	for _, e := range entries {
 		if e.IsDir() {

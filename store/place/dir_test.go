@@ -124,6 +124,42 @@ func TestSweepRemovesWhatAKilledWriterLeft(t *testing.T) {
 	}
 }
 
+// Whoever else may write in a place leads nobody out of it.
+func TestLinksLeadNobodyOutOfAPlace(t *testing.T) {
+	top, outside := t.TempDir(), t.TempDir()
+	d := newDir(t, top)
+	mustWrite(t, d, "a/f", "x")
+	if err := errors.Join(
+		os.RemoveAll(filepath.Join(top, ".tmp")), os.Symlink(outside, filepath.Join(top, ".tmp")), os.Symlink(outside, filepath.Join(top, "link")),
+		os.WriteFile(filepath.Join(outside, "passwd"), []byte("x"), 0o600), os.Symlink("a", filepath.Join(top, "within")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Sweep(t.Context()); err == nil {
+		t.Error("swept behind a link")
+	}
+	if err := d.Write(t.Context(), "b/new", []byte("x")); err == nil {
+		t.Error("written by way of a link")
+	}
+	for _, dir := range []string{"link", "within"} {
+		if infos, err := d.List(t.Context(), dir); err == nil {
+			t.Errorf("listed %s: %v", dir, infos)
+		}
+	}
+	if _, err := d.Open(t.Context(), "link/passwd"); err == nil {
+		t.Error("opened behind a link")
+	}
+	if err := d.Remove(t.Context(), "link/passwd"); err == nil {
+		t.Error("removed behind a link")
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
+		t.Errorf("outside there is %v, %v", left, err)
+	}
+	if content(t, d, "a/f") != "x" {
+		t.Error("a file went")
+	}
+}
+
 func TestWriteIntoAFolderAnotherProcessRemoved(t *testing.T) {
 	top := t.TempDir()
 	d := newDir(t, top)
