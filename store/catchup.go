@@ -182,7 +182,7 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	defer v.place.locks.lock(name)()
 	l := v.place.layout()
 	v.place.stones.set(name, true)
-	if isPack(name) && v.alive(name) {
+	if isPack(name) && v.alive(name) || s.madeAnew(l, name) {
 		v.place.unbury(ctx, l, name)
 		return nil
 	}
@@ -200,6 +200,20 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 		return nil
 	}
 	return v.place.writeAll(ctx, l, stone(name))
+}
+
+// madeAnew tells that a file of an instance was written again since it was removed: places that have all they should have it, and none of them has a note of its removal.
+func (s *survey) madeAnew(l *layout, name string) bool {
+	if _, isVersion := parseVersionName(name); isVersion || isPack(name) || !strings.HasPrefix(name, "instances/") {
+		return false // those have a name once
+	}
+	var current placesSeen
+	for _, m := range l.members {
+		if m.current() {
+			current |= 1 << m.shard
+		}
+	}
+	return s.files[name]&current != 0 && s.files[stone(name)]&current == 0
 }
 
 // alive tells that a removed pack is one of the vault's again: it came back with a place.

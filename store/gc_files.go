@@ -84,9 +84,10 @@ func (v *Vault) tableOf(ctx context.Context, p *packInfo) ([]pack.Frame, error) 
 	return nil, err
 }
 
-// failed is why the vault's only place did not let a file be opened, if it was not for damage. Of several places that one is missing then.
+// failed is why no file could be opened, if that says nothing of one: that the vault's only place is out of reach, of several all are missing then, or that the system had
+// no descriptor or no memory to spare.
 func (g *gathering) failed() error {
-	if len(g.sources) == 0 && ofPlace(g.damage) {
+	if len(g.sources) == 0 && g.damage != nil && !ofFile(g.damage) {
 		return g.damage
 	}
 	return nil
@@ -159,7 +160,7 @@ func (r *frameReader) read(l *location) ([]byte, error) {
 		}
 	}
 	if len(r.sources) == 0 {
-		if ofPlace(err) {
+		if !ofFile(err) {
 			return nil, err
 		}
 		return nil, errors.Join(pack.ErrDamaged, err)

@@ -10,6 +10,7 @@ import (
 type Info struct {
 	Format    int
 	ID        string
+	KeyCheck  string // tells one master key from another
 	Places    []PlaceState
 	Instances int
 	Versions  int
@@ -29,7 +30,7 @@ type Info struct {
 
 // Info describes the vault.
 func (v *Vault) Info(ctx context.Context) (Info, error) {
-	i := Info{Format: v.desc.Format, ID: v.desc.Vault, Places: v.Places(ctx), Healed: v.healed.Load(), Mended: v.mended.Load()}
+	i := Info{Format: v.desc.Format, ID: v.desc.Vault, KeyCheck: v.desc.KeyCheck, Places: v.Places(ctx), Healed: v.healed.Load(), Mended: v.mended.Load()}
 	err := v.eachInstance(ctx, func(string) error { i.Instances++; return nil })
 	collected, indexErr := v.collected()
 	i.Collected = collected

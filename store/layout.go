@@ -38,7 +38,7 @@ func (v *Vault) redescribe(ctx context.Context, change func(*description, *layou
 		return fmt.Errorf("write %s: %w", vaultFile, placeError(err))
 	}
 	v.place.using.Lock() // so that nobody is still at work with the old ones
-	v.place.now.Store(l)
+	v.place.use(l)
 	v.place.using.Unlock()
 	v.desc = d
 	v.files.close()

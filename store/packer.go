@@ -15,9 +15,8 @@ type packer struct {
 	beside bool
 
 	mu      sync.Mutex
-	shape   pack.Shape    // of the builders
 	filling *pack.Builder // nil: none begun
-	spare   *pack.Builder // memory of a pack that was written; of its shape
+	spare   *pack.Builder // memory of a pack that was written
 	flying  *pack.Builder // being written; nil: none is
 	done    chan written  // its result
 }
@@ -67,13 +66,12 @@ func (p *packer) begin() error {
 		return err
 	}
 	shape := p.w.v.place.shape()
-	if b := p.spare; b != nil && p.shape == shape {
+	if b := p.spare; b != nil && b.Shape() == shape {
 		p.spare = nil
 		b.Reset(id, sealer)
 		p.filling = b
 		return nil
 	}
-	p.shape = shape
 	p.filling, err = pack.NewBuilder(p.w.v.id, id, sealer, shape, p.size)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"yester/store/place"
@@ -125,5 +126,31 @@ func TestRemovedInstanceCanBeginAgain(t *testing.T) {
 			t.Errorf("away %v: again: %v", away, err)
 		}
 		sv.hasPolicy(pinned("v1"))
+	}
+}
+
+// A note of a removal that one place kept alone, as it was lost just then, takes nothing away that was made anew.
+func TestStrayNoteOfARemovalTakesNothingMadeAnew(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	if err := sv.PutInstance(t.Context(), Instance{ID: machine, Name: "web1"}); err != nil {
+		t.Fatal(err)
+	}
+	sv.mems[1].FailWrites(syscall.EIO)
+	if err := sv.PutPolicy(t.Context(), pinned("v1")); err != nil {
+		t.Fatal(err)
+	}
+	sv.mems[1].FailWrites(nil)
+	for _, name := range []string{policyName(machine), policyName(machine) + copySuffix} {
+		if err := sv.mems[1].Write(t.Context(), stone(name), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sv.mendAll()
+	sv.hasPolicy(pinned("v1"))
+	sv.mendAll()
+	sv.reopen(sv.mems[1])
+	sv.hasPolicy(pinned("v1"))
+	if sv.place.stones.any() {
+		t.Error("the note is still there")
 	}
 }

@@ -138,6 +138,9 @@ func (v *Vault) commit(ctx context.Context, k VersionKey, record []byte) (size u
 
 func (v *Vault) buildRecord(k VersionKey, record []byte) (*pack.Built, error) {
 	raw := append([]byte(k.String()+"\n"), record...)
+	if len(raw) > pack.MaxRaw {
+		return nil, fmt.Errorf("the record of %s has %d bytes, of %d at most", k, len(raw), pack.MaxRaw)
+	}
 	var enc pack.Encoder
 	payload, encoding := enc.Encode(nil, raw, pack.Zstd, 2)
 	id, sealer, err := v.newPack()

@@ -180,6 +180,11 @@ func (r *repair) pack(ctx context.Context, number uint32, p *packInfo) error {
 	}
 	if err == nil && past == nil {
 		past, err = r.opens(ctx, number, p, g)
+		if past != nil && err == nil {
+			if forged, err := r.forged(ctx, number, p, g); forged || err != nil {
+				return err
+			}
+		}
 	}
 	if err != nil || past == nil {
 		return err
@@ -187,8 +192,39 @@ func (r *repair) pack(ctx context.Context, number uint32, p *packInfo) error {
 	return r.salvage(ctx, number, p, g, past)
 }
 
-// opens tells whether all seals of a pack without damage open. They do unless the pack was written so.
+// forged finds the one file of a pack in several places that keeps its seals from opening, though its checksums are right: whoever can write in a place can make it so. It is
+// healed from the others.
+func (r *repair) forged(ctx context.Context, number uint32, p *packInfo, g *gathering) (bool, error) {
+	if p.whole || len(g.sources) <= p.shape.Data {
+		return false, nil // nothing to compare with
+	}
+	for i, m := range g.of {
+		rest := slices.Delete(slices.Clone(g.sources), i, i+1)
+		if past, err := r.opensFrom(ctx, number, p, rest); err != nil || past != nil {
+			if err != nil {
+				return false, err
+			}
+			continue
+		}
+		defer r.v.place.locks.lock(packName(p.instance, p.id))()
+		g.sources, g.of = rest, slices.Delete(slices.Clone(g.of), i, i+1)
+		g.note(m, p.shardOf(m), fmt.Errorf("%w: its checksums are right, and its seals do not open", pack.ErrDamaged))
+		done, past, err := r.v.mendGathered(ctx, damagedFile{name: packName(p.instance, p.id), offset: -1}, g, false)
+		if done.files > 0 {
+			r.v.log.Error("a file of a pack was forged, and is written anew", "place", m, "pack", p.id)
+			r.result.Healed = append(r.result.Healed, p.id)
+		}
+		return true, firstOf(err, past)
+	}
+	return false, nil
+}
+
+// opens tells whether all seals of a pack without damage open. They do unless the pack was written so, or a file of it was forged.
 func (r *repair) opens(ctx context.Context, number uint32, p *packInfo, g *gathering) (past, err error) {
+	return r.opensFrom(ctx, number, p, g.sources)
+}
+
+func (r *repair) opensFrom(ctx context.Context, number uint32, p *packInfo, sources pack.Sources) (past, err error) {
 	frames, err := r.v.tableOf(ctx, p)
 	if isDamage(err) {
 		return err, nil
@@ -196,7 +232,7 @@ func (r *repair) opens(ctx context.Context, number uint32, p *packInfo, g *gathe
 	if err != nil {
 		return nil, err
 	}
-	reader, err := r.v.frameReader(p, g.sources)
+	reader, err := r.v.frameReader(p, sources)
 	if err != nil {
 		return nil, err
 	}

@@ -48,10 +48,11 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 	return nil
 }
 
-// missing is a member that may have what is needed of a file and is not there, or is not up to date; nil if there is none.
+// missing is a member that may have what is needed of a file and is not there, or is not up to date, or could not be asked; nil if there is none.
 func (g *gathering) missing() *member {
 	for _, m := range g.all {
-		if g.want(m) >= 0 && (g.absence(m) || m.reader() == nil) {
+		err := g.errs[m]
+		if g.want(m) >= 0 && (g.absence(m) || m.reader() == nil || err != nil && !ofFile(err)) {
 			return m
 		}
 	}

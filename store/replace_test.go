@@ -295,3 +295,34 @@ func (sv *spreadVault) writeOnly(version string, i int) error {
 	}
 	return w.Commit(sv.t.Context(), key(version), []byte("record of "+version))
 }
+
+// What is written after a place was added has the new shape, whatever memory it is made in.
+func TestPacksAreOfTheShapeOfNow(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	w, err := sv.Writer(machine, WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	p := &packer{w: w, size: 64 << 10}
+	for _, old := range []pack.Shape{{Data: 2, Parity: 1}, sv.place.shape()} {
+		id, sealer, err := sv.newPack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := pack.NewBuilder(sv.id, id, sealer, old, p.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.keep(b, false)
+		if err := p.begin(); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.filling.Shape(); got != sv.place.shape() {
+			t.Errorf("in memory of %v: %v", old, got)
+		}
+		if (p.filling == b) != (old == sv.place.shape()) {
+			t.Errorf("in memory of %v: used again %v", old, p.filling == b)
+		}
+	}
+}

@@ -31,6 +31,8 @@ type spread struct {
 	poke      func()        // has the vault look after its places soon
 	grace     time.Duration // how much longer than the others a place may take to write
 
+	patience *patience
+
 	now    atomic.Pointer[layout]
 	using  sync.RWMutex // held for reading while something is written in the places that now says
 	locks  nameLocks
@@ -76,10 +78,19 @@ func (l *layout) sources() []*member {
 	return all
 }
 
-func newSpread(o Options, l *layout) *spread {
-	s := &spread{log: o.Log, onTrouble: o.OnTrouble, grace: graceTime}
-	s.now.Store(l)
+func newSpread(o Options, l *layout, t *patience) *spread {
+	s := &spread{log: o.Log, onTrouble: o.OnTrouble, grace: graceTime, patience: t}
+	s.use(l)
 	return s
+}
+
+// use goes on with a layout.
+func (s *spread) use(l *layout) {
+	s.patience.several.Store(!l.alone())
+	for _, m := range slices.Concat(l.members, l.former) {
+		m.bound(s.patience)
+	}
+	s.now.Store(l)
 }
 
 func (s *spread) layout() *layout { return s.now.Load() }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -522,13 +523,17 @@ func (p *stalling) stall() (free func()) {
 	})
 }
 
-func (p *stalling) Write(ctx context.Context, name string, parts ...[]byte) error {
+func (p *stalling) wait() {
 	p.mu.Lock()
 	gate := p.gate
 	p.mu.Unlock()
 	if gate != nil {
 		<-gate
 	}
+}
+
+func (p *stalling) Write(ctx context.Context, name string, parts ...[]byte) error {
+	p.wait()
 	return p.Mem.Write(ctx, name, parts...)
 }
 
@@ -559,6 +564,93 @@ func TestSlowPlaceIsNotWaitedFor(t *testing.T) {
 	}
 	sv.holds()
 	sv.whole()
+}
+
+// A silent is a place that answers no call while it stalls.
+type silent struct{ stalling }
+
+func (p *silent) Open(ctx context.Context, name string) (place.File, error) {
+	p.wait()
+	f, err := p.Mem.Open(ctx, name)
+	return silentFile{f, p}, err
+}
+
+func (p *silent) List(ctx context.Context, dir string) ([]place.Info, error) {
+	p.wait()
+	return p.Mem.List(ctx, dir)
+}
+
+func (p *silent) Space(ctx context.Context) (free, total uint64, err error) {
+	p.wait()
+	return p.Mem.Space(ctx)
+}
+
+type silentFile struct {
+	place.File
+	of *silent
+}
+
+func (f silentFile) ReadAt(b []byte, off int64) (int, error) {
+	f.of.wait()
+	return f.File.ReadAt(b, off)
+}
+
+// A disk or server that died answers nothing, for ever; what the others have is read, and backups go on.
+func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
+	for _, first := range []string{"read", "backup", "look"} {
+		sv := newSpreadVault(t, shape{3, 1})
+		sv.backup("v0", 0, 1, 2, 3, 4, 5)
+		if err := sv.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d := &silent{stalling{Mem: sv.mems[1]}}
+		o := sv.options(sv.mems[0], sv.mems[2])
+		o.Places = append(o.Places, d)
+		v, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sv.Vault = v
+		for _, i := range []int{0, 1, 2} { // packs of which files are open
+			if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, m := range sv.place.layout().members {
+			if p := m.place.(*patient); p.Place == d {
+				p.grace = 20 * time.Millisecond
+			}
+		}
+		free := d.stall()
+		switch first {
+		case "backup":
+			sv.place.grace = 20 * time.Millisecond
+			sv.backup("v1", 6, 7)
+		case "look":
+			if info, err := sv.Info(t.Context()); err != nil || len(info.Places) != 3 {
+				t.Errorf("%+v, %v", info, err)
+			}
+		}
+		sv.holds()
+		sv.backup("v2", 8)
+		sv.mendAll()
+		sv.holds()
+		if sv.told(PlaceFailed, false) == 0 {
+			t.Errorf("%s: told %+v", first, sv.troubles)
+		}
+		free()
+		sv.place.grace = graceTime
+		for _, m := range sv.place.layout().members {
+			if p, ok := m.place.(*patient); ok {
+				p.grace = graceTime
+			}
+		}
+		for sv.told(PlaceBack, false) == 0 {
+			sv.mendAll()
+		}
+		sv.holds()
+		sv.whole()
+	}
 }
 
 func TestSwappedRecordIsNoFailingPlace(t *testing.T) {

@@ -92,10 +92,12 @@ func (s *spread) bury(ctx context.Context, l *layout, name string) error {
 	return nil
 }
 
-// unbury forgets that, as the file is nowhere any more. What it cannot remove, Mend does.
+// unbury forgets that, as the file is nowhere any more. What it cannot remove, Mend does; until then it stays known, or a file that is made anew meanwhile would go with it.
 func (s *spread) unbury(ctx context.Context, l *layout, name string) {
-	s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, stone(name)) })
-	s.stones.set(name, false)
+	e := s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, stone(name)) })
+	if !e.missed() {
+		s.stones.set(name, false)
+	}
 }
 
 // loadStones reads what was removed.

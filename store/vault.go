@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -73,7 +74,13 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 
 // openPlaces reads what the vault is, and its key.
 func openPlaces(ctx context.Context, o Options) (*Vault, error) {
+	o.Places = slices.Clone(o.Places)
 	v := &Vault{o: o, log: o.Log, watchers: map[int]func(VersionKey, bool){}}
+	t := newPatience()
+	t.several.Store(len(o.Places) > 1)
+	for i, p := range o.Places {
+		o.Places[i] = t.with(p)
+	}
 	newest, seen, err := findVault(ctx, o.places(), func(err error) { v.log.Warn("a place is not used", "err", err) })
 	if err != nil {
 		return nil, err
@@ -81,7 +88,7 @@ func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	v.desc, v.renewed = newest.desc, newest.renewed
 	hex.Decode(v.id[:], []byte(v.desc.Vault)) // was checked
 	l := newLayout(&v.desc, seen)
-	v.place = newSpread(o, l)
+	v.place = newSpread(o, l, t)
 	v.mend = newMender(v)
 	v.place.poke = v.mend.poke
 	if len(l.sources()) < l.need() {

@@ -51,6 +51,9 @@ func (b *Builder) Reset(id ID, sealer *Sealer) {
 // Len is the length of the data region so far, in bytes.
 func (b *Builder) Len() int { return len(b.built.data) }
 
+// Shape is the shape of the pack.
+func (b *Builder) Shape() Shape { return b.built.header.Shape }
+
 // Frames is the table so far, valid until Reset.
 func (b *Builder) Frames() []Frame { return b.frames }
 

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"yester/store/place"
+)
+
+// A patient is a place of several, which is not waited for without end: a disk that died, or a file system over a network whose server is gone, may answer no call ever. While
+// a call is overdue no other is begun, so that one goroutine is lost to it at a time. Write, Remove and Sweep go on without a bound, as they may take long: those who write bound
+// them, see spread.try.
+//
+// A vault's only place has no such bound, for there is no other to go on with.
+type patient struct {
+	place.Place
+	several *atomic.Bool // there are other places
+	grace   time.Duration
+	overdue atomic.Int32
+}
+
+// patience gives all places of a vault their bounds.
+type patience struct {
+	several atomic.Bool
+	grace   time.Duration
+
+	mu    sync.Mutex
+	known map[string]*patient // by what they are called
+}
+
+func newPatience() *patience { return &patience{grace: graceTime} }
+
+// with returns the place with a bound. Of a name that has one with a call overdue it is that one.
+func (t *patience) with(p place.Place) place.Place {
+	if p == nil {
+		return nil
+	}
+	if bounded, ok := p.(*patient); ok {
+		return bounded
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := p.String()
+	if known := t.known[name]; known != nil && (known.Place == p || known.overdue.Load() > 0) {
+		return known
+	}
+	bounded := &patient{Place: p, several: &t.several, grace: t.grace}
+	if t.known == nil {
+		t.known = map[string]*patient{}
+	}
+	t.known[name] = bounded
+	return bounded
+}
+
+// An outcome is what a call answered.
+type outcome[T any] struct {
+	v   T
+	err error
+}
+
+// within makes a call and waits for it as long as the place is waited for. What comes later is given to late.
+func within[T any](p *patient, call func() (T, error), late func(T)) (v T, err error) {
+	if !p.several.Load() {
+		return call()
+	}
+	if p.overdue.Load() > 0 {
+		return v, fmt.Errorf("%s: %w", p, errSlow)
+	}
+	done := make(chan outcome[T], 1)
+	go func() {
+		var o outcome[T]
+		o.v, o.err = call()
+		done <- o
+	}()
+	limit := time.NewTimer(p.grace)
+	defer limit.Stop()
+	select {
+	case o := <-done:
+		return o.v, o.err
+	case <-limit.C:
+	}
+	p.overdue.Add(1)
+	go func() {
+		if o := <-done; o.err == nil && late != nil {
+			late(o.v)
+		}
+		p.overdue.Add(-1)
+	}()
+	return v, fmt.Errorf("%s: %w", p, errSlow)
+}
+
+// Open implements place.Place.
+func (p *patient) Open(ctx context.Context, name string) (place.File, error) {
+	f, err := within(p, func() (place.File, error) { return p.Place.Open(ctx, name) }, func(f place.File) { f.Close() })
+	if err != nil {
+		return nil, err
+	}
+	return &patientFile{f, p}, nil
+}
+
+// List implements place.Place.
+func (p *patient) List(ctx context.Context, dir string) ([]place.Info, error) {
+	return within(p, func() ([]place.Info, error) { return p.Place.List(ctx, dir) }, nil)
+}
+
+// Space implements place.Place.
+func (p *patient) Space(ctx context.Context) (free, total uint64, err error) {
+	s, err := within(p, func() (s [2]uint64, err error) {
+		s[0], s[1], err = p.Place.Space(ctx)
+		return s, err
+	}, nil)
+	return s[0], s[1], err
+}
+
+// A patientFile is a file of a patient.
+type patientFile struct {
+	place.File
+	of *patient
+}
+
+var lateBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// ReadAt implements io.ReaderAt. Of several places it reads into memory of its own, which a call that is overdue may write to whenever it likes.
+func (f *patientFile) ReadAt(b []byte, off int64) (int, error) {
+	if !f.of.several.Load() {
+		return f.File.ReadAt(b, off)
+	}
+	type read struct {
+		buf *[]byte
+		n   int
+		err error
+	}
+	r, err := within(f.of, func() (r read, _ error) {
+		r.buf = lateBuffers.Get().(*[]byte)
+		if cap(*r.buf) < len(b) {
+			*r.buf = make([]byte, len(b))
+		}
+		r.n, r.err = f.File.ReadAt((*r.buf)[:len(b)], off)
+		return r, nil
+	}, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer lateBuffers.Put(r.buf)
+	return copy(b, (*r.buf)[:r.n]), r.err
+}
+
+// Close implements io.Closer. It waits for nothing: a file whose read is overdue is closed when that has ended.
+func (f *patientFile) Close() error {
+	if f.of.overdue.Load() == 0 {
+		return f.File.Close()
+	}
+	go f.File.Close()
+	return nil
+}
