@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
+	"yester/store"
 )
 
 // keeps tells whether a name that the version has not is to be kept all the same; below is its path.
@@ -72,31 +72,29 @@ func (r *run) isOwn(dir int, name string) bool {
 	return err != nil || there && r.own[madeOf(&st)]
 }
 
-// unreadIn are the folders in which something could not be read when the version was made, by path. What the version has not in one of them may well have been there.
+// unreadIn are the folders in which names could not be read when the version was made, by path. What the version has not in one of them may well have been there.
 func unreadIn(v *snapshot.Version) map[string]bool {
 	in := map[string]bool{}
 	for _, w := range v.Warnings {
-		p := w.Path
-		if strings.HasPrefix(p, `"`) {
-			if raw, err := strconv.Unquote(p); err == nil {
-				p = raw
-			}
+		if dir, ok := w.Lacks(); ok {
+			in[dir] = true
 		}
-		if strings.HasPrefix(w.What, "its extended attributes") {
-			continue // the name was read
-		}
-		if p == "." || p == "" { // of the version as a whole, or of its root folder
-			in[""] = in[""] || strings.HasPrefix(w.What, "the folder")
-			continue
-		}
-		in[p] = true
-		dir := path.Dir(p)
-		if dir == "." {
-			dir = ""
-		}
-		in[dir] = true
 	}
 	return in
+}
+
+// leftOutWhole tells whether a folder may have been left out of the version with all that was in it: a subvolume that was read-only.
+func leftOutWhole(f *folder) bool {
+	const rootIno = 256 // of every subvolume of btrfs
+	if f.up == nil || f.entry.Tree != (store.ID{}) {
+		return false
+	}
+	st, err := lookFD(f.fd)
+	if err != nil || st.Ino != rootIno {
+		return err != nil
+	}
+	var fs unix.Statfs_t
+	return unix.Fstatfs(f.fd, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC
 }
 
 // keepsFlagged tells whether a name is to be kept for its flag. If that cannot be told, it is.

@@ -39,7 +39,7 @@ func (r *run) tellOthers(f *folder, at spot) error {
 func (r *run) keepUnread(folder, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if key := "unread " + folder; r.removes() && !r.notes[key] {
+	if key := "unread " + folder; !r.notes[key] {
 		r.notes[key] = true
 		r.result.Notes.add(orDot(folder), why)
 	}
@@ -83,11 +83,15 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 		switch {
 		case r.isOwn(f.fd, name):
 			continue
+		case !r.removes():
+		case leftOutWhole(f):
+			r.keepUnread(f.path, "this subvolume may have been left out of the version, as one is that is read-only, so nothing is deleted in it")
+			return nil
 		case r.unsure:
 			r.keepUnread("", "more could not be read when the version was made than it lists, so nothing is deleted")
 			return nil
 		case r.unread[f.path]:
-			r.keepUnread(f.path, "something in this folder could not be read when the version was made, so what the version has not in it is not deleted")
+			r.keepUnread(f.path, "not all names in this folder could be read when the version was made, so what the version has not in it is not deleted")
 			return nil
 		}
 		do(name, path)
@@ -157,6 +161,9 @@ func (r *run) removeIn(fd int, path string) error {
 		below := join(path, name)
 		if r.keeps(fd, name, below) {
 			return fmt.Errorf("%s is to be kept", below)
+		}
+		if isSocket(fd, name) {
+			return fmt.Errorf("%s is a socket, and somebody may listen on it", below)
 		}
 		if err := r.remove(fd, name, below); err != nil {
 			return err

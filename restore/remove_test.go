@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,10 +89,12 @@ func TestWhatCouldNotBeReadIsNotDeleted(t *testing.T) {
 	v.Warnings = []snapshot.Warning{
 		{Path: ".", What: "of it all"},
 		{Path: "locked", What: "the folder cannot be opened"},
-		{Path: "some/unread", What: "skipped"},
-		{Path: `"odd\xff/unread"`, What: "skipped"},
-		{Path: ".hid/den/unread", What: "skipped"},
+		{Path: "some/unread", What: "it is skipped: x"},
+		{Path: `"odd\xff/unread"`, What: "it is skipped: x"},
+		{Path: ".hid/den/unread", What: "it is skipped: x"},
 		{Path: "well/a", What: "its extended attributes cannot be read: x"},
+		{Path: "well/a", What: "it changed each of the 4 times it was read, and is kept as it was read last"},
+		{Path: "well", What: "the earlier version cannot be read here, everything is read again: x"},
 	}
 	fill := func() string {
 		dir := t.TempDir()
@@ -103,10 +106,15 @@ func TestWhatCouldNotBeReadIsNotDeleted(t *testing.T) {
 	v.WarningCount = uint64(len(v.Warnings))
 	dir := fill()
 	r := g.restore(v, dir, deleting)
-	there(t, dir, []string{"locked/x/y", "some/unread", "some/else", "odd\xff/else", ".hid/den/else"}, "well/surplus")
-	there(t, dir, []string{"surplus"}) // beside "locked"
-	if r.Notes.Count != 5 {
+	there(t, dir, []string{"locked/x/y", "some/unread", "some/else", "odd\xff/else", ".hid/den/else"}, "well/surplus", "surplus")
+	if r.Notes.Count != 4 {
 		t.Errorf("noted %+v", r.Notes)
+	}
+	r = g.restore(v, fill(), func(o *Options) { o.VerifyOnly, o.Others = true, true })
+	for _, name := range []string{"some/unread", "some/else", "well/surplus", "surplus"} { // nothing is at stake there
+		if !slices.ContainsFunc(r.Differs.Items, func(l Left) bool { return l.Path == name }) {
+			t.Errorf("to verify does not tell of %s: %+v", name, r.Differs)
+		}
 	}
 	other := g.version(g.dir("well"))
 	other.Warnings, other.WarningCount = []snapshot.Warning{{Path: ".", What: "the folder cannot be listed: x"}}, 1
@@ -132,8 +140,10 @@ func TestSocketsAndTemporaryNamesOfOursAreNotDeleted(t *testing.T) {
 	now, old := tempName(), temporary+"0123456789abcdef"
 	write(t, filepath.Join(dir, now), "x")
 	write(t, filepath.Join(dir, old), "x")
+	must(t, os.Mkdir(filepath.Join(dir, "run"), 0o755))
+	must(t, unix.Link(filepath.Join(dir, "socket"), filepath.Join(dir, "run/socket")))
 	g.restore(v, dir, deleting)
-	there(t, dir, []string{"f", "socket", now}, old)
+	there(t, dir, []string{"f", "socket", "run/socket", now}, old)
 }
 
 // A file is in the way of a folder, and stays unless it is to be overwritten.

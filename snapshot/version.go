@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"yester/store"
@@ -31,6 +34,34 @@ type Partition struct {
 type Warning struct {
 	Path string `json:"path"` // below the mount point, quoted by %q rules if it is not UTF-8
 	What string `json:"what"` // one sentence
+}
+
+// What a warning begins with if names lack in the version.
+const (
+	NotOpened = "the folder cannot be opened"
+	NotListed = "the folder cannot be listed"
+	Skipped   = "it is skipped"
+)
+
+// Lacks returns the folder, by its path below the mount point, in which the version lacks names because of what the warning tells; false if it lacks none.
+func (w *Warning) Lacks() (dir string, ok bool) {
+	p := w.Path
+	if strings.HasPrefix(p, `"`) {
+		if raw, err := strconv.Unquote(p); err == nil {
+			p = raw
+		}
+	}
+	switch {
+	case strings.HasPrefix(w.What, NotOpened), strings.HasPrefix(w.What, NotListed):
+	case strings.HasPrefix(w.What, Skipped):
+		p = path.Dir(p)
+	default:
+		return "", false
+	}
+	if p == "." {
+		p = ""
+	}
+	return p, true
 }
 
 // A Certificate says who listened to changes. Of two versions that follow one another, the changes between them are known if Boot and Since are the

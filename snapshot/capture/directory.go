@@ -19,7 +19,7 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	if err != nil {
 		w.lookAgain(true)
 		d.passOver(t.name)
-		w.warn("the folder cannot be opened: %v", err)
+		w.warn(snapshot.NotOpened+": %v", err)
 		w.lost(old)
 		return w.other(ctx, t, e, old)
 	}

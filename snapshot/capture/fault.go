@@ -59,23 +59,34 @@ func openError(err error) error {
 	return &sourceError{"open", -1, err}
 }
 
-// warnings collects a version's warnings: counts all, keeps the first snapshot.MaxWarnings.
+// warnings collects a version's warnings: counts all, keeps the first snapshot.MaxWarnings, and as many bytes of them as a record has room for.
 type warnings struct {
 	list  []snapshot.Warning
 	count uint64
+	bytes int
 }
+
+// maxWarningBytes of text take at most six times as much as JSON, and a record must stay below pack.MaxRaw.
+const maxWarningBytes = 1 << 20
 
 func (w *warnings) add(path []byte, format string, args ...any) {
 	w.count++
-	if len(w.list) < snapshot.MaxWarnings {
-		w.list = append(w.list, snapshot.Warning{Path: printable(path), What: fmt.Sprintf(format, args...)})
+	w.keep(snapshot.Warning{Path: printable(path), What: fmt.Sprintf(format, args...)})
+}
+
+func (w *warnings) keep(one snapshot.Warning) {
+	n := len(one.Path) + len(one.What)
+	if len(w.list) < snapshot.MaxWarnings && w.bytes+n <= maxWarningBytes {
+		w.list, w.bytes = append(w.list, one), w.bytes+n
 	}
 }
 
 // append adds what another collected.
 func (w *warnings) append(other *warnings) {
 	w.count += other.count
-	w.list = append(w.list, other.list[:min(len(other.list), snapshot.MaxWarnings-len(w.list))]...)
+	for _, one := range other.list {
+		w.keep(one)
+	}
 }
 
 // printable returns path as it is, or quoted if a terminal or JSON could not show it so. "." is the partition's root.

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 
 	"yester/snapshot"
 	"yester/store"
+	"yester/store/pack"
 )
 
 func TestUnreadableFilesAndFolders(t *testing.T) {
@@ -102,6 +104,15 @@ func TestWarningsAreCapped(t *testing.T) {
 	}
 	if len(w.list) != snapshot.MaxWarnings || w.count != 2*snapshot.MaxWarnings {
 		t.Errorf("%d of %d", len(w.list), w.count)
+	}
+	var long, all warnings
+	for range snapshot.MaxWarnings {
+		long.add(bytes.Repeat([]byte("\x01"), 4000), "y")
+	}
+	all.append(&long)
+	b, err := json.Marshal(all.list)
+	if err != nil || len(b) > pack.MaxRaw/2 || len(all.list) == 0 || all.count != snapshot.MaxWarnings {
+		t.Errorf("%d of %d, %d bytes, %v", len(all.list), all.count, len(b), err)
 	}
 }
 

@@ -28,6 +28,9 @@ func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry)
 			name := e.Name
 			*e = *first
 			e.Name = name
+			if e.Racy { // as far as it could be read; the next capture finds no other name of it by itself
+				w.lookAgain(false)
+			}
 			w.visited(1, e.Size)
 			return nil
 		}

@@ -120,7 +120,7 @@ func (r *resolver) findDevices() {
 		if err == nil {
 			r.devices[st.dev] = true
 		}
-		r.anyDevice = r.anyDevice || err != nil && len(r.movedIn) > 0
+		r.anyDevice = r.anyDevice || len(r.movedIn) > 0 && (err != nil || st.dev == r.src.root.dev) // or another came to be there
 	}
 }
 

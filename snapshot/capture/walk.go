@@ -121,7 +121,7 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 	defer func() { w.levels = append(w.levels, l) }() // the hands may be others by then
 	if err := l.names.list(d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) }); err != nil {
 		w.lookAgain(true)
-		w.warn("the folder cannot be listed: %v", err)
+		w.warn(snapshot.NotListed+": %v", err)
 	}
 	l.folder.begin(old)
 	m := merge{w: w, l: l}
@@ -183,7 +183,7 @@ func (w *walker) capture(ctx context.Context, d directory, name zname, e, old *s
 	if !vanished(err) {
 		w.lookAgain(true)
 		w.skipped++
-		w.warn("it is skipped: %v", err)
+		w.warn(snapshot.Skipped+": %v", err)
 	}
 	return false, nil
 }
