@@ -122,6 +122,9 @@ func (m *Mount) Done() <-chan struct{} { return m.done }
 // Requests is how many requests about versions and what is in them the kernel has sent. Many more are answered from what it keeps.
 func (m *Mount) Requests() uint64 { return m.view.requests.Load() }
 
+// InstanceFolder is the name of the folder that has the versions of an instance, "" while it has none.
+func (m *Mount) InstanceFolder(id string) string { return m.view.folders.shownName(id) }
+
 // Unmount detaches the mount, even if it is in use, and waits until it is served no more. Whoever still uses it gets
 // ENOTCONN from then on. Unmounting twice is no error, nor is it when someone unmounted it by hand.
 func (m *Mount) Unmount() error {

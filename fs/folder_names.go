@@ -22,6 +22,16 @@ func folderNames(hostNames map[string]string) map[string]string {
 	return names
 }
 
+// shownName returns the name of an instance's folder, "" if it has no versions.
+func (f *folders) shownName(id string) string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if in := f.byID[id]; in != nil {
+		return in.shown
+	}
+	return ""
+}
+
 // ambiguous returns the ids whose name is empty, or another one's too.
 func ambiguous(names map[string]string) map[string]bool {
 	count := make(map[string]int, len(names))

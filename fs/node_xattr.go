@@ -19,8 +19,11 @@ func (v *view) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, 
 		return v.pastXattr(cancel, id, name, dest)
 	case !id.inVersion():
 		return 0, fuse.ENODATA
+	case v.isBare(id):
+		return 0, fuse.ENODATA
 	}
 	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+		v.noteBare(id, e)
 		value, err := v.xattr(ctx, e, name)
 		if err == nil {
 			size, err = answerXattr(dest, value)
@@ -28,6 +31,21 @@ func (v *view) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, 
 		return err
 	})
 	return size, st
+}
+
+// isBare tells whether the node is the one that was last found to have no extended attributes: cp asks three times for those of each file, and few have any.
+func (v *view) isBare(id nodeID) bool {
+	if v.bare.Load() != uint64(id) {
+		return false
+	}
+	v.requests.Add(1)
+	return true
+}
+
+func (v *view) noteBare(id nodeID, e *snapshot.Entry) {
+	if len(e.Xattrs) == 0 && len(e.XattrRefs) == 0 {
+		v.bare.Store(uint64(id))
+	}
 }
 
 // xattr returns the value of one attribute. syscall.ENODATA if there is none of that name.
@@ -52,10 +70,11 @@ func (v *view) xattr(ctx context.Context, e *snapshot.Entry, name string) (value
 // ListXAttr answers with the names, each ended by a zero byte. As on a disk, trusted ones are not shown to ordinary users.
 func (v *view) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte) (size uint32, st fuse.Status) {
 	id := nodeID(in.NodeId)
-	if !id.inVersion() {
+	if !id.inVersion() || v.isBare(id) {
 		return 0, fuse.OK
 	}
 	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+		v.noteBare(id, e)
 		set, err := snapshot.GetXattrs(ctx, v.chunks, e)
 		if err != nil {
 			return err

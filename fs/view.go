@@ -41,6 +41,7 @@ type view struct {
 	entries    sync.Pool // *snapshot.Entry
 	complaints complaints
 	notifier   notifier
+	bare       atomic.Uint64 // see isBare
 	requests   atomic.Uint64 // about versions and what is in them
 	generation uint64        // tells file handles of this mount from those of an earlier one
 }
