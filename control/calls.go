@@ -9,7 +9,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Activate begins daily backups of the instance, or gives an active one other settings. It makes a vault if there is none.
 func (c *Client) Activate(ctx context.Context, r ActivateRequest) (Activation, error) {
-	return call(ctx, c, ActivateRoute, r)
+	return call(ctx, c.patient(), ActivateRoute, r)
 }
 
 // Set gives an active instance other settings. NotActive while it is new; Conflict while it is being cancelled; BadRequest.

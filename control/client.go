@@ -19,7 +19,14 @@ import (
 type Client struct {
 	socket  string
 	http    *http.Client
-	timeout time.Duration // of a call that is no stream
+	timeout time.Duration // of a call that is no stream; 0: none
+}
+
+// patient is the client for calls that may open a vault: without its index that takes hours if it is large.
+func (c *Client) patient() *Client {
+	p := *c
+	p.timeout = 0
+	return &p
 }
 
 // Dial returns a client for the daemon at a socket. It connects with the first call.
@@ -39,8 +46,11 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // call makes a call and decodes its answer.
 func call[Req, Resp any](ctx context.Context, c *Client, route Route[Req, Resp], req Req) (resp Resp, err error) {
 	slow := Errorf(NoDaemon, "the daemon at %s does not answer", c.socket).WithHint("see its log, or restart it")
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, slow)
-	defer cancel()
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.timeout, slow)
+		defer cancel()
+	}
 	body, err := open(ctx, c, route, req)
 	if err != nil {
 		return resp, err

@@ -57,7 +57,8 @@ func Handle[Req, Resp any](m *Mux, route Route[Req, Resp], f func(context.Contex
 	})
 }
 
-// HandleStream answers a route's calls with the values f sends, one a line and each at once. send fails when the caller is gone.
+// HandleStream answers a route's calls with the values f sends, one a line and each at once. send waits for a caller that does not read, as one that writes into a pager,
+// and fails when it is gone or the server is closed.
 func HandleStream[Req, Item any](m *Mux, route Route[Req, Item], f func(ctx context.Context, r Req, send func(Item) error) error) {
 	m.http.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {
 		var req Req
@@ -90,9 +91,6 @@ func (s *stream) send(v any) error {
 	if !s.begun {
 		s.w.Header().Set("Content-Type", "application/x-ndjson")
 		s.begun = true
-	}
-	if err := s.c.SetWriteDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		return err
 	}
 	if err := json.NewEncoder(s.w).Encode(v); err != nil {
 		return err

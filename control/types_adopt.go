@@ -47,5 +47,5 @@ var AdoptRoute = Route[AdoptRequest, Adoption]{"POST", "/v1/vault-adopt"}
 // Adopt has the daemon go on with a vault, and lists its instances; with AsInstance it becomes that one, and begins anew. NoVault, NotFound, WrongKey; Exists if it has
 // another vault; Conflict if it is activated.
 func (c *Client) Adopt(ctx context.Context, r AdoptRequest) (Adoption, error) {
-	return call(ctx, c, AdoptRoute, r)
+	return call(ctx, c.patient(), AdoptRoute, r)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -39,7 +38,7 @@ func absolute(paths []string) ([]string, error) {
 		if path == "" {
 			return nil, usage("a path is empty")
 		}
-		a, err := filepath.Abs(path)
+		a, err := absolutePath(path)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +58,7 @@ func (p *program) showActivation(a *control.Activation) {
 	}
 	now := time.Now()
 	t := p.table()
-	row := func(name, value string) { _, _ = t.Write([]byte("  " + name + "\t" + value + "\n")) }
+	row := func(name, value string) { fill(t, "  %s\t%s\n", name, value) }
 	if a.Next != nil {
 		row("Every day at", a.Policy.Start+", next "+clock(*a.Next, now)+" (in "+span(a.Next.Sub(now))+")")
 	} else {

@@ -151,7 +151,7 @@ func (p *program) showAdoption(a *control.Adoption, as bool) {
 		case in.Owner != nil:
 			owner = ownerText(in.Owner) + ", since " + clock(in.Owner.Since, time.Now())
 		}
-		fmt.Fprintf(t, "%s\t%.8s\t%d\t%s\t%s\t%s\n", in.Name, in.ID, in.Versions, dash(in.Newest), dash(strings.Join(in.Partitions, ", ")), owner)
+		fill(t, "%s\t%.8s\t%d\t%s\t%s\t%s\n", in.Name, in.ID, in.Versions, dash(in.Newest), dash(strings.Join(in.Partitions, ", ")), owner)
 	}
 	t.Flush()
 	if as {

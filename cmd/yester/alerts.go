@@ -77,7 +77,7 @@ func runAlerts(ctx context.Context, p *program, json bool) error {
 			if len(q.Kinds) > 0 {
 				kinds = strings.Join(q.Kinds, ",")
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", q.Name, kinds, sent, q.Waiting, channelText(q))
+			fill(t, "%s\t%s\t%s\t%d\t%s\n", q.Name, kinds, sent, q.Waiting, channelText(q))
 		}
 		if err := t.Flush(); err != nil {
 			return err

@@ -10,15 +10,23 @@ import (
 // arrange puts a command line in the order that the parser wants: flags of the program, command, flags of the command, arguments. So a
 // flag may stand anywhere: `yester tasks show b-1 --json --home /x`.
 func arrange(app *cli.App, args []string) []string {
-	if len(args) == 0 || args[len(args)-1] == "--generate-bash-completion" {
+	if len(args) == 0 || asksForWords(args) {
 		return args
 	}
 	a := arranger{global: app.Flags, commands: app.Commands}
 	for rest := args[1:]; len(rest) > 0; {
 		rest = a.take(rest)
 	}
+	if a.literal {
+		a.plain = slices.Insert(a.plain, 0, "--")
+	}
 	return slices.Concat(args[:1], a.globals, a.path, a.flags, a.plain)
 }
+
+const wordsFlag = "--generate-bash-completion"
+
+// asksForWords tells whether a shell asks for the words that can come next.
+func asksForWords(args []string) bool { return len(args) > 0 && args[len(args)-1] == wordsFlag }
 
 // An arranger sorts words.
 type arranger struct {
@@ -27,13 +35,15 @@ type arranger struct {
 	commands []*cli.Command // that the next word can name
 
 	globals, path, flags, plain []string
+
+	literal bool // no flags follow the command's
 }
 
 // take sorts the first word of args, with the value that belongs to it, and returns the others.
 func (a *arranger) take(args []string) (rest []string) {
 	word := args[0]
 	if word == "--" {
-		a.plain = append(a.plain, args...)
+		a.plain, a.literal = append(a.plain, args[1:]...), true
 		return nil
 	}
 	if len(word) < 2 || word[0] != '-' {

@@ -19,6 +19,8 @@ func TestArrange(t *testing.T) {
 		{"-home /x versions", "-home /x versions"},
 		{"activate --path status --path /b extra", "activate --path status --path /b extra"},
 		{"tasks show -- --json", "tasks show -- --json"},
+		{"restore latest -- -notes --json", "restore -- latest -notes --json"},
+		{"restore latest --json -- --", "restore --json -- latest --"},
 		{"tasks show list", "tasks show list"},
 		{"--nope status", "--nope status"},
 		{"status --nope", "status --nope"},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -47,15 +49,15 @@ func (p *program) completionCommand() *cli.Command {
 func runCompletion(p *program, app *cli.App, shell string) error {
 	switch shell {
 	case "bash":
-		p.printf("%s", bashCompletion)
+		fmt.Fprint(p.out, bashCompletion)
 	case "zsh":
-		p.printf("%s", zshCompletion)
+		fmt.Fprint(p.out, zshCompletion)
 	case "fish":
 		script, err := app.ToFishCompletion()
 		if err != nil {
 			return err
 		}
-		p.printf("%s", script)
+		fmt.Fprint(p.out, script)
 	default:
 		return usage("%q is none of bash, zsh, fish", shell)
 	}

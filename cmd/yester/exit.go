@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"yester/control"
@@ -42,7 +41,7 @@ func (p *program) exit(err error) int {
 		return exitDone
 	}
 	if !errors.Is(err, errWarnings) && !errors.Is(err, errSaid) && !errors.Is(err, context.Canceled) {
-		fmt.Fprintf(p.err, "%s\n", introduced(err.Error()))
+		p.note("%s\n", introduced(err.Error()))
 	}
 	for _, e := range exits {
 		if errors.Is(err, e.is) {

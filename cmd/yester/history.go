@@ -69,9 +69,9 @@ func (p *program) showHistory(h *control.History, name func(uid uint32) string) 
 			modified, bytes, owner = s.Mtime.Local().Format("2006-01-02 15:04"), size(s.Size), cutTo(name(s.UID), maxOwner)
 		}
 		lines := wrapWords(stayText(&s), maxChanged)
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", s.First, modified, bytes, owner, lines[0])
+		fill(t, "  %s\t%s\t%s\t%s\t%s\n", s.First, modified, bytes, owner, lines[0])
 		for _, more := range lines[1:] {
-			fmt.Fprintf(t, "\t\t\t\t%s\n", more)
+			fill(t, "\t\t\t\t%s\n", more)
 		}
 	}
 	t.Flush()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,12 +104,21 @@ func TestPathsAreSeenBehindLinks(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "real"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("real", filepath.Join(dir, "link")); err != nil {
+	if err := errors.Join(os.Symlink("real", filepath.Join(dir, "link")), os.MkdirAll(filepath.Join(dir, "far/away"), 0o755), os.Symlink("far/away", filepath.Join(dir, "near"))); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
+	if got, err := seenPath("near/../x"); err != nil || got != filepath.Join(dir, "far/x") {
+		t.Errorf("the folder above one behind a link: %s, %v", got, err)
+	}
+	t.Chdir(filepath.Join(dir, "near"))
+	t.Setenv("PWD", filepath.Join(dir, "near")) // as a shell has it
+	if got, err := seenPath("../x"); err != nil || got != filepath.Join(dir, "far/x") {
+		t.Errorf("above the working folder: %s, %v", got, err)
+	}
+	t.Chdir(dir)
 	for path, want := range map[string]string{
-		"link": "link", "link/x": "real/x", "link/gone/x": "real/gone/x", "./real/../x": "x", filepath.Join(dir, "link/x"): "real/x",
+		"link": "link", "link/x": "real/x", "link/gone/x": "real/gone/x", "./real/../x": "x", "link/../x": "x", filepath.Join(dir, "link/x"): "real/x",
 	} {
 		if got, err := seenPath(path); err != nil || got != filepath.Join(dir, want) {
 			t.Errorf("%s: %s, %v", path, got, err)

@@ -61,17 +61,7 @@ func (p *program) showHooks(t *control.Task) {
 			p.printf("  …\n")
 		}
 		for line := range strings.Lines(h.Output) {
-			p.printf("  %s\n", printable(line))
+			p.printf("  %s\n", strings.TrimRight(line, "\r\n"))
 		}
 	}
-}
-
-// printable is a line without what would move the cursor of a terminal.
-func printable(line string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, line)
 }

@@ -50,7 +50,7 @@ func runVaultKeys(ctx context.Context, p *program, json bool) error {
 			if k.Created.IsZero() {
 				created = ""
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.ID, dash(k.Kind), dash(created), state)
+			fill(t, "%s\t%s\t%s\t%s\n", k.ID, dash(k.Kind), dash(created), state)
 		}
 		return t.Flush()
 	})

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 )
 
@@ -35,6 +36,9 @@ func start(ctx context.Context, args []string, out, err io.Writer) (code int) {
 			code = exitFailed
 		}
 	}()
+	if asksForWords(args) && slices.Contains(args, "--") {
+		return exitDone // no flags follow, and the parser would take that for an argument, and run the command
+	}
 	p := &program{in: os.Stdin, out: out, err: err}
 	app := newApp(p)
 	return p.exit(app.RunContext(ctx, arrange(app, args)))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -11,13 +12,32 @@ import (
 	"unicode/utf8"
 )
 
+// absolutePath makes a path absolute. As to the kernel, ".." is the parent of the folder that a link before it leads to.
+func absolutePath(path string) (at string, err error) {
+	at = "/"
+	if !filepath.IsAbs(path) {
+		if at, err = os.Getwd(); err != nil {
+			return "", err
+		}
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == ".." {
+			if real, err := filepath.EvalSymlinks(at); err == nil {
+				at = real
+			}
+		}
+		at = filepath.Join(at, part)
+	}
+	return at, nil
+}
+
 // seenPath makes a path absolute, and follows links on the way to it as far as it is there: so is what it was called when it was backed up. The
 // path itself may be a link, and may be gone.
 func seenPath(path string) (string, error) {
 	if path == "" {
 		return "", usage("the path is empty")
 	}
-	abs, err := filepath.Abs(path)
+	abs, err := absolutePath(path)
 	if err != nil {
 		return "", err
 	}
@@ -49,12 +69,12 @@ type jsonList struct {
 }
 
 func (l *jsonList) add(v any) error {
-	before := ",\n"
 	if l.n == 0 {
-		before = "[\n"
+		l.printf("[\n")
+	} else {
+		l.printf(",\n")
 	}
 	l.n++
-	l.printf("%s", before)
 	e := json.NewEncoder(lineWriter{l.out})
 	e.SetEscapeHTML(false)
 	return e.Encode(v)

@@ -94,7 +94,7 @@ func runPlaces(ctx context.Context, p *program, json bool) error {
 		t := p.table()
 		fmt.Fprintln(t, "ID\tSTATE\tFREE\tOF\tPLACE")
 		for _, q := range in.Places {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", q.ID, q.State, size(q.Free), size(q.Total), q.Name)
+			fill(t, "%s\t%s\t%s\t%s\t%s\n", q.ID, q.State, size(q.Free), size(q.Total), q.Name)
 		}
 		if err := t.Flush(); err != nil {
 			return err

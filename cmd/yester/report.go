@@ -171,7 +171,7 @@ func problemText(q *control.Problem) string {
 
 // lostText says what cannot be read.
 func lostText(l *control.Lost) string {
-	s := fmt.Sprintf("%s %s %s  %s", l.Instance, l.Partition, l.Version, l.Path)
+	s := fmt.Sprintf("%s %s %s  %s", l.Instance, l.Partition, l.Version, pathText(l.Path))
 	if l.Bytes > 0 {
 		return s + "  " + size(l.Bytes)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -73,7 +72,7 @@ func restoreArgs(c *cli.Context) (o restoreOptions, err error) {
 		return o, err
 	}
 	if to := c.String("to"); to != "" {
-		if r.To, err = filepath.Abs(to); err != nil {
+		if r.To, err = absolutePath(to); err != nil {
 			return o, err
 		}
 	}

@@ -81,7 +81,7 @@ func warningText(w *control.Warning) string {
 	if w.Partition == "" {
 		return w.What
 	}
-	return w.Partition + ": " + w.Path + ": " + w.What
+	return w.Partition + ": " + pathText(w.Path) + ": " + w.What
 }
 
 // taskText says in a few words what became of a task.

@@ -21,6 +21,9 @@ func settingFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "path", Usage: "only `PATH` (may be repeated)"},
 		&cli.StringSliceFlag{Name: "exclude", Usage: "all but what matches `GLOB` (may be repeated)"},
 		&cli.StringSliceFlag{Name: "partition", Usage: "only the partition `NAME` (may be repeated)"},
+		&cli.BoolFlag{Name: "all-partitions", Usage: "every eligible partition again"},
+		&cli.BoolFlag{Name: "all-paths", Usage: "whole partitions again"},
+		&cli.BoolFlag{Name: "no-exclude", Usage: "leave nothing out by a glob any more"},
 		&cli.BoolFlag{Name: "include-system", Usage: "take /usr/bin, /lib, /boot and the like of the root partition too"},
 		&cli.BoolFlag{Name: "exclude-caches", Usage: "of folders with a CACHEDIR.TAG, nothing but that"},
 		&cli.BoolFlag{Name: "exclude-nodump", Usage: "nothing that has the no-dump flag (chattr +d)"},
@@ -49,6 +52,18 @@ func settings(c *cli.Context) (r control.ActivateRequest, err error) {
 	}
 	if c.IsSet("partition") {
 		r.Partitions = c.StringSlice("partition")
+	}
+	for _, e := range []struct {
+		flag, against string
+		list          *[]string
+	}{{"all-partitions", "partition", &r.Partitions}, {"all-paths", "path", &r.Paths}, {"no-exclude", "exclude", &r.Excludes}} {
+		switch {
+		case !c.Bool(e.flag):
+		case *e.list != nil:
+			return r, usage("--%s and --%s exclude each other", e.flag, e.against)
+		default:
+			*e.list = []string{}
+		}
 	}
 	for name, to := range map[string]*string{"start": &r.Start, "priority": &r.Priority, "compression": &r.Compression} {
 		if *to = c.String(name); c.IsSet(name) && *to == "" {
@@ -112,12 +127,7 @@ func (p *program) setCommand() *cli.Command {
 		Description: "What is not given stays as it is. A new priority counts from the next backup on. A new start time later today holds today, unless today's\n" +
 			"backup ran; one that has passed skips today.\n\n" +
 			"Examples:\n  yester set --start 03:30\n  yester set --priority high --retention 90 --keep-monthly 12\n  yester set --all-paths --no-exclude",
-		Flags: append(
-			settingFlags(),
-			&cli.BoolFlag{Name: "all-partitions", Usage: "every eligible partition again"},
-			&cli.BoolFlag{Name: "all-paths", Usage: "whole partitions again"},
-			&cli.BoolFlag{Name: "no-exclude", Usage: "leave nothing out by a glob any more"}, jsonFlag,
-		),
+		Flags: append(settingFlags(), jsonFlag),
 		Action: func(c *cli.Context) error {
 			if err := noArgs(c); err != nil {
 				return err
@@ -125,18 +135,6 @@ func (p *program) setCommand() *cli.Command {
 			r, err := settings(c)
 			if err != nil {
 				return err
-			}
-			for _, e := range []struct {
-				flag, against string
-				list          *[]string
-			}{{"all-partitions", "partition", &r.Partitions}, {"all-paths", "path", &r.Paths}, {"no-exclude", "exclude", &r.Excludes}} {
-				switch {
-				case !c.Bool(e.flag):
-				case *e.list != nil:
-					return usage("--%s and --%s exclude each other", e.flag, e.against)
-				default:
-					*e.list = []string{}
-				}
 			}
 			if given := c.LocalFlagNames(); len(given) == 0 || len(given) == 1 && given[0] == "json" {
 				return usage("say what to set").WithHint("see `yester set --help`")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,24 @@ func TestFailureIsSaidOnce(t *testing.T) {
 	})
 	if want := "yester: b-1 failed: the vault in /v is full; free some space there\n"; err.String() != want || out.Len() > 0 {
 		t.Errorf("got %q, %q", out.String(), err.String())
+	}
+}
+
+// Whoever makes a file chooses its name, which root will see.
+func TestNothingMovesTheCursor(t *testing.T) {
+	var out, err bytes.Buffer
+	p := &program{out: &out, err: &err}
+	const evil = "/a\x1b[2J\x07\nyester: all is well\u009b"
+	p.showResult(&control.Task{
+		ID: "r-1", State: control.Partial, Error: "restore " + evil + ": no space", WarningCount: 1, Warnings: []control.Warning{{Partition: "root", Path: evil, What: evil}},
+		Restored: &control.Restored{Version: "v", Partition: "root", Failed: []control.Left{{Path: evil, What: evil}}, FailedCount: 1},
+		Report:   &control.Report{LostCount: 1, Lost: []control.Lost{{Path: evil}}},
+	})
+	p.exit(errors.New(evil))
+	for line := range strings.Lines(out.String() + err.String()) {
+		if strings.ContainsAny(line, "\x1b\x07\u009b") || strings.HasPrefix(line, "yester: all is well") {
+			t.Errorf("%q", line)
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (p *program) showStatus(s *control.Status) {
 	}
 	t := p.table()
 	for _, row := range statusRows(s, time.Now()) {
-		fmt.Fprintf(t, "%s\t%s\n", row[0], row[1])
+		fill(t, "%s\t%s\n", row[0], row[1])
 	}
 	t.Flush()
 	p.showPartitions(s)
@@ -140,7 +140,7 @@ func (p *program) showPartitions(s *control.Status) {
 	fmt.Fprintln(t, "PARTITION\tMOUNTED AT\tTYPE\tUSED\tVERSIONS\tOLDEST\tNEWEST")
 	for _, q := range s.Partitions {
 		if q.Excluded == "" {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%.10s\t%s\n", q.Name, dash(q.MountPoint), dash(q.FSType), size(q.Used), q.Versions, dash(q.Oldest), newest(s, q))
+			fill(t, "%s\t%s\t%s\t%s\t%d\t%.10s\t%s\n", q.Name, dash(q.MountPoint), dash(q.FSType), size(q.Used), q.Versions, dash(q.Oldest), newest(s, q))
 		}
 	}
 	t.Flush()

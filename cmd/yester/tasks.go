@@ -80,7 +80,7 @@ func (p *program) showTasks(ts []control.Task) {
 		if ts[i].Error != "" {
 			text = ts[i].State + ": " + ts[i].Error
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", ts[i].ID, clock(ts[i].Start, now), text)
+		fill(t, "%s\t%s\t%s\n", ts[i].ID, clock(ts[i].Start, now), text)
 	}
 	t.Flush()
 }

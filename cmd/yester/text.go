@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -88,8 +89,37 @@ func clock(t, now time.Time) string {
 // table returns a writer that aligns columns separated by tabs; Flush prints.
 func (p *program) table() *tabwriter.Writer { return tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0) }
 
+// fill writes to a table.
+func fill(t *tabwriter.Writer, format string, args ...any) { fmt.Fprintf(t, format, shown(args)...) }
+
 // printf prints to standard output.
-func (p *program) printf(format string, args ...any) { fmt.Fprintf(p.out, format, args...) }
+func (p *program) printf(format string, args ...any) { fmt.Fprintf(p.out, format, shown(args)...) }
 
 // note prints to standard error, where it is in no program's way.
-func (p *program) note(format string, args ...any) { fmt.Fprintf(p.err, format, args...) }
+func (p *program) note(format string, args ...any) { fmt.Fprintf(p.err, format, shown(args)...) }
+
+// shown makes texts printable: names of files are in them, and whoever made a file chose its name.
+func shown(args []any) []any {
+	for i, arg := range args {
+		switch a := arg.(type) {
+		case string:
+			args[i] = printable(a)
+		case error:
+			args[i] = printable(a.Error())
+		}
+	}
+	return args
+}
+
+// printable is a text in one line, without what would move the cursor of a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			return -1
+		}
+		return r
+	}, text)
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -147,24 +146,24 @@ func runVaultInfo(ctx context.Context, p *program, json bool) error {
 
 func (p *program) showVault(in *control.VaultInfo) {
 	t := p.table()
-	fmt.Fprintf(t, "Vault\t%s, format %d\n", in.ID, in.Format)
+	fill(t, "Vault\t%s, format %d\n", in.ID, in.Format)
 	for _, place := range in.Places {
-		fmt.Fprintf(t, "Place\t%s\n", placeText(&place))
+		fill(t, "Place\t%s\n", placeText(&place))
 	}
-	fmt.Fprintf(t, "Holds\t%s of %s\n", count(uint64(in.Versions), "version"), count(uint64(in.Instances), "instance"))
-	fmt.Fprintf(t, "Logical\t%s\n", logicalText(in))
-	fmt.Fprintf(t, "Stored\t%s in %s, %s\n", size(in.Stored), count(in.Packs, "pack"), count(in.Chunks, "chunk"))
-	fmt.Fprintf(t, "Of it\t%s data, %s parity and tables\n", size(in.Data), size(in.Parity))
+	fill(t, "Holds\t%s of %s\n", count(uint64(in.Versions), "version"), count(uint64(in.Instances), "instance"))
+	fill(t, "Logical\t%s\n", logicalText(in))
+	fill(t, "Stored\t%s in %s, %s\n", size(in.Stored), count(in.Packs, "pack"), count(in.Chunks, "chunk"))
+	fill(t, "Of it\t%s data, %s parity and tables\n", size(in.Data), size(in.Parity))
 	if in.Collected == nil {
-		fmt.Fprintf(t, "Dead\tnot known before the first `%s`\n", p.command("vault gc"))
+		fill(t, "Dead\tnot known before the first `%s`\n", p.command("vault gc"))
 	} else {
-		fmt.Fprintf(t, "Dead\t%s, as of %s\n", size(in.Dead), clock(*in.Collected, time.Now()))
+		fill(t, "Dead\t%s, as of %s\n", size(in.Dead), clock(*in.Collected, time.Now()))
 	}
 	if in.Compress > 0 {
-		fmt.Fprintf(t, "Gain\t%.1f by deduplication, %.1f by compression\n", in.Dedup, in.Compress)
+		fill(t, "Gain\t%.1f by deduplication, %.1f by compression\n", in.Dedup, in.Compress)
 	}
 	if in.Healed > 0 {
-		fmt.Fprintf(t, "Healed\t%s read around damage since the daemon began: run `%s`\n", count(in.Healed, "block"), p.command("vault repair"))
+		fill(t, "Healed\t%s read around damage since the daemon began: run `%s`\n", count(in.Healed, "block"), p.command("vault repair"))
 	}
 	t.Flush()
 }

@@ -97,10 +97,10 @@ func blockTitle(v control.Version) string {
 
 func showVersion(t *tabwriter.Writer, v control.Version) {
 	if v.Error != "" {
-		fmt.Fprintf(t, "  %s\t%s\n", v.Version, v.Error)
+		fill(t, "  %s\t%s\n", v.Version, v.Error)
 		return
 	}
-	fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Version,
+	fill(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Version,
 		tally(v.Files), size(v.Bytes), size(v.NewBytes), tally(v.Added+v.Changed+v.Deleted), expiry(v, time.Now()), v.State)
 }
 
