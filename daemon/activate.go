@@ -49,7 +49,7 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	if old == nil {
 		policy.ActivatedAt = d.o.Now().UTC().Truncate(time.Second)
 	}
-	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy, Warnings: costs(&policy)}
+	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy, Warnings: append(costs(&policy), absent(&policy, mounts)...)}
 	if a.VaultMade, err = d.needVault(ctx); err != nil {
 		return a, err
 	}

@@ -125,24 +125,47 @@ func oneInstance(ctx context.Context, v *store.Vault, name string) (store.Instan
 		return store.Instance{}, explain(err)
 	}
 	var found []store.Instance
-	var names, ids []string
+	var ids []string
 	for _, in := range all {
-		if in.Name == "" {
-			in.Name = short(in.ID)
-		}
-		names = append(names, in.Name)
-		if in.Name == name || in.ID == name || len(name) >= 8 && short(in.ID) == name {
+		if isCalled(&in, name) {
 			found, ids = append(found, in), append(ids, short(in.ID))
 		}
 	}
 	switch len(found) {
 	case 0:
-		return store.Instance{}, control.Errorf(control.NotFound, "the vault has nothing of an instance %q", name).WithHint("it has versions of: %s", list(names))
+		return store.Instance{}, control.Errorf(control.NotFound, "the vault has nothing of an instance %q", name).WithHint("it has versions of: %s", list(distinctNames(all)))
 	case 1:
 		return found[0], nil
 	}
 	return store.Instance{}, control.Errorf(control.BadRequest, "%d instances of the vault are named %s", len(found), name).WithHint("give one of their ids: %s", list(ids))
 }
+
+// isCalled tells whether an instance is meant by a name: its own, its id, the beginning of that, or the folder in the mount.
+func isCalled(in *store.Instance, name string) bool {
+	return in.Name != "" && in.Name == name || in.ID == name || short(in.ID) == name || name == nameAndID(in)
+}
+
+// distinctNames are the names of instances, with the beginning of the id where there is no name or another has it too, as the mount shows them.
+func distinctNames(all []store.Instance) []string {
+	count := make(map[string]int)
+	for _, in := range all {
+		count[in.Name]++
+	}
+	names := make([]string, len(all))
+	for i, in := range all {
+		switch {
+		case in.Name == "":
+			names[i] = short(in.ID)
+		case count[in.Name] > 1:
+			names[i] = nameAndID(&in)
+		default:
+			names[i] = in.Name
+		}
+	}
+	return names
+}
+
+func nameAndID(in *store.Instance) string { return in.Name + "~" + short(in.ID) }
 
 // adoptable describes the instances of a vault.
 func adoptable(ctx context.Context, v *store.Vault, ours string) (out []control.AdoptedInstance, err error) {

@@ -241,7 +241,11 @@ func (w *drill) restoreIn(ctx context.Context, j *job, scratch string) error {
 func (w *drill) draw(ctx context.Context, scratch string) error {
 	var total uint64
 	for _, p := range w.d.held(ctx, w.vault) {
-		v, err := record(ctx, w.vault, p.keys[len(p.keys)-1])
+		newest := p.keys[len(p.keys)-1]
+		v, err := record(ctx, w.vault, newest)
+		if errors.Is(err, store.ErrNotFound) && !w.vault.Remains(newest) {
+			continue // it was deleted just now
+		}
 		if err != nil {
 			return err
 		}

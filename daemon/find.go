@@ -37,8 +37,8 @@ func (d *Daemon) sendFound(ctx context.Context, r control.FindRequest, out *batc
 		keys := searched(&p, r.Version)
 		found = found || len(keys) > 0
 		f := finding{d: d, vault: v, p: &p, finder: snapshot.NewFinder(v, glob, p.point), out: out}
-		for i, k := range keys {
-			if err := f.version(ctx, k, i > 0); err != nil {
+		for _, k := range keys {
+			if err := f.version(ctx, k); err != nil {
 				return err
 			}
 		}
@@ -75,10 +75,12 @@ type finding struct {
 	p      *held
 	finder *snapshot.Finder
 	out    *batch[control.Found]
+
+	begun bool // a version was looked through; what is found in an older one was deleted since
 }
 
-// version looks through one version. deleted tells that what it finds is in none of those before, which are newer.
-func (f *finding) version(ctx context.Context, k store.VersionKey, deleted bool) error {
+// version looks through one version.
+func (f *finding) version(ctx context.Context, k store.VersionKey) error {
 	root, err := rootOf(ctx, f.vault, k)
 	switch {
 	case ctx.Err() != nil:
@@ -88,6 +90,8 @@ func (f *finding) version(ctx context.Context, k store.VersionKey, deleted bool)
 	case err != nil:
 		return f.out.add(f.unread(k, f.p.point, err))
 	}
+	deleted := f.begun
+	f.begun = true
 	return f.finder.Next(ctx, root, func(path string, e *snapshot.Entry, lost error) error {
 		if lost != nil {
 			return f.out.add(f.unread(k, path, lost))

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"yester/control"
 	"yester/store"
@@ -70,16 +72,46 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey,
 	return v.Delete(ctx, k)
 }
 
-// leave gives the vault leave to delete a version, until end is called, unless it is needed just now, or that cannot be told without waiting.
+// leave gives the vault leave to complete the deletion of a version that failed half-way, until end is called, unless it is needed just now, or that cannot be told without
+// waiting. The space is given back as after every deletion.
 func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
 	if !d.deleting.TryLock() {
 		return nil, false
 	}
-	if _, parent := d.parents[k]; parent || d.restoring[k] > 0 {
+	if !d.mayLeave(k) {
 		d.deleting.Unlock()
 		return nil, false
 	}
-	return d.deleting.Unlock, true
+	return func() {
+		d.deleting.Unlock()
+		d.log.Info("completed a deletion", "partition", k.Partition, "version", k.Version)
+		d.wakeUpkeep()
+	}, true
+}
+
+func (d *Daemon) mayLeave(k store.VersionKey) bool {
+	if _, parent := d.parents[k]; parent || d.restoring[k] > 0 || !d.mu.TryLock() {
+		return false
+	}
+	policy, v := d.policy, d.vault
+	d.mu.Unlock()
+	if v == nil {
+		return false
+	}
+	// Since its deletion began it may have come to be wanted.
+	if policy != nil && policy.KeepLatest && k.Instance == d.instance.ID && isNewest(v, k) {
+		return false
+	}
+	if kept, err := v.Policy(context.Background(), k.Instance); err == nil && pinned(kept, k) || err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false
+	}
+	d.deletions++
+	return d.changeUpkeep(func(u *upkeepState) { u.Collect = true }) == nil
+}
+
+// isNewest tells whether a partition has no newer version.
+func isNewest(v *store.Vault, k store.VersionKey) bool {
+	return !slices.ContainsFunc(v.Versions(k.Instance), func(o store.VersionKey) bool { return o.Partition == k.Partition && o.Version > k.Version })
 }
 
 // deleted counts the deletions so far.

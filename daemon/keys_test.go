@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,4 +113,76 @@ func TestDaemonWithWrongPassphraseSaysWhereItIsFrom(t *testing.T) {
 	if !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), o.Settings.PassphraseFile) || strings.Contains(err.Error(), "guess") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Whoever can write in a place could put keys of his own there, and read what is sealed with them from then on.
+func TestAnotherMasterKeyIsRefused(t *testing.T) {
+	o := options(t)
+	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	_, stop := serve(t, o)
+	stop()
+	other := options(t)
+	if _, err := InitVault(t.Context(), other, control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	id := vaultID(t, o.Home.Vault)
+	theirs := vaultID(t, other.Home.Vault)
+	if err := os.RemoveAll(o.Home.Vault); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other.Home.Vault, o.Home.Vault); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"vault.json", "vault.json.copy"} {
+		path := filepath.Join(o.Home.Vault, name)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, resealed(t, strings.Replace(string(b), theirs, id, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Run(t.Context(), o); !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), "another master key") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// vaultID reads the id of a vault.
+func vaultID(t *testing.T, dir string) string {
+	t.Helper()
+	var e struct {
+		Body struct {
+			Vault string `json:"vault"`
+		} `json:"body"`
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "vault.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &e)
+	}
+	if err != nil || e.Body.Vault == "" {
+		t.Fatalf("%s, %v", b, err)
+	}
+	return e.Body.Vault
+}
+
+// resealed gives a small file of the vault the checksum of what is in it.
+func resealed(t *testing.T, text string) []byte {
+	t.Helper()
+	var e struct {
+		What string          `json:"yester"`
+		Sum  string          `json:"crc32c"`
+		Body json.RawMessage `json:"body"`
+	}
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		t.Fatal(err)
+	}
+	e.Sum = fmt.Sprintf("%08x", crc32.Checksum(e.Body, crc32.MakeTable(crc32.Castagnoli)))
+	b, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

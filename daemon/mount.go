@@ -75,5 +75,22 @@ func (d *Daemon) browse(k store.VersionKey) string {
 	if !d.mounted() {
 		return ""
 	}
-	return filepath.Join(d.o.Home.Mount, d.instance.Name, k.Partition, k.Version)
+	return filepath.Join(d.o.Home.Mount, d.shownName(k.Instance, d.instance.Name), k.Partition, k.Version)
+}
+
+// shownAs is the name of the folder in the mount that has the versions of an instance.
+func (d *Daemon) shownAs(id, name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.shownName(id, name)
+}
+
+// shownName is shownAs with d.mu held. Before there is a version it is taken to be the instance's name.
+func (d *Daemon) shownName(id, name string) string {
+	if d.mounted() {
+		if shown := d.mount.InstanceFolder(id); shown != "" {
+			return shown
+		}
+	}
+	return name
 }

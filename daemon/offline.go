@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"yester/control"
@@ -62,7 +63,7 @@ func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
 	}
 	var err error
 	if f.vault, err = store.Open(ctx, so); err != nil {
-		return nil, offlineError(o.Places, err)
+		return nil, unlessEnded(ctx, offlineError(o.Places, err))
 	}
 	return f, nil
 }
@@ -73,6 +74,14 @@ func offlineError(places []string, err error) error {
 		return control.Errorf(control.NoVault, "there is no vault in %s", list(places)).WithHint("give the folder that has the vault.json")
 	}
 	return (&site{}).openError(places, err)
+}
+
+// unlessEnded is the error, or that of the context if it has ended: no daemon is.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // Close closes the vault, unless it is still read through a mount.
@@ -119,24 +128,22 @@ func rootIsThere(ctx context.Context, v *store.Vault, r *snapshot.Version) error
 	return err
 }
 
-// instances are those of a name or id, or all.
+// instances are those of a name or id that have versions, or all, by names that tell them apart.
 func (f *Offline) instances(ctx context.Context, name string) (found []store.Instance, err error) {
 	all, err := f.vault.Instances(ctx)
 	if err != nil {
-		return nil, explain(err)
+		return nil, unlessEnded(ctx, explain(err))
 	}
-	var names []string
-	for _, in := range all {
-		if in.Name == "" {
-			in.Name = short(in.ID)
-		}
-		names = append(names, in.Name)
-		if name == "" || in.Name == name || in.ID == name {
+	all = slices.DeleteFunc(all, func(in store.Instance) bool { return len(f.vault.Versions(in.ID)) == 0 })
+	names := distinctNames(all)
+	for i, in := range all {
+		if name == "" || isCalled(&in, name) {
+			in.Name = names[i]
 			found = append(found, in)
 		}
 	}
 	if len(found) == 0 && name != "" {
-		return nil, control.Errorf(control.NotFound, "the vault has nothing of an instance %q", name).WithHint("it has versions of: %s", list(names))
+		return nil, control.Errorf(control.NotFound, "the vault has no versions of an instance %q", name).WithHint("it has versions of: %s", list(names))
 	}
 	return found, nil
 }
@@ -161,7 +168,7 @@ func (f *Offline) Mount(ctx context.Context, dir string, ready func()) error {
 func (f *Offline) Restore(ctx context.Context, r control.RestoreRequest, instance string, show func(control.Task)) (control.Task, error) {
 	o, err := f.settle(ctx, r, instance)
 	if err != nil {
-		return control.Task{}, explain(err)
+		return control.Task{}, unlessEnded(ctx, explain(err))
 	}
 	defer o.target.Close()
 	return f.task(ctx, control.KindRestore, show, o.run), nil

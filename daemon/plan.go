@@ -89,23 +89,27 @@ func isBelow(path, dir string) bool {
 // trimSlash makes of a folder what stands before the slash of what is in it.
 func trimSlash(dir string) string { return strings.TrimSuffix(dir, "/") }
 
-// choose checks what a policy asks for against the mounts there are, and resolves its paths and partitions to what they really are called.
-// Every error is a BadRequest.
-func choose(p *control.Policy, mounts []capture.Mount) error {
+// choose checks what a policy asks for against the mounts there are, and resolves its paths and partitions to what they really are called. Which were not asked for
+// anew were checked when they were. Every error is a BadRequest.
+func choose(p *control.Policy, newPartitions, newPaths bool, mounts []capture.Mount) error {
 	for i, name := range p.Partitions {
 		m, err := partitionNamed(name, mounts)
-		if err != nil {
+		switch {
+		case err == nil:
+			p.Partitions[i] = m.Name
+		case newPartitions:
 			return err
 		}
-		p.Partitions[i] = m.Name
 	}
 	for i, path := range p.Paths {
 		real, err := realPath(path)
-		if err != nil {
-			return err
-		}
-		p.Paths[i] = real
-		if err := eligible(path, real, p.Partitions, mounts); err != nil {
+		switch {
+		case err == nil && (newPaths || newPartitions):
+			p.Paths[i] = real
+			if err := eligible(path, real, p.Partitions, mounts); err != nil {
+				return err
+			}
+		case err != nil && newPaths:
 			return err
 		}
 	}
@@ -118,6 +122,16 @@ func choose(p *control.Policy, mounts []capture.Mount) error {
 			WithHint("mounted are only network, pseudo and memory file systems")
 	}
 	return nil
+}
+
+// absent says what a policy asks for that is not there now.
+func absent(p *control.Policy, mounts []capture.Mount) (lines []string) {
+	for _, t := range plan(p, mounts, exists) {
+		if t.err != nil {
+			lines = append(lines, sentence(t.err)+", and every backup says so until it is")
+		}
+	}
+	return lines
 }
 
 // partitionNamed finds an eligible partition by its name or mount point, which may end in a slash.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,13 +83,30 @@ func TestChooseRefusesWhatCannotBeBackedUp(t *testing.T) {
 		{control.Policy{Paths: []string{dir}, Partitions: []string{"data"}}, "lies on partition root, which is not among those asked for"},
 	}
 	for _, tt := range tests {
-		err := choose(&tt.policy, mounts())
+		err := choose(&tt.policy, true, true, mounts())
 		if !errors.Is(err, control.BadRequest) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v", tt.policy, err)
 		}
 	}
-	if err := choose(&control.Policy{}, mounts()[3:]); !errors.Is(err, control.BadRequest) {
+	if err := choose(&control.Policy{}, true, true, mounts()[3:]); !errors.Is(err, control.BadRequest) {
 		t.Errorf("a machine without partitions: %v", err)
+	}
+}
+
+// A disk that is not plugged in is no reason to refuse another retention.
+func TestChooseLeavesWhatWasChosenBefore(t *testing.T) {
+	gone := t.TempDir() + "/usb/data"
+	p := control.Policy{Paths: []string{gone}, Partitions: []string{"usb"}}
+	want := p
+	want.Paths, want.Partitions = slices.Clone(p.Paths), slices.Clone(p.Partitions)
+	if err := choose(&p, false, false, mounts()); err != nil || !reflect.DeepEqual(p, want) {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	if err := choose(&p, true, false, mounts()); !errors.Is(err, control.BadRequest) {
+		t.Errorf("a partition that is not there was chosen: %v", err)
+	}
+	if lines := absent(&want, mounts()); len(lines) == 0 || !strings.Contains(strings.Join(lines, "; "), "usb") {
+		t.Errorf("got %q", lines)
 	}
 }
 
@@ -99,7 +117,7 @@ func TestChooseKeepsRealNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := control.Policy{Paths: []string{link, real, dir}, Partitions: []string{"/", "/data/", "root"}}
-	if err := choose(&p, mounts()); err != nil {
+	if err := choose(&p, true, true, mounts()); err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(p.Paths, []string{dir, real}) || !reflect.DeepEqual(p.Partitions, []string{"data", "root"}) {

@@ -68,7 +68,7 @@ func (d *Daemon) newPolicy(old *control.Policy, r *control.ActivateRequest, moun
 	set(&p.KeepMonthly, r.KeepMonthly)
 	set(&p.KeepYearly, r.KeepYearly)
 	setHooks(&p.Hooks, &r.Hooks)
-	return p, checkPolicy(&p, mounts)
+	return p, checkPolicy(&p, r, mounts)
 }
 
 // autoCompression leaves the compression to the priority.
@@ -92,8 +92,9 @@ func given(asked, old []string) []string {
 	return slices.Clone(asked)
 }
 
-// checkPolicy refuses a policy that makes no sense here, and puts it into its one form.
-func checkPolicy(p *control.Policy, mounts []capture.Mount) error {
+// checkPolicy refuses a policy that makes no sense here, and puts it into its one form. Partitions and paths that are not asked for anew may be away, as those of a disk
+// that is not plugged in.
+func checkPolicy(p *control.Policy, asked *control.ActivateRequest, mounts []capture.Mount) error {
 	if _, err := sched.ParseDaily(p.Start); err != nil {
 		return control.Errorf(control.BadRequest, "the start time %v", err)
 	}
@@ -118,7 +119,7 @@ func checkPolicy(p *control.Policy, mounts []capture.Mount) error {
 				WithHint("write globs like '*.iso', '/home/*/.cache' or '**/node_modules'")
 		}
 	}
-	return choose(p, mounts)
+	return choose(p, asked.Partitions != nil, asked.Paths != nil, mounts)
 }
 
 func checkRetention(p *control.Policy) error {

@@ -58,7 +58,7 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 			}
 		}
 	}
-	p, paths, err := findPaths(heldBy(ctx, v, id), d.mountDirs(), name, &r)
+	p, paths, err := findPaths(heldBy(ctx, v, id), d.mountDirs(), d.shownAs(id, name), &r)
 	if err != nil {
 		return control.Task{}, err
 	}
@@ -80,13 +80,17 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 			return o.run(ctx, j)
 		})
 	} else {
-		err = control.Errorf(control.NotFound, "version %s of %s was deleted just now", k.Version, k.Partition).WithHint("`yester versions` lists them")
+		err = gone(k)
 	}
 	if err != nil {
 		d.hold(k, -1)
 		o.target.Close()
 	}
 	return t, err
+}
+
+func gone(k store.VersionKey) error {
+	return control.Errorf(control.NotFound, "version %s of %s was deleted just now", k.Version, k.Partition).WithHint("`yester versions` lists them")
 }
 
 // goBy takes from a policy, if there is one, what versions have not: they are not to be blamed for that.
@@ -213,7 +217,9 @@ func (o *restoration) choose(ctx context.Context, p *held, now time.Time) error 
 	if i := slices.Index(p.keys, k); i > 0 {
 		o.older = p.keys[i-1].Version
 	}
-	if o.version, err = record(ctx, o.vault, k); err != nil {
+	if o.version, err = record(ctx, o.vault, k); errors.Is(err, store.ErrNotFound) && !o.vault.Remains(k) {
+		return gone(k)
+	} else if err != nil {
 		return o.lacks(err)
 	}
 	for _, at := range o.paths {
@@ -257,8 +263,9 @@ type aim struct {
 
 // aim opens the folder that the restore goes to.
 func (o *restoration) aim(a aim) error {
+	point := o.version.Partition.MountPoint
 	if o.request.To == "" {
-		o.to = o.version.Partition.MountPoint
+		o.to = point
 		mounts, err := a.discover()
 		if err != nil {
 			return err
@@ -266,20 +273,21 @@ func (o *restoration) aim(a aim) error {
 		if err := isMounted(&o.version.Partition, mounts); err != nil {
 			return err
 		}
-		if o.request.Delete && (len(o.paths) == 0 || slices.Contains(o.paths, "") || !o.covered()) {
-			return control.Errorf(control.BadRequest, "what is never backed up would be deleted from %s with the rest", o.to).
-				WithHint("name the folders that are to be made equal, or another target with --to")
-		}
-		if o.to == "/" {
-			for _, dir := range capture.SystemFolders() { // those that the version has not are no loss of theirs
-				o.keep = append(o.keep, literal(dir))
-			}
-		}
 	} else {
 		if !filepath.IsAbs(o.request.To) {
 			return control.Errorf(control.BadRequest, "the folder %q is not absolute", o.request.To)
 		}
 		o.to = filepath.Clean(o.request.To)
+	}
+	whole := len(o.paths) == 0 || slices.Contains(o.paths, "") || !o.covered()
+	if o.request.Delete && whole && (isSame(o.to, point) || isSame(o.to, "/")) { // by whatever name
+		return control.Errorf(control.BadRequest, "what is never backed up would be deleted from %s with the rest", o.to).
+			WithHint("name the folders that are to be made equal, or another target with --to")
+	}
+	if point == "/" {
+		for _, dir := range capture.SystemFolders() { // those that the version has not are no loss of theirs, nor of a system that was installed anew
+			o.keep = append(o.keep, literal(dir))
+		}
 	}
 	for _, dir := range a.shown {
 		if isBelow(o.to, dir) {
@@ -306,6 +314,13 @@ func followed(path string) string {
 		return real
 	}
 	return path
+}
+
+// isSame tells whether two paths lead to the same folder, or to nothing by the same name.
+func isSame(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return a == b || err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // isMounted refuses to restore in place of a partition that is not there: it would fill the disk below.

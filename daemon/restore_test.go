@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -41,6 +43,33 @@ func TestDeletingWhereFilesWereSparesWhatIsNeverBackedUp(t *testing.T) {
 			t.Errorf("%s: %v", c.what, err)
 		case c.ok && (err != nil || !slices.Contains(o.keep, "/usr/bin") || !slices.Contains(o.keep, "/lib") || !slices.Contains(o.keep, "*.iso")):
 			t.Errorf("%s: %v, kept are %q", c.what, err, o.keep)
+		}
+	}
+}
+
+// A target that is where files were is so by any name, and the system's own folders are no surplus anywhere.
+func TestDeletingElsewhereSparesWhatIsNeverBackedUp(t *testing.T) {
+	point := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(point, link); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := t.TempDir()
+	for _, c := range []struct {
+		point, to string
+		ok        bool
+	}{{point, point, false}, {point, link, false}, {point, "/", false}, {"/", "/", false}, {"/", elsewhere, true}, {point, elsewhere, true}} {
+		o := &restoration{version: &snapshot.Version{Partition: snapshot.Partition{Name: "p", MountPoint: c.point}}}
+		o.request.Delete, o.request.To = true, c.to
+		err := o.aim(aim{})
+		if o.target != nil {
+			o.target.Close()
+		}
+		if c.ok != (err == nil) || !c.ok && !errors.Is(err, control.BadRequest) {
+			t.Errorf("all of %s to %s: %v", c.point, c.to, err)
+		}
+		if c.ok && slices.Contains(o.keep, "/usr/bin") != (c.point == "/") {
+			t.Errorf("all of %s to %s: kept are %q", c.point, c.to, o.keep)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -30,7 +31,8 @@ type site struct {
 	passphrase string // that somebody gave, if nothing else does; kept in memory only
 
 	mu      sync.Mutex
-	looking []string // folders that may be places of the vault
+	looking []string                  // folders that may be places of the vault
+	overdue map[string]chan openedDir // those that have not answered
 }
 
 // seek has a vault look for its places in these folders.
@@ -45,12 +47,45 @@ func (s *site) seen() (places []place.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, dir := range s.looking {
-		if p, err := place.NewDir(dir); err == nil {
+		if p, err := s.dir(dir, len(s.looking) > 1); err == nil {
 			places = append(places, p)
 		}
 	}
 	return places
 }
+
+// dir opens a folder. Of several it is not waited for without end: that of a server that is gone may answer never. s.mu is held.
+func (s *site) dir(path string, several bool) (*place.Dir, error) {
+	if !several {
+		return place.NewDir(path)
+	}
+	done, wait := s.overdue[path], time.Duration(0)
+	if done == nil {
+		done, wait = make(chan openedDir, 1), dirAnswers
+		go func() {
+			dir, err := place.NewDir(path)
+			done <- openedDir{dir, err}
+		}()
+	}
+	select {
+	case o := <-done:
+		delete(s.overdue, path)
+		return o.dir, o.err
+	case <-time.After(wait):
+	}
+	if s.overdue == nil {
+		s.overdue = map[string]chan openedDir{}
+	}
+	s.overdue[path] = done
+	return nil, fmt.Errorf("open place %s: it does not answer in time", path)
+}
+
+type openedDir struct {
+	dir *place.Dir
+	err error
+}
+
+const dirAnswers = 30 * time.Second
 
 // known returns the vault that the home had when it was last used; ok is false if it never had one.
 func (s *site) known() (v state.Vault, ok bool, err error) {
@@ -132,10 +167,12 @@ func (s *site) openWith(ctx context.Context, o store.Options, cache int64) (*sto
 
 func (s *site) options(dirs []string) (store.Options, error) {
 	s.seek(dirs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret, OnTrouble: s.trouble, Leave: s.leave, Look: s.seen}
 	var missing error
 	for _, dir := range dirs {
-		p, err := place.NewDir(dir)
+		p, err := s.dir(dir, len(dirs) > 1)
 		if err != nil {
 			missing = errors.Join(missing, err)
 			continue
@@ -158,12 +195,16 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 	switch {
 	case err != nil:
 		return errors.Join(err, v.Close())
-	case ok && old.ID == info.ID && slices.Equal(old.Places, dirs):
+	case ok && old.ID == info.ID && old.Key != "" && old.Key != info.KeyCheck && !isNew:
+		err := control.Errorf(control.WrongKey, "the vault in %s has another master key than it had: whoever put it there could read what is backed up from now on", list(dirs)).
+			WithHint("see who can write there; vault.json and the folder keys are not those of before")
+		return errors.Join(err, v.Close())
+	case ok && old.ID == info.ID && old.Key == info.KeyCheck && slices.Equal(old.Places, dirs):
 		return nil
 	case ok && old.ID != info.ID && !isNew:
 		s.log.Warn("another vault lies where the old one was", "old", old.ID, "new", info.ID, "places", list(dirs))
 	}
-	if err := s.db.PutVault(state.Vault{ID: info.ID, Places: dirs}); err != nil {
+	if err := s.db.PutVault(state.Vault{ID: info.ID, Places: dirs, Key: info.KeyCheck}); err != nil {
 		s.log.Warn("remember the vault", "err", err)
 	}
 	return nil

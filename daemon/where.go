@@ -65,7 +65,7 @@ func (d *Daemon) locate(ctx context.Context, v *store.Vault, text string) (p hel
 	if err != nil {
 		return p, "", err
 	}
-	return lies(d.held(ctx, v), d.mountDirs(), d.instance.Name, whole)
+	return lies(d.held(ctx, v), d.mountDirs(), d.shownAs(d.instance.ID, d.instance.Name), whole)
 }
 
 // absolutePath reads a path as control.PathText has it.

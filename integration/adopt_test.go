@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,11 @@ func startElse(t testing.TB, home, name string) *daemon {
 	return startArgs(t, home, []string{
 		"unshare", "-m", "-u", "sh", "-c", `mount --bind "$0" /etc/machine-id && hostname "$1" && shift && exec "$@"`, id, name, yester, "--home", home, "daemon",
 	})
+}
+
+// sees is a path as the daemon sees it, which has mounts of its own.
+func (d *daemon) sees(path string) string {
+	return filepath.Join("/proc", strconv.Itoa(d.cmd.Process.Pid), "root", path)
 }
 
 // An identity is who a daemon is, and what somebody should know.
@@ -65,6 +71,11 @@ func TestNewMachineGoesOnWithTheVersionsOfAnOldOne(t *testing.T) {
 	if !strings.Contains(a.stdout, "123 days") || !strings.Contains(a.stdout, p.dir) {
 		t.Errorf("it is activated with other settings:\n%s", a.stdout)
 	}
+	for _, v := range d.versions(p) { // the vault still has it by the old name
+		if _, err := os.Stat(d.sees(v.Path)); err != nil {
+			t.Errorf("after adopting, %s cannot be browsed: %v", v.Version, err)
+		}
+	}
 	d.run(done, "backup", "--wait")
 	var last struct {
 		Results []struct {
@@ -94,4 +105,56 @@ func TestNewMachineGoesOnWithTheVersionsOfAnOldOne(t *testing.T) {
 	old.backup(p)
 	d.expected = old.expected
 	explained(t, at(t, home, "backup", "--wait"), failed, "belong to another daemon", old.home)
+}
+
+// A machine that was installed anew has the name of the old one, and another id. Both have versions in the vault, each in a folder of its own.
+func TestTwoInstancesOfOneNameAreToldApart(t *testing.T) {
+	t.Parallel()
+	p, disk := newPartition(t, "ext4", gib), newPartition(t, "ext4", 4*gib)
+	must(t, os.WriteFile(p.path("file"), []byte("old"), 0o644))
+	d := start(t, newHome(t))
+	vault := disk.path("vault")
+	d.run(done, "vault", "init", "--place", vault)
+	d.activate("max", p)
+	d.backup(p)
+	var is identity
+	d.json(&is, "status")
+	oldID, name := is.Instance.ID, is.Instance.Name
+	d.stop()
+
+	must(t, os.WriteFile(p.path("file"), []byte("new"), 0o644))
+	d = startElse(t, newHome(t), name)
+	d.run(done, "vault", "adopt", "--place", vault)
+	d.activate("max", p)
+	v := d.backup(p)
+	d.json(&is, "status")
+	if is.Instance.Name != name || is.Instance.ID == oldID {
+		t.Fatalf("the other one is %+v: this tests nothing", is.Instance)
+	}
+	if b, err := os.ReadFile(d.sees(filepath.Join(v.Path, "file"))); string(b) != "new" {
+		t.Errorf("the version is not in %s: %q, %v", v.Path, b, err)
+	}
+	if a := d.run(done, "history", filepath.Join(v.Path, "file")); !strings.Contains(a.stdout, v.Version) {
+		t.Errorf("its history by the path in the mount:\n%s", a.stdout)
+	}
+	d.run(done, "restore", "--wait", v.Version, filepath.Join(v.Path, "file"), "--verify-only")
+	d.stop()
+
+	to := disk.path("to")
+	must(t, os.Mkdir(to, 0o755))
+	shown := name + "~" + oldID[:8]
+	a := bare(t, done, "versions", "--vault", vault)
+	for _, id := range []string{oldID, is.Instance.ID} {
+		if !strings.Contains(a.stdout, "Instance "+name+"~"+id[:8]+"\n") {
+			t.Errorf("without a daemon %s is not told apart:\n%s", id, a.stdout)
+		}
+	}
+	explained(t, bare(t, wrongUse, "restore", "latest", "--vault", vault, "--to", to), wrongUse, shown)
+	explained(t, bare(t, wrongUse, "restore", "latest", "--vault", vault, "--to", to, "--instance", name), wrongUse, shown)
+	for _, instance := range []string{shown, oldID[:8], oldID} {
+		bare(t, done, "restore", "latest", "--vault", vault, "--to", to, "--instance", instance, "--on-conflict", "overwrite", "--yes")
+		if b, err := os.ReadFile(filepath.Join(to, "file")); string(b) != "old" {
+			t.Errorf("%s: restored is %q, %v", instance, b, err)
+		}
+	}
 }

@@ -19,6 +19,8 @@ echo "${COMPREPLY[*]}"`
 		{"tasks show --j", "--json"},
 		{"tasks $(exit) ", "list show watch cancel"},
 		{"activate --path ", ""}, // the shell completes file names
+		{"alerts add command -- /bin/true ", ""},
+		{"vault place add -- ", ""},
 	} {
 		a := runAs(t, nil, append([]string{"bash", "-c", script, yester}, strings.Split(c.line, " ")...)...)
 		if got := strings.TrimSpace(a.stdout); got != c.want || a.stderr != "" {

@@ -98,8 +98,9 @@ func (db *DB) room() error {
 	if db.dir == "" || syscall.Statfs(db.dir, &st) != nil {
 		return nil
 	}
-	const ext4, ofExt4 = 0xef53, 32 << 20 // its magic number; of what it calls free it keeps 16 MiB even from root
+	const ext4 = 0xef53 // its magic number
 	available, free := st.Bavail*uint64(st.Bsize), st.Bfree*uint64(st.Bsize)
+	ofExt4 := st.Blocks/50*uint64(st.Bsize) + reserve                      // of what it calls free it keeps up to 2 % even from root (fs/ext4/super.c, ext4_calculate_resv_clusters)
 	if available >= reserve || st.Type == ext4 && free >= reserve+ofExt4 { // what that keeps for root is ours
 		return nil
 	}
