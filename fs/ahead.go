@@ -368,7 +368,8 @@ func (r *reading) decodeAll() {
 		if a.wasRead(r.slot, f.pos) || a.of(r.ready, f.pos) != nil {
 			continue
 		}
-		if a.full(r.ready, aheadBytes) || !r.pause() || r.page.Entry(f.pos, &e) != nil || r.view.decode(r.ctx, r.ready, f.pos, &e) != nil {
+		if a.full(r.ready, aheadBytes) || !r.pause() || r.page.Entry(f.pos, &e) != nil || !r.view.warm(r.ctx, &e, r.pause) ||
+			r.view.decode(r.ctx, r.ready, f.pos, &e) != nil {
 			return
 		}
 	}
@@ -443,6 +444,21 @@ func (d *decoded) of(pos int) []byte {
 		return nil
 	}
 	return d.buf[at[0]:at[1]]
+}
+
+// warm brings what a small file is decoded from into the vault's cache, step by step; false if pause said no.
+func (v *view) warm(ctx context.Context, e *snapshot.Entry, pause func() bool) bool {
+	more := true
+	_ = snapshot.Spans(ctx, v.chunks, e, 0, e.Size, func(s snapshot.Span) bool { // whoever reads it will be told
+		if !s.Hole() {
+			v.vault.Warm(s.ID, func() bool {
+				more = more && pause()
+				return more
+			})
+		}
+		return more
+	})
+	return more
 }
 
 // decode adds a file to d, in which others may look for files meanwhile.

@@ -248,12 +248,17 @@ func (c *conn) prepare(yield func(struct{}) bool) {
 func (c *conn) preparePage(ctx context.Context, page *preparedPage, entries snapshot.Page, yield func(struct{}) bool) bool {
 	p := &c.view.ahead.prepared
 	var e snapshot.Entry
+	pause := func() bool { return yield(struct{}{}) }
 	for page.tried < len(page.small) { // nobody else changes that
-		if p.full() || !yield(struct{}{}) {
+		if p.full() || !pause() {
 			return false
 		}
 		pos := page.small[page.tried].pos
-		if entries.Entry(pos, &e) != nil || !p.add(page, func(d *decoded) error { return c.view.decode(ctx, d, pos, &e) }) {
+		known := entries.Entry(pos, &e) == nil
+		if known && !c.view.warm(ctx, &e, pause) {
+			return false
+		}
+		if !known || !p.add(page, func(d *decoded) error { return c.view.decode(ctx, d, pos, &e) }) {
 			break // whoever reads it will be told
 		}
 	}

@@ -28,6 +28,7 @@ func (o *PlaceOptions) step(name string) func(done, total int) {
 // until then; the vault is in use meanwhile. After an interruption the vault works as it is, and AddPlace with the same place goes on.
 // ErrExists if the place is not empty.
 func (v *Vault) AddPlace(ctx context.Context, p place.Place, o PlaceOptions) error {
+	p = v.place.patience.with(p)
 	v.changing.Lock()
 	defer v.changing.Unlock()
 	end, err := v.beginMaintenance(ctx)

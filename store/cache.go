@@ -89,7 +89,25 @@ func (c *cache) peek(id ID) ([]byte, bool) {
 	return e.Value.(*cached).b, true
 }
 
+// has tells whether a chunk is in the cache, or on its way there.
+func (c *cache) has(id ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.items[id] != nil || c.calls[id] != nil
+}
+
+// offer puts a chunk into the cache that nobody asked for yet.
+func (c *cache) offer(id ID, b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.misses++
+	c.add(id, b)
+}
+
 func (c *cache) add(id ID, b []byte) {
+	if c.items[id] != nil {
+		return
+	}
 	c.items[id] = c.order.PushFront(&cached{id, b})
 	c.room -= int64(len(b))
 	for c.room < 0 && c.order.Len() > 1 {

@@ -139,6 +139,44 @@ func TestGroupIsDecodedOnceForAllItsChunks(t *testing.T) {
 	}
 }
 
+// A group is brought into the cache in stages, and not at all if there is no time for it.
+func TestGroupIsWarmedInStages(t *testing.T) {
+	tv := newVault(t)
+	files := smallFiles(1, 100, 2000)
+	ids, _ := tv.store("v", WriterOptions{Encoding: pack.LZ4}, files)
+	for most := range 3 {
+		tv.cache = newCache(1 << 20)
+		stages := 0
+		tv.Warm(ids[0], func() bool { stages++; return stages <= most })
+		if got := tv.CacheStats(); stages != min(most+1, 2) || (got.Bytes > 0) != (most == 2) || (got.Misses == 1) != (most == 2) {
+			t.Errorf("after %d pauses, of which %d were granted: %+v", stages, most, got)
+		}
+	}
+	if b, ok := tv.Cached(ids[0]); ok && !bytes.Equal(b, files[0]) {
+		t.Error("other bytes")
+	}
+	tv.Warm(ids[0], func() bool { t.Error("it is there already"); return true })
+	tv.Warm(ID{1}, func() bool { t.Error("there is no such chunk"); return true })
+	before := tv.CacheStats()
+	tv.cache.offer(groupIDOf(tv, ids[0]), []byte("again"))
+	if after := tv.CacheStats(); after.Bytes != before.Bytes {
+		t.Errorf("%+v, %+v", before, after)
+	}
+	tv.holds(ids, files)
+	_, groups := tv.whereabouts(ids)
+	if s := tv.CacheStats(); s.Misses != uint64(groups)+1 { // and that of what was offered
+		t.Errorf("%d groups, %+v", groups, s)
+	}
+}
+
+func groupIDOf(tv *testVault, id ID) ID {
+	l, p, err := tv.locate(id)
+	if err != nil {
+		tv.t.Fatal(err)
+	}
+	return groupID(p, &l.frame)
+}
+
 // A pack lives as long as one byte of it is needed, be its share of what is stored none.
 func TestCollectKeepsAPackForOneByte(t *testing.T) {
 	tv := newVault(t)

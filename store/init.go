@@ -21,7 +21,7 @@ func Init(ctx context.Context, o Options) error {
 	var master pack.Key
 	rand.Read(master[:])
 	d := o.description(&master)
-	s := newSpread(o, newLayout(&d, o.seen(&d)), newPatience())
+	s := newSpread(o, newLayout(&d, o.seen(&d)), new(patience))
 	s.poke = func() {}
 	if err := errors.Join(writeFirstKey(ctx, s, o, &d, &master), s.trouble()); err != nil {
 		return fmt.Errorf("make vault in %s: %w", s, err)

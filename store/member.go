@@ -147,13 +147,6 @@ func (m *member) fail(err error, gone bool) bool {
 	return news
 }
 
-// bound has the member's place answer in time.
-func (m *member) bound(t *patience) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.place = t.with(m.place)
-}
-
 // recover has the member used again, in the place where it was found; err is what still keeps it from being written to. False if a
 // call is still under way that began before.
 func (m *member) recover(p place.Place, err error) bool {

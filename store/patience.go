@@ -18,20 +18,17 @@ import (
 type patient struct {
 	place.Place
 	several *atomic.Bool // there are other places
-	grace   time.Duration
+	grace   atomic.Int64 // time.Duration
 	overdue atomic.Int32
 }
 
 // patience gives all places of a vault their bounds.
 type patience struct {
 	several atomic.Bool
-	grace   time.Duration
 
 	mu    sync.Mutex
 	known map[string]*patient // by what they are called
 }
-
-func newPatience() *patience { return &patience{grace: graceTime} }
 
 // with returns the place with a bound. Of a name that has one with a call overdue it is that one.
 func (t *patience) with(p place.Place) place.Place {
@@ -47,7 +44,8 @@ func (t *patience) with(p place.Place) place.Place {
 	if known := t.known[name]; known != nil && (known.Place == p || known.overdue.Load() > 0) {
 		return known
 	}
-	bounded := &patient{Place: p, several: &t.several, grace: t.grace}
+	bounded := &patient{Place: p, several: &t.several}
+	bounded.grace.Store(int64(graceTime))
 	if t.known == nil {
 		t.known = map[string]*patient{}
 	}
@@ -75,7 +73,7 @@ func within[T any](p *patient, call func() (T, error), late func(T)) (v T, err e
 		o.v, o.err = call()
 		done <- o
 	}()
-	limit := time.NewTimer(p.grace)
+	limit := time.NewTimer(time.Duration(p.grace.Load()))
 	defer limit.Stop()
 	select {
 	case o := <-done:

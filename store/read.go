@@ -100,6 +100,40 @@ func (v *Vault) loadMember(l *location, p *packInfo) ([]byte, error) {
 	return raw, nil
 }
 
+// Warm brings the group that a small chunk lies in into the cache, in stages between which it calls pause, so that who has other things to do is never long away: all of it takes as
+// long as some twenty reads of what is there. It ends early if pause says no. What goes wrong is left to whoever reads the chunk.
+func (v *Vault) Warm(id ID, pause func() bool) {
+	l, p, err := v.locate(id)
+	if err != nil || l.frame.Group == 0 {
+		return
+	}
+	group := groupID(p, &l.frame)
+	if v.cache.has(group) {
+		return
+	}
+	f, err := v.files.open(p)
+	if err != nil {
+		return
+	}
+	defer v.closeGone(&l, p)
+	defer v.files.release(f)
+	buf := sealedBufs.Get().(*[]byte)
+	defer sealedBufs.Put(buf)
+	n := int(l.frame.Stored)
+	*buf = pack.Memory(*buf, n)
+	sealed := (*buf)[:n]
+	if f.readAt(sealed, int64(l.frame.Offset)) != nil || !pause() {
+		return
+	}
+	payload, err := f.sealer.Open(sealed[:0], l.num, l.frame, sealed)
+	if err != nil || !pause() {
+		return
+	}
+	if raw, err := pack.Decode(nil, l.frame.Encoding.Single(), payload, l.frame.Length()); err == nil {
+		v.cache.offer(group, raw)
+	}
+}
+
 // loadAt reads a chunk, or its group, from where it was found.
 func (v *Vault) loadAt(l *location, p *packInfo, dst []byte) ([]byte, error) {
 	f, err := v.files.open(p)

@@ -14,6 +14,7 @@ import (
 // the vault is opened after an interruption, and when called again, also when it is done already. The old place is not one of the vault's any more
 // when it returns nil. ErrNotFound if there is no such place, ErrExists if the new one is not empty.
 func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o PlaceOptions) error {
+	p = v.place.patience.with(p)
 	v.changing.Lock()
 	defer v.changing.Unlock()
 	end, err := v.beginMaintenance(ctx)

@@ -87,9 +87,6 @@ func newSpread(o Options, l *layout, t *patience) *spread {
 // use goes on with a layout.
 func (s *spread) use(l *layout) {
 	s.patience.several.Store(!l.alone())
-	for _, m := range slices.Concat(l.members, l.former) {
-		m.bound(s.patience)
-	}
 	s.now.Store(l)
 }
 

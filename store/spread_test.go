@@ -618,7 +618,7 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 		}
 		for _, m := range sv.place.layout().members {
 			if p := m.place.(*patient); p.Place == d {
-				p.grace = 20 * time.Millisecond
+				p.grace.Store(int64(20 * time.Millisecond))
 			}
 		}
 		free := d.stall()
@@ -642,7 +642,7 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 		sv.place.grace = graceTime
 		for _, m := range sv.place.layout().members {
 			if p, ok := m.place.(*patient); ok {
-				p.grace = graceTime
+				p.grace.Store(int64(graceTime))
 			}
 		}
 		for sv.told(PlaceBack, false) == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"yester/store/cut"
 	"yester/store/pack"
+	"yester/store/place"
 )
 
 // A Vault is an open vault. All methods may be called from many goroutines.
@@ -76,10 +77,19 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	o.Places = slices.Clone(o.Places)
 	v := &Vault{o: o, log: o.Log, watchers: map[int]func(VersionKey, bool){}}
-	t := newPatience()
+	t := new(patience)
 	t.several.Store(len(o.Places) > 1)
 	for i, p := range o.Places {
 		o.Places[i] = t.with(p)
+	}
+	if look := o.Look; look != nil {
+		o.Look = func() (places []place.Place) {
+			for _, p := range look() {
+				places = append(places, t.with(p))
+			}
+			return places
+		}
+		v.o.Look = o.Look
 	}
 	newest, seen, err := findVault(ctx, o.places(), func(err error) { v.log.Warn("a place is not used", "err", err) })
 	if err != nil {
