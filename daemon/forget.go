@@ -78,35 +78,40 @@ func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
 	if !d.deleting.TryLock() {
 		return nil, false
 	}
-	if !d.mayLeave(k) {
+	v, ok := d.mayLeave(k)
+	if !ok {
 		d.deleting.Unlock()
 		return nil, false
 	}
 	return func() {
-		d.deleting.Unlock()
+		defer d.deleting.Unlock()
+		if v.Remains(k) {
+			return // it failed again
+		}
+		d.deletions++
+		if err := d.changeUpkeep(func(u *upkeepState) { u.Collect = true }); err != nil {
+			d.log.Warn("keep that space can be given back", "err", err)
+		}
 		d.log.Info("completed a deletion", "partition", k.Partition, "version", k.Version)
 		d.wakeUpkeep()
 	}, true
 }
 
-func (d *Daemon) mayLeave(k store.VersionKey) bool {
+// mayLeave tells whether a version that was to be deleted is still not wanted, and by which vault. d.deleting is held.
+func (d *Daemon) mayLeave(k store.VersionKey) (*store.Vault, bool) {
 	if _, parent := d.parents[k]; parent || d.restoring[k] > 0 || !d.mu.TryLock() {
-		return false
+		return nil, false
 	}
 	policy, v := d.policy, d.vault
 	d.mu.Unlock()
-	if v == nil {
-		return false
+	if v == nil || policy != nil && policy.KeepLatest && k.Instance == d.instance.ID && isNewest(v, k) {
+		return nil, false
 	}
-	// Since its deletion began it may have come to be wanted.
-	if policy != nil && policy.KeepLatest && k.Instance == d.instance.ID && isNewest(v, k) {
-		return false
+	kept, err := v.Policy(context.Background(), k.Instance)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, false
 	}
-	if kept, err := v.Policy(context.Background(), k.Instance); err == nil && pinned(kept, k) || err != nil && !errors.Is(err, store.ErrNotFound) {
-		return false
-	}
-	d.deletions++
-	return d.changeUpkeep(func(u *upkeepState) { u.Collect = true }) == nil
+	return v, !pinned(kept, k)
 }
 
 // isNewest tells whether a partition has no newer version.

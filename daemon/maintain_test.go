@@ -233,6 +233,44 @@ func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
 	s.wantDue(false)
 }
 
+// What a deletion that failed half-way left is deleted later, and its space given back; unless it came to be wanted since.
+func TestDeletionThatIsCompletedLater(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	keys := s.vault.Versions(s.instance.ID)
+	s.mu.Lock()
+	s.policy = &control.Policy{RetentionDays: 1, KeepLatest: true}
+	s.mu.Unlock()
+	if _, ok := s.leave(keys[2]); ok {
+		t.Error("the newest may go")
+	}
+	if _, err := s.pin(t.Context(), control.PinRequest{Partition: keys[1].Partition, Version: keys[1].Version}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.leave(keys[1]); ok {
+		t.Error("one that is pinned may go")
+	}
+	s.hold(keys[0], 1)
+	if _, ok := s.leave(keys[0]); ok {
+		t.Error("one that is being restored may go")
+	}
+	s.hold(keys[0], -1)
+	end, ok := s.leave(keys[0])
+	if !ok {
+		t.Fatal("another may not go")
+	}
+	end() // it failed again
+	s.wantDue(false)
+	if end, ok = s.leave(keys[0]); !ok {
+		t.Fatal("another may not go the second time")
+	}
+	if err := s.vault.Delete(t.Context(), keys[0]); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	s.wantDue(true)
+}
+
 // wantDue looks whether a gc is due.
 func (s *still) wantDue(want bool) {
 	s.t.Helper()
