@@ -85,7 +85,7 @@ type openedDir struct {
 	err error
 }
 
-const dirAnswers = 30 * time.Second
+const dirAnswers = 2 * time.Minute
 
 // known returns the vault that the home had when it was last used; ok is false if it never had one.
 func (s *site) known() (v state.Vault, ok bool, err error) {

@@ -182,8 +182,11 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	defer v.place.locks.lock(name)()
 	l := v.place.layout()
 	v.place.stones.set(name, true)
-	if isPack(name) && v.alive(name) || s.madeAnew(l, name) {
+	if anew := s.madeAnew(l, name); anew || isPack(name) && v.alive(name) {
 		v.place.unbury(ctx, l, name)
+		if anew { // whatever a place that did not take it still says
+			v.place.stones.set(name, false)
+		}
 		return nil
 	}
 	all := l.allWell() && len(l.former) == 0 && s.listed == 1<<len(l.members)-1

@@ -22,6 +22,10 @@ type patient struct {
 	overdue atomic.Int32
 }
 
+// answerTime is more than it takes a disk to be reset, to give up a bad sector after trying for long, or a server to be started again: a place that the others cannot do without is
+// not given up for that.
+const answerTime = 5 * time.Minute
+
 // patience gives all places of a vault their bounds.
 type patience struct {
 	several atomic.Bool
@@ -45,7 +49,7 @@ func (t *patience) with(p place.Place) place.Place {
 		return known
 	}
 	bounded := &patient{Place: p, several: &t.several}
-	bounded.grace.Store(int64(graceTime))
+	bounded.grace.Store(int64(answerTime))
 	if t.known == nil {
 		t.known = map[string]*patient{}
 	}

@@ -214,7 +214,11 @@ func (r *repair) forged(ctx context.Context, number uint32, p *packInfo, g *gath
 			r.v.log.Error("a file of a pack was forged, and is written anew", "place", m, "pack", p.id)
 			r.result.Healed = append(r.result.Healed, p.id)
 		}
-		return true, firstOf(err, past)
+		if err = firstOf(err, past); err != nil && ctx.Err() == nil {
+			r.problem(Problem{Pack: p.id, Heals: true, Place: m.String(), Err: asCorrupt(err)})
+			err = nil
+		}
+		return true, err
 	}
 	return false, nil
 }

@@ -642,7 +642,7 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 		sv.place.grace = graceTime
 		for _, m := range sv.place.layout().members {
 			if p, ok := m.place.(*patient); ok {
-				p.grace.Store(int64(graceTime))
+				p.grace.Store(int64(answerTime))
 			}
 		}
 		for sv.told(PlaceBack, false) == 0 {

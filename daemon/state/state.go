@@ -100,7 +100,8 @@ func (db *DB) room() error {
 	}
 	const ext4 = 0xef53 // its magic number
 	available, free := st.Bavail*uint64(st.Bsize), st.Bfree*uint64(st.Bsize)
-	ofExt4 := st.Blocks/50*uint64(st.Bsize) + reserve                      // of what it calls free it keeps up to 2 % even from root (fs/ext4/super.c, ext4_calculate_resv_clusters)
+	// Of what it calls free it keeps 2 % even from root, 4096 clusters at most (fs/ext4/super.c, ext4_set_resv_clusters); those have 64 KiB at most, as far as anybody makes them.
+	ofExt4 := min(st.Blocks/50*uint64(st.Bsize), 4096*64<<10) + reserve
 	if available >= reserve || st.Type == ext4 && free >= reserve+ofExt4 { // what that keeps for root is ours
 		return nil
 	}
