@@ -537,19 +537,25 @@ func (p *stalling) Write(ctx context.Context, name string, parts ...[]byte) erro
 	return p.Mem.Write(ctx, name, parts...)
 }
 
-func TestSlowPlaceIsNotWaitedFor(t *testing.T) {
-	sv := newSpreadVault(t, shape{3, 1})
+// reopenWith reopens the vault with another place beside its own.
+func (sv *spreadVault) reopenWith(p place.Place, mems ...*place.Mem) {
+	sv.t.Helper()
 	if err := sv.Close(); err != nil {
-		t.Fatal(err)
+		sv.t.Fatal(err)
 	}
-	slow := &stalling{Mem: sv.mems[1]}
-	o := sv.options(sv.mems[0], sv.mems[2])
-	o.Places = append(o.Places, slow)
-	v, err := Open(t.Context(), o)
+	o := sv.options(mems...)
+	o.Places = append(o.Places, p)
+	v, err := Open(sv.t.Context(), o)
 	if err != nil {
-		t.Fatal(err)
+		sv.t.Fatal(err)
 	}
 	sv.Vault = v
+}
+
+func TestSlowPlaceIsNotWaitedFor(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	slow := &stalling{Mem: sv.mems[1]}
+	sv.reopenWith(slow, sv.mems[0], sv.mems[2])
 	sv.place.grace = 1
 	free := slow.stall()
 	sv.backup("v1", 0, 1, 2)
@@ -600,17 +606,8 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 	for _, first := range []string{"read", "backup", "look"} {
 		sv := newSpreadVault(t, shape{3, 1})
 		sv.backup("v0", 0, 1, 2, 3, 4, 5)
-		if err := sv.Close(); err != nil {
-			t.Fatal(err)
-		}
 		d := &silent{stalling{Mem: sv.mems[1]}}
-		o := sv.options(sv.mems[0], sv.mems[2])
-		o.Places = append(o.Places, d)
-		v, err := Open(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sv.Vault = v
+		sv.reopenWith(d, sv.mems[0], sv.mems[2])
 		for _, i := range []int{0, 1, 2} { // packs of which files are open
 			if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i])); err != nil {
 				t.Fatal(err)
