@@ -75,7 +75,7 @@ func newRun(o Options) (*run, error) {
 		return nil, fmt.Errorf("%q is no way to deal with a conflict", o.OnConflict)
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		o.Workers = runtime.NumCPU()
 	}
 	r := &run{o: o, links: map[uint64]*hardlink{}, notes: map[string]bool{}, spare: make(chan struct{}, o.Workers-1)}
 	r.checkTimes.Store(100)

@@ -146,7 +146,7 @@ func (x *tempIndex) seal() (err error) {
 	}
 	var at int64
 	group := errgroup.Group{}
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	group.SetLimit(runtime.NumCPU())
 	for i := range x.bins {
 		b := &x.bins[i]
 		b.at, b.len = at, int64(len(b.entries))

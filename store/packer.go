@@ -8,17 +8,24 @@ import (
 	"yester/store/pack"
 )
 
-// A packer fills packs of one sort, and writes them when they are full. With beside it fills the next while one is written.
+// A packer fills packs of one sort, and writes them when they are full. Beside it is how many may be written while the next is filled; 0: none, who fills one
+// waits until it is written.
 type packer struct {
 	w      *Writer
 	size   int
-	beside bool
+	beside int
 
 	mu      sync.Mutex
-	filling *pack.Builder // nil: none begun
-	spare   *pack.Builder // memory of a pack that was written
-	flying  *pack.Builder // being written; nil: none is
-	done    chan written  // its result
+	filling *pack.Builder   // nil: none begun
+	sealing sync.WaitGroup  // frames that have their place in it
+	spares  []*pack.Builder // memory of packs that were written
+	flying  []flight        // being written, the oldest first
+}
+
+// A flight is a pack being written.
+type flight struct {
+	b    *pack.Builder
+	done chan written
 }
 
 // written is what came of writing a pack.
@@ -27,23 +34,26 @@ type written struct {
 	err  error
 }
 
+// append seals a frame beside others: the lock is held only while it gets its place.
 func (p *packer) append(f pack.Frame, payload []byte) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.ready(1, len(payload)); err != nil {
-		return err
-	}
-	p.filling.Append(f, payload)
-	return nil
+	return p.seal(1, payload, func() pack.Reserved { return p.filling.Reserve(f, len(payload)) })
 }
 
 func (p *packer) appendGroup(frames []pack.Frame, enc Encoding, payload []byte) error {
+	return p.seal(len(frames), payload, func() pack.Reserved { return p.filling.ReserveGroup(frames, enc, len(payload)) })
+}
+
+func (p *packer) seal(chunks int, payload []byte, reserve func() pack.Reserved) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.ready(len(frames), len(payload)); err != nil {
+	if err := p.ready(chunks, len(payload)); err != nil {
+		p.mu.Unlock()
 		return err
 	}
-	p.filling.AppendGroup(frames, enc, payload)
+	r := reserve()
+	p.sealing.Add(1)
+	p.mu.Unlock()
+	defer p.sealing.Done()
+	r.Seal(payload)
 	return nil
 }
 
@@ -66,35 +76,39 @@ func (p *packer) begin() error {
 		return err
 	}
 	shape := p.w.v.place.shape()
-	if b := p.spare; b != nil && b.Shape() == shape {
-		p.spare = nil
-		b.Reset(id, sealer)
-		p.filling = b
-		return nil
+	for n := len(p.spares); n > 0; n = len(p.spares) {
+		b := p.spares[n-1]
+		p.spares = p.spares[:n-1]
+		if b.Shape() == shape {
+			b.Reset(id, sealer)
+			p.filling = b
+			return nil
+		}
 	}
 	p.filling, err = pack.NewBuilder(p.w.v.id, id, sealer, shape, p.size)
 	return err
 }
 
-// writeFilling writes the pack that is being filled, after the one before.
+// writeFilling writes the pack that is being filled, when fewer than may be are being written.
 func (p *packer) writeFilling() error {
-	if err := p.wait(); err != nil {
+	if err := p.land(max(p.beside-1, 0)); err != nil {
 		return err
 	}
+	p.sealing.Wait()
 	b := p.filling
 	p.filling = nil
-	if !p.beside {
+	if p.beside == 0 {
 		busy, err := p.w.writePack(b)
 		p.keep(b, busy)
 		return err
 	}
-	done := make(chan written, 1)
-	p.flying, p.done = b, done
+	f := flight{b, make(chan written, 1)}
+	p.flying = append(p.flying, f)
 	go func() {
 		p.w.o.Run(func() {
 			busy, err := p.w.writePack(b)
 			p.w.err.set(err)
-			done <- written{busy, err}
+			f.done <- written{busy, err}
 		})
 	}()
 	return nil
@@ -109,24 +123,27 @@ func (p *packer) flush() error {
 			return err
 		}
 	}
-	return p.wait()
+	return p.land(0)
 }
 
-// wait waits for the pack being written.
-func (p *packer) wait() error {
-	if p.flying == nil {
-		return nil
+// land waits until no more than n packs are being written.
+func (p *packer) land(n int) (err error) {
+	for len(p.flying) > n {
+		f := p.flying[0]
+		p.flying = p.flying[1:]
+		d := <-f.done
+		p.keep(f.b, d.busy)
+		if err == nil {
+			err = d.err
+		}
 	}
-	d := <-p.done
-	p.keep(p.flying, d.busy)
-	p.flying = nil
-	return d.err
+	return err
 }
 
 // keep keeps a builder's memory for another pack, unless somebody still reads it.
 func (p *packer) keep(b *pack.Builder, busy bool) {
 	if !busy {
-		p.spare = b
+		p.spares = append(p.spares, b)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // WriterOptions say how a writer works. They bound its memory: it holds one pack of file chunks and one of tree pages, with
-// Workers one more of each that is being written, and a group of small chunks for each who puts them. Without, what is mapped of the index is bounded too.
+// a worker one more of each that is being written, with several two more of file chunks, a few chunks for each worker, and a group of small chunks for each who
+// puts them. Without, what is mapped of the index is bounded too.
 type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
 	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is defaultLevel
@@ -27,6 +28,7 @@ const (
 
 	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
 	defaultLevel = 2        // of Zstd
+	jobsAhead    = 4        // for each worker, so that it has something to do while the others do what takes long
 	minHandOver  = 16 << 10 // bytes of a chunk; to hand over a smaller one takes about as long as to compress it
 	treePackSize = 4 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
 )
@@ -60,11 +62,10 @@ func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 		o.Run = func(work func()) { work() }
 	}
 	w := &Writer{v: v, instance: instance, o: o, pending: pendingIDs{ids: map[ID]struct{}{}}}
-	for i, size := range [...]int{filePackSize, treePackSize} {
-		w.packers[i] = &packer{w: w, size: size, beside: o.Workers > 0}
-	}
+	w.packers[0] = &packer{w: w, size: filePackSize, beside: min(o.Workers, 2)} // while one waits for the disk another's parity is computed
+	w.packers[1] = &packer{w: w, size: treePackSize, beside: min(o.Workers, 1)}
 	if o.Workers > 0 {
-		w.jobs = make(chan job, o.Workers)
+		w.jobs = make(chan job, jobsAhead*o.Workers)
 	}
 	for range o.Workers {
 		w.workers.Go(func() { w.o.Run(w.work) })

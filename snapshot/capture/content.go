@@ -36,7 +36,7 @@ type promise struct {
 }
 
 const (
-	maxPromised = 16
+	maxPromised = 64
 	largeFrom   = 4 << 20 // bytes of a file; to wait for the ids of a smaller one takes as long as they do
 )
 

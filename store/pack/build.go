@@ -67,22 +67,35 @@ func (b *Builder) Fits(n int) bool {
 // buffer where Fits said no, and panics past the format's limits (MaxRaw, MaxData, MaxFrames) and for a frame that
 // could not be read back.
 func (b *Builder) Append(f Frame, payload []byte) Frame {
-	b.seal(&f, payload)
+	s := b.Reserve(f, len(payload))
+	s.Seal(payload)
+	return s.frame
+}
+
+// Reserve is Append of a payload of n bytes that is sealed later: before Finish, and before Reset.
+func (b *Builder) Reserve(f Frame, n int) Reserved {
+	r := b.reserve(&f, n)
 	b.frames = append(b.frames, f)
 	b.lines = f.appendLine(b.lines)
-	return f
+	return r
 }
 
 // AppendGroup is Append for a group, which Encode gave as payload in the encoding enc. Of the frames it reads Chunk, Kind and Raw; they are all those of
 // the group, in its order, and with it they have one frame of the pack.
 func (b *Builder) AppendGroup(frames []Frame, enc Encoding, payload []byte) {
+	r := b.ReserveGroup(frames, enc, len(payload))
+	r.Seal(payload)
+}
+
+// ReserveGroup is Reserve for a group.
+func (b *Builder) ReserveGroup(frames []Frame, enc Encoding, n int) Reserved {
 	raw := 0
 	for i := range frames {
 		raw += int(frames[i].Raw)
 	}
 	common := frames[0]
 	common.Encoding, common.Group = enc|grouped, uint32(groupLen(len(frames), raw))
-	b.seal(&common, payload)
+	r := b.reserve(&common, n)
 	for i, f := range frames {
 		f.Encoding, f.Group, f.Offset, f.Stored = common.Encoding, common.Group, common.Offset, common.Stored
 		if err := f.check(); err != nil {
@@ -94,19 +107,37 @@ func (b *Builder) AppendGroup(frames []Frame, enc Encoding, payload []byte) {
 		}
 		b.lines = f.appendLine(b.lines)
 	}
+	return r
 }
 
-// seal appends a frame to the data region.
-func (b *Builder) seal(f *Frame, payload []byte) {
-	f.Offset, f.Stored = uint32(b.Len()), uint32(len(payload)+Overhead)
+// A Reserved is the place of a frame in its pack. Many may be sealed at once, and while the pack takes more frames, as long as these fit in its capacity.
+type Reserved struct {
+	sealer *Sealer
+	number uint32
+	frame  Frame
+	at     []byte // empty, with room for the frame
+}
+
+// Seal seals the payload into its place. It is called once.
+func (r *Reserved) Seal(payload []byte) {
+	if len(payload)+Overhead != cap(r.at) {
+		panic("pack: another length was reserved")
+	}
+	r.sealer.Seal(r.at, r.number, r.frame, payload)
+}
+
+// reserve makes room in the data region for the next frame, with a payload of n bytes.
+func (b *Builder) reserve(f *Frame, n int) Reserved {
+	from, to := b.Len(), b.Len()+n+Overhead
+	f.Offset, f.Stored = uint32(from), uint32(n+Overhead)
 	if err := f.check(); err != nil {
 		panic("pack: " + err.Error())
 	}
-	if b.Len()+int(f.Stored) > MaxData {
+	if to > MaxData {
 		panic("pack: data region too long")
 	}
-	b.built.data = slices.Grow(b.built.data, int(f.Stored)) // amortised, which the cipher's own growing is not
-	b.built.data = b.sealer.Seal(b.built.data, uint32(len(b.frames)), *f, payload)
+	b.built.data = slices.Grow(b.built.data, to-from)[:to]
+	return Reserved{sealer: b.sealer, number: uint32(len(b.frames)), frame: *f, at: b.built.data[from:from:to]}
 }
 
 // Finish computes parity, sums and table. The result is in the builder's memory: valid until Reset, and nothing may

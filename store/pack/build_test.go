@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 )
 
@@ -119,6 +120,49 @@ func TestShardOffsetFindsEveryByte(t *testing.T) {
 		if fileBytes(p, shard)[off] != whole[h.DataOffset(x)] {
 			t.Fatalf("byte %d is not in shard %d at %d", x, shard, off)
 		}
+	}
+}
+
+// Frames that get their places one after the other and are sealed at once, in any order, make the pack that Append makes.
+func TestReservedFramesAreSealedInAnyOrder(t *testing.T) {
+	r := seeded(t)
+	all := samples(r)
+	var group Group
+	for i := range 5 {
+		group.Add(Frame{Chunk: chunkID(i), Kind: KindFile, Raw: 1000}, bytes.Repeat([]byte{byte(i)}, 1000))
+	}
+	appended, reserved := testBuilder(t, Shape{32, 2}, 16<<20), testBuilder(t, Shape{32, 2}, 16<<20)
+	var later []func()
+	for _, c := range all {
+		c.f.Encoding = Raw
+		want := appended.Append(c.f, c.raw)
+		place := reserved.Reserve(c.f, len(c.raw))
+		if got := reserved.Frames()[len(reserved.Frames())-1]; got != want {
+			t.Fatalf("%+v, appended it is %+v", got, want)
+		}
+		later = append(later, func() { place.Seal(c.raw) })
+	}
+	payload, enc := new(Encoder).Encode(nil, group.Bytes(), LZ4, 1)
+	appended.AppendGroup(group.Frames(), enc, payload)
+	place := reserved.ReserveGroup(group.Frames(), enc, len(payload))
+	later = append(later, func() { place.Seal(payload) })
+	r.Shuffle(len(later), func(i, j int) { later[i], later[j] = later[j], later[i] })
+	var sealed sync.WaitGroup
+	for _, seal := range later {
+		sealed.Go(seal)
+	}
+	sealed.Wait()
+	a, err := appended.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fileBytes(a, AllShards)
+	b, err := reserved.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(fileBytes(b, AllShards), want) {
+		t.Error("not the pack that Append makes")
 	}
 }
 
