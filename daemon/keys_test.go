@@ -116,7 +116,7 @@ func TestDaemonWithWrongPassphraseSaysWhereItIsFrom(t *testing.T) {
 }
 
 // Whoever can write in a place could put keys of his own there, and read what is sealed with them from then on.
-func TestAnotherMasterKeyIsRefused(t *testing.T) {
+func TestAnotherVaultOrMasterKeyIsRefused(t *testing.T) {
 	o := options(t)
 	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); err != nil {
 		t.Fatal(err)
@@ -135,6 +135,9 @@ func TestAnotherMasterKeyIsRefused(t *testing.T) {
 	if err := os.Rename(other.Home.Vault, o.Home.Vault); err != nil {
 		t.Fatal(err)
 	}
+	if err := Run(t.Context(), o); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "another vault") {
+		t.Errorf("with its own id: %v", err)
+	}
 	for _, name := range []string{"vault.json", "vault.json.copy"} {
 		path := filepath.Join(o.Home.Vault, name)
 		b, err := os.ReadFile(path)
@@ -147,6 +150,25 @@ func TestAnotherMasterKeyIsRefused(t *testing.T) {
 	}
 	if err := Run(t.Context(), o); !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), "another master key") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// In a folder that the settings name instead of the old one another vault is meant.
+func TestAnotherVaultInAnotherFolderIsTaken(t *testing.T) {
+	o, other := options(t), options(t)
+	for _, o := range []Options{o, other} {
+		if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, stop := serve(t, o)
+	stop()
+	o.Settings.Vault.Places = []string{other.Home.Vault}
+	c, stop := serve(t, o)
+	defer stop()
+	info, err := c.VaultInfo(t.Context())
+	if err != nil || info.ID != vaultID(t, other.Home.Vault) {
+		t.Errorf("%+v, %v", info, err)
 	}
 }
 

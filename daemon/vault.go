@@ -201,8 +201,12 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 		return errors.Join(err, v.Close())
 	case ok && old.ID == info.ID && old.Key == info.KeyCheck && slices.Equal(old.Places, dirs):
 		return nil
+	case ok && old.ID != info.ID && slices.Equal(old.Places, dirs) && !isNew: // or who can write there would need no key of the old one to be given all that comes
+		err := control.Errorf(control.Conflict, "in %s lies another vault than the one this daemon had there: it has the id %s, not %s", list(dirs), short(info.ID), short(old.ID)).
+			WithHint("see who put it there; if it is meant, give its folder another name, and write that under [vault] places in %s", s.home.Settings)
+		return errors.Join(err, v.Close())
 	case ok && old.ID != info.ID && !isNew:
-		s.log.Warn("another vault lies where the old one was", "old", old.ID, "new", info.ID, "places", list(dirs))
+		s.log.Warn("the settings name another vault than before", "old", old.ID, "new", info.ID, "places", list(dirs))
 	}
 	if err := s.db.PutVault(state.Vault{ID: info.ID, Places: dirs, Key: info.KeyCheck}); err != nil {
 		s.log.Warn("remember the vault", "err", err)
