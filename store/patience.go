@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +12,8 @@ import (
 )
 
 // A patient is a place of several, which is not waited for without end: a disk that died, or a file system over a network whose server is gone, may answer no call ever. While
-// a call is overdue no other is begun, so that one goroutine is lost to it at a time. Write, Remove and Sweep go on without a bound, as they may take long: those who write bound
-// them, see spread.try.
+// a call is overdue no other is begun, so that one goroutine is lost to it at a time. Only long files are written without a bound, from memory that the caller may want back: who
+// writes those bounds them, see spread.try.
 //
 // A vault's only place has no such bound, for there is no other to go on with.
 type patient struct {
@@ -115,6 +116,38 @@ func (p *patient) Space(ctx context.Context) (free, total uint64, err error) {
 		return s, err
 	}, nil)
 	return s[0], s[1], err
+}
+
+// shortFile is the length of a file, in bytes, up to which it is copied before it is written.
+const shortFile = 64 << 10
+
+// Write implements place.Place.
+func (p *patient) Write(ctx context.Context, name string, parts ...[]byte) error {
+	length := 0
+	for _, part := range parts {
+		length += len(part)
+	}
+	if length > shortFile || !p.several.Load() {
+		return p.Place.Write(ctx, name, parts...)
+	}
+	own := slices.Concat(parts...)
+	return p.end(func() error { return p.Place.Write(ctx, name, own) })
+}
+
+// Remove implements place.Place.
+func (p *patient) Remove(ctx context.Context, name string) error {
+	return p.end(func() error { return p.Place.Remove(ctx, name) })
+}
+
+// Sweep implements place.Place.
+func (p *patient) Sweep(ctx context.Context) error {
+	return p.end(func() error { return p.Place.Sweep(ctx) })
+}
+
+// end is within for a call that answers nothing but its end.
+func (p *patient) end(call func() error) error {
+	_, err := within(p, func() (struct{}, error) { return struct{}{}, call() }, nil)
+	return err
 }
 
 // A patientFile is a file of a patient.

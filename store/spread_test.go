@@ -572,6 +572,40 @@ func TestSlowPlaceIsNotWaitedFor(t *testing.T) {
 	sv.whole()
 }
 
+// A disk that can be read and takes nothing any more keeps the vault from looking after none of its other places.
+func TestPlaceThatTakesNothingIsNotWaitedFor(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	deaf := &stalling{Mem: sv.mems[1]}
+	sv.reopenWith(deaf, sv.mems[0], sv.mems[2])
+	sv.setPatience(deaf, 20*time.Millisecond)
+	free := deaf.stall()
+	sv.backup("v1", 0, 1, 2)
+	for range 3 {
+		sv.mendAll()
+	}
+	sv.holds()
+	if sv.told(PlaceFailed, false) == 0 || sv.told(PlaceBack, false) > 0 {
+		t.Errorf("told %+v", sv.troubles)
+	}
+	free()
+	sv.setPatience(deaf, answerTime)
+	for sv.told(PlaceBack, false) == 0 {
+		sv.mendAll()
+	}
+	sv.holds()
+	sv.whole()
+}
+
+// setPatience says how long the vault waits for one of its places.
+func (sv *spreadVault) setPatience(p place.Place, grace time.Duration) {
+	sv.place.grace = min(grace, graceTime)
+	for _, m := range sv.place.layout().members {
+		if bounded, ok := m.place.(*patient); ok && bounded.Place == p {
+			bounded.grace.Store(int64(grace))
+		}
+	}
+}
+
 // A silent is a place that answers no call while it stalls.
 type silent struct{ stalling }
 
@@ -613,15 +647,10 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, m := range sv.place.layout().members {
-			if p := m.place.(*patient); p.Place == d {
-				p.grace.Store(int64(20 * time.Millisecond))
-			}
-		}
+		sv.setPatience(d, 20*time.Millisecond)
 		free := d.stall()
 		switch first {
 		case "backup":
-			sv.place.grace = 20 * time.Millisecond
 			sv.backup("v1", 6, 7)
 		case "look":
 			if info, err := sv.Info(t.Context()); err != nil || len(info.Places) != 3 {
@@ -636,12 +665,7 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 			t.Errorf("%s: told %+v", first, sv.troubles)
 		}
 		free()
-		sv.place.grace = graceTime
-		for _, m := range sv.place.layout().members {
-			if p, ok := m.place.(*patient); ok {
-				p.grace.Store(int64(answerTime))
-			}
-		}
+		sv.setPatience(d, answerTime)
 		for sv.told(PlaceBack, false) == 0 {
 			sv.mendAll()
 		}
