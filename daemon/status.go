@@ -42,8 +42,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 			return s, err
 		}
 	}
-	s.Attention = append(attention(&s), damage(r.found)...)
-	d.addMessages(&s)
+	d.attend(&s, append(attention(&s), damage(r.found)...))
 	return s, nil
 }
 
@@ -107,36 +106,52 @@ func addVersions(ps []control.Partition, keys []store.VersionKey) []control.Part
 	return ps
 }
 
-// attention lists what somebody should look at.
-func attention(s *control.Status) (lines []string) {
-	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+// A sight is what somebody should look at.
+type sight struct {
+	cause string // of the messages that are about the same
+	text  string
+}
+
+// attention lists what somebody should look at as things are now.
+func attention(s *control.Status) (seen []sight) {
+	add := func(cause, format string, args ...any) {
+		seen = append(seen, sight{cause, fmt.Sprintf(format, args...)})
+	}
 	if !s.Mount.Mounted && s.Vault != "" {
-		add("not mounted because %s", s.Mount.Because)
+		add("", "not mounted because %s", s.Mount.Because)
 	}
 	switch t := s.Last; {
 	case t == nil:
 	case t.State == control.Failed:
-		add("the last backup failed: %s", t.Error)
+		add("backup/failed", "the last backup failed: %s", t.Error)
 	case t.State == control.Skipped:
-		add("the last scheduled backup was skipped: %s", t.Error)
+		add("backup/skipped", "the last scheduled backup was skipped: %s", t.Error)
 	case t.State == control.Partial:
-		add("the last backup has %d warnings, see `yester tasks show %s`", t.WarningCount, t.ID)
+		add(partialBackup, "the last backup has %d warnings, see `yester tasks show %s`", t.WarningCount, t.ID)
 	}
 	for _, p := range s.Places {
 		if p.Total > 0 && nearlyFull(p.Free, p.Total) {
-			add("%s", fullText(p.Name, p.Free, p.Total))
+			add("space/"+p.Name, "%s", fullText(p.Name, p.Free, p.Total))
 		}
 	}
-	return lines
+	return seen
 }
 
-// always are the kinds of messages that status tells too.
-var always = []string{control.MessagePlace, control.MessageClock, control.MessageDrill}
+// damage says what a check or repair found.
+func damage(t *control.Task) []sight {
+	if t == nil {
+		return nil
+	}
+	return []sight{{foundDamage, fmt.Sprintf("the last %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID)}}
+}
 
-// addMessages adds what is not over and is said nowhere else, and what the settings should say.
-func (d *Daemon) addMessages(s *control.Status) {
+// attend fills in what somebody should look at: what is seen now, the messages that are not over and not about the same, and what the settings should say.
+func (d *Daemon) attend(s *control.Status, seen []sight) {
+	for _, w := range seen {
+		s.Attention = append(s.Attention, w.text)
+	}
 	for _, m := range d.alerts.List(true) {
-		if slices.Contains(always, m.Kind) || m.Kind == control.MessageDamage && m.Cause != foundDamage {
+		if !slices.ContainsFunc(seen, func(w sight) bool { return w.cause == m.Cause }) {
 			s.Attention = append(s.Attention, m.Text)
 		}
 	}
@@ -151,12 +166,4 @@ func (d *Daemon) addMessages(s *control.Status) {
 	if hint := d.site.elsewhere(places); hint != "" {
 		s.Attention = append(s.Attention, hint)
 	}
-}
-
-// damage says what a check or repair found.
-func damage(t *control.Task) []string {
-	if t == nil {
-		return nil
-	}
-	return []string{fmt.Sprintf("the last %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID)}
 }
