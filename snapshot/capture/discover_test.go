@@ -78,7 +78,7 @@ func TestWhichTypesAreBackedUp(t *testing.T) {
 		{"tmpfs", "tmpfs", "memory"},
 		{"proc", "proc", "pseudo"},
 		{"overlay", "overlay", "overlay"},
-		{"zfs", "tank/data", "zfs"},
+		{"zfs", "tank/data", "not supported (zfs)"},
 	} {
 		if got := excludedType(&mountLine{fstype: c.fstype, source: c.source}); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q, want %q", c.fstype, got, c.want)

@@ -39,6 +39,8 @@ func excludedType(m *mountLine) string {
 			return "no block device (" + m.fstype + ")"
 		}
 		return ""
+	case m.fstype == "zfs":
+		return "file system that is not supported (zfs)"
 	case m.major == 0:
 		return "pseudo or memory file system (" + m.fstype + ")"
 	}
