@@ -54,6 +54,7 @@ type Partition struct {
 	Used       uint64   `json:"used_bytes"`
 	Selected   bool     `json:"selected"`           // backed up by the policy as it is now
 	Excluded   string   `json:"excluded,omitempty"` // why it can't be: "network file system (nfs4)"
+	LeftOut    []string `json:"left_out,omitempty"` // folders of the system that are not taken, of the root partition
 	Journal    *Journal `json:"journal,omitempty"`  // nil before the first backup since the daemon was started
 	Versions   int      `json:"versions"`
 	Oldest     string   `json:"oldest,omitempty"` // version

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/snapshot/capture"
 )
 
 // activate begins daily backups, or gives an active instance other settings. Nothing changes if it fails.
@@ -49,7 +50,8 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	if old == nil {
 		policy.ActivatedAt = d.o.Now().UTC().Truncate(time.Second)
 	}
-	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy, Warnings: append(costs(&policy), absent(&policy, mounts)...)}
+	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
+	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries))
 	if a.VaultMade, err = d.needVault(ctx); err != nil {
 		return a, err
 	}
@@ -57,6 +59,9 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 		if err := d.usePolicy(old, policy); err != nil {
 			return a, err
 		}
+	}
+	if a.Outcome == control.Activated {
+		a.Warnings = append(a.Warnings, d.beside(&policy, mounts)...)
 	}
 	d.tryMount()
 	a.Mount, a.State = d.mountStatus(), d.serviceState()
@@ -101,6 +106,15 @@ func (d *Daemon) needVault(ctx context.Context) (made string, err error) {
 	d.useVault(v)
 	places, err := d.site.places()
 	return list(places), err
+}
+
+// beside says that the vault is lost with the disk that it is to save.
+func (d *Daemon) beside(p *control.Policy, mounts []capture.Mount) []string {
+	places, err := d.site.places()
+	if err != nil {
+		return nil // the vault would not be open
+	}
+	return together(p, mounts, places, entries)
 }
 
 // usePolicy keeps a policy in place of an old one, nil for none, and lets it count.

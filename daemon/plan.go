@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,7 +120,7 @@ func choose(p *control.Policy, newPartitions, newPaths bool, mounts []capture.Mo
 	p.Paths = slices.Compact(p.Paths)
 	if !slices.ContainsFunc(mounts, func(m capture.Mount) bool { return m.Excluded == "" }) {
 		return control.Errorf(control.BadRequest, "this machine has no partition that can be backed up").
-			WithHint("mounted are only network, pseudo and memory file systems")
+			WithHint("`yester status --json` says of each that is mounted why not")
 	}
 	return nil
 }
@@ -132,6 +133,63 @@ func absent(p *control.Policy, mounts []capture.Mount) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// leftOut lists the folders of the system that a version of the target has not.
+func leftOut(p *control.Policy, t *target) []string {
+	if p.IncludeSystem || t.partition.MountPoint != "/" {
+		return nil
+	}
+	return slices.DeleteFunc(capture.SystemFolders(), func(dir string) bool {
+		among := func(path string) bool { return isBelow(dir, path) }
+		return len(t.includes) > 0 && !slices.ContainsFunc(t.includes, among) || slices.Contains(t.includes, dir)
+	})
+}
+
+// served says that there is something in /srv, which no installation brings, and that it is left out with the folders of the system. names lists a folder.
+func served(p *control.Policy, mounts []capture.Mount, names func(dir string) []string) []string {
+	const srv = "/srv"
+	if m, ok := mountOf(mounts, srv); !ok || m.MountPoint != "/" {
+		return nil
+	}
+	isLeftOut := func(t target) bool { return slices.Contains(leftOut(p, &t), srv) }
+	isHere := func(name string) bool { return !isMountPoint(mounts, srv+"/"+name) }
+	if !slices.ContainsFunc(plan(p, mounts, exists), isLeftOut) || !slices.ContainsFunc(names(srv), isHere) {
+		return nil
+	}
+	return []string{"what is in /srv is not backed up, as it is one of the folders of the system; --include-system takes them"}
+}
+
+// together says on which partition that is backed up the vault lies, with all its places. One that has nothing but the vault is none. names lists a folder.
+func together(p *control.Policy, mounts []capture.Mount, places []string, names func(dir string) []string) (lines []string) {
+	for _, t := range plan(p, mounts, exists) {
+		point := t.partition.MountPoint
+		isElsewhere := func(place string) bool { m, ok := mountOf(mounts, place); return !ok || m.MountPoint != point }
+		isOther := func(name string) bool {
+			path := trimSlash(point) + "/" + name
+			return name != "lost+found" && !slices.ContainsFunc(places, func(place string) bool { return isBelow(place, path) })
+		}
+		if t.err != nil || slices.ContainsFunc(places, isElsewhere) || len(t.includes) == 0 && !slices.ContainsFunc(names(point), isOther) {
+			continue
+		}
+		lines = append(lines, "the vault lies on the partition "+t.partition.Name+", which it has versions of, and is lost with that disk; `yester vault place add DIR` has it lie on another one too")
+	}
+	return lines
+}
+
+func isMountPoint(mounts []capture.Mount, path string) bool {
+	return slices.ContainsFunc(mounts, func(m capture.Mount) bool { return m.MountPoint == path })
+}
+
+// entries are the names in a folder, none if it cannot be read.
+func entries(dir string) (names []string) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ = f.Readdirnames(-1)
+	return names
 }
 
 // partitionNamed finds an eligible partition by its name or mount point, which may end in a slash.

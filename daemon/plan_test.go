@@ -124,3 +124,74 @@ func TestChooseKeepsRealNames(t *testing.T) {
 		t.Errorf("got %q, %q", p.Paths, p.Partitions)
 	}
 }
+
+func TestFoldersOfTheSystemAreNamedWhereTheyAreLeftOut(t *testing.T) {
+	all := strings.Join(capture.SystemFolders(), " ")
+	for _, tt := range []struct {
+		name   string
+		policy control.Policy
+		want   string
+	}{
+		{"everything", control.Policy{}, all},
+		{"with the system", control.Policy{IncludeSystem: true}, ""},
+		{"the root by name", control.Policy{Paths: []string{"/"}}, all},
+		{"paths beside them", control.Policy{Paths: []string{"/etc", "/home"}}, ""},
+		{"a folder that has some", control.Policy{Paths: []string{"/usr"}}, "/usr/bin /usr/sbin"},
+		{"one of them", control.Policy{Paths: []string{"/srv"}}, ""},
+		{"what lies in one", control.Policy{Paths: []string{"/srv/www"}}, ""},
+		{"another partition", control.Policy{Partitions: []string{"data"}}, ""},
+	} {
+		ps := []control.Partition{{Name: "root", MountPoint: "/"}, {Name: "data", MountPoint: "/data"}}
+		markSelected(ps, &tt.policy, plan(&tt.policy, mounts(), func(string) bool { return true }))
+		if got := strings.Join(slices.Concat(ps[0].LeftOut, ps[1].LeftOut), " "); got != tt.want {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
+}
+
+func TestFilesInSrvThatAreNotBackedUpAreTold(t *testing.T) {
+	own := append(mounts(), capture.Mount{Partition: snapshot.Partition{Name: "srv", MountPoint: "/srv"}})
+	shop := append(mounts(), capture.Mount{Partition: snapshot.Partition{Name: "srv-shop", MountPoint: "/srv/shop"}})
+	for _, tt := range []struct {
+		name   string
+		policy control.Policy
+		mounts []capture.Mount
+		in     []string
+		tells  bool
+	}{
+		{"something", control.Policy{}, mounts(), []string{"www"}, true},
+		{"nothing", control.Policy{}, mounts(), nil, false},
+		{"taken", control.Policy{IncludeSystem: true}, mounts(), []string{"www"}, false},
+		{"not asked for", control.Policy{Partitions: []string{"data"}}, mounts(), []string{"www"}, false},
+		{"a partition of its own", control.Policy{}, own, []string{"www"}, false},
+		{"one below it", control.Policy{}, shop, []string{"shop"}, false},
+		{"one beside files", control.Policy{}, shop, []string{"shop", "www"}, true},
+	} {
+		got := served(&tt.policy, tt.mounts, func(string) []string { return tt.in })
+		if (len(got) == 1) != tt.tells {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}
+
+func TestVaultOnThePartitionThatItKeepsIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		policy control.Policy
+		places []string
+		in     []string
+		tells  string
+	}{
+		{"beside the system", control.Policy{}, []string{"/var/lib/yester/vault"}, []string{"etc", "var"}, "partition root"},
+		{"beside a path", control.Policy{Paths: []string{"/etc"}}, []string{"/vault"}, nil, "partition root"},
+		{"on a disk of its own", control.Policy{}, []string{"/data/vault"}, []string{"lost+found", "vault"}, ""},
+		{"on a disk with other files", control.Policy{}, []string{"/data/vault"}, []string{"photos", "vault"}, "partition data"},
+		{"on a disk that is not backed up", control.Policy{Partitions: []string{"data"}}, []string{"/vault"}, []string{"etc"}, ""},
+		{"elsewhere too", control.Policy{}, []string{"/vault", "/mnt/nas/vault"}, []string{"etc"}, ""},
+	} {
+		got := strings.Join(together(&tt.policy, mounts(), tt.places, func(string) []string { return tt.in }), "\n")
+		if (got == "") != (tt.tells == "") || !strings.Contains(got, tt.tells) {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}

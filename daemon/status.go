@@ -75,7 +75,7 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 		}
 	}
 	if policy != nil {
-		markSelected(ps, plan(policy, mounts, exists))
+		markSelected(ps, policy, plan(policy, mounts, exists))
 	}
 	if vault != nil {
 		ps = addVersions(ps, vault.Versions(d.instance.ID))
@@ -83,11 +83,13 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 	return ps
 }
 
-// markSelected marks the partitions that a backup would make versions of.
-func markSelected(ps []control.Partition, targets []target) {
+// markSelected marks the partitions that a backup would make versions of, and what it would not take of them.
+func markSelected(ps []control.Partition, policy *control.Policy, targets []target) {
 	for i := range ps {
-		ps[i].Selected = ps[i].Excluded == "" &&
-			slices.ContainsFunc(targets, func(t target) bool { return t.partition.Name == ps[i].Name })
+		t := slices.IndexFunc(targets, func(t target) bool { return t.partition.Name == ps[i].Name })
+		if ps[i].Selected = ps[i].Excluded == "" && t >= 0; ps[i].Selected {
+			ps[i].LeftOut = leftOut(policy, &targets[t])
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (p *program) showActivation(a *control.Activation) {
 	if len(a.Policy.Paths) > 0 {
 		row("Only", strings.Join(a.Policy.Paths, ", "))
 	}
-	if text := leftOut(&a.Policy); text != "" {
+	if text := leftOut(&a.Policy, a.Partitions); text != "" {
 		row("Not", text)
 	}
 	for _, h := range hookRows(&a.Policy.Hooks) {

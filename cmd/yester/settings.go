@@ -166,14 +166,19 @@ func runPolicy(ctx context.Context, p *program, r control.ActivateRequest, json 
 	})
 }
 
-// leftOut lists what is not backed up because it was asked for.
-func leftOut(q *control.Policy) string {
+// leftOut lists what is not backed up: what was asked for, and the folders of the system.
+func leftOut(q *control.Policy, ps []control.Partition) string {
 	all := slices.Clone(q.Excludes)
 	if q.ExcludeCaches {
 		all = append(all, "what is in caches (CACHEDIR.TAG)")
 	}
 	if q.ExcludeNodump {
 		all = append(all, "what has the no-dump flag")
+	}
+	for _, p := range ps {
+		if len(p.LeftOut) > 0 {
+			all = append(all, "the system's "+strings.Join(p.LeftOut, ", ")+" (--include-system takes them)")
+		}
 	}
 	return strings.Join(all, ", ")
 }

@@ -99,10 +99,10 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	if s.Policy != nil && len(s.Policy.Paths) > 0 {
 		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
 	}
-	if s.Policy != nil && leftOut(s.Policy) != "" {
-		row("Not", "%s", leftOut(s.Policy))
-	}
 	if s.Policy != nil {
+		if text := leftOut(s.Policy, s.Partitions); text != "" {
+			row("Not", "%s", text)
+		}
 		rows = append(rows, hookRows(&s.Policy.Hooks)...)
 	}
 	if s.Vault != "" {

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"yester/control"
+)
+
+func TestActivateAndStatusNameTheFoldersThatAreLeftOut(t *testing.T) {
+	policy := control.Policy{Start: "03:17", Priority: "low", RetentionDays: 30, Excludes: []string{"*.iso"}}
+	root := control.Partition{Name: "root", MountPoint: "/", Selected: true, LeftOut: []string{"/bin", "/srv"}}
+	const want = "*.iso, the system's /bin, /srv (--include-system takes them)"
+	for name, show := range map[string]func(*program){
+		"activate": func(p *program) {
+			p.showActivation(&control.Activation{Policy: policy, Partitions: []control.Partition{root}})
+		},
+		"status": func(p *program) {
+			p.showStatus(&control.Status{Policy: &policy, Partitions: []control.Partition{root}})
+		},
+	} {
+		var out bytes.Buffer
+		show(&program{out: &out, err: &out})
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s says %s", name, out.String())
+		}
+	}
+}
