@@ -200,6 +200,9 @@ func (p *program) showRestored(t *control.Task, most int) {
 	if most > shownLeft { // those that were in the way are no news
 		p.showLeft("skipped", r.Skipped, r.SkippedCount, most, t.ID, print)
 	}
+	if r.SkippedCount > 0 {
+		p.note("%s stayed as before; --on-conflict overwrite puts what the version has in place of what is there\n", count(r.SkippedCount, "file"))
+	}
 	p.showLeft("failed", r.Failed, r.FailedCount, most, t.ID, p.note)
 }
 
