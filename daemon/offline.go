@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -205,12 +206,14 @@ func (f *Offline) settle(ctx context.Context, r control.RestoreRequest, instance
 	return o, o.aim(aim{own: f.places, discover: capture.Discover})
 }
 
-// Check looks for damage, and reads a part of the data, 0 to 1. The task has no id.
+// Check looks for damage, and reads a part of the data, 0 to 1: from anywhere on, as nobody keeps where the last check ended. The task has no id.
 func (f *Offline) Check(ctx context.Context, part float64, show func(control.Task)) control.Task {
 	m := &maintenance{d: &Daemon{log: slog.New(slog.DiscardHandler), o: Options{Now: time.Now}}, vault: f.vault}
+	var from packID
+	rand.Read(from[:])
 	return f.task(ctx, control.KindCheck, show, func(ctx context.Context, j *job) error {
 		c, err := f.vault.Check(ctx, store.CheckOptions{
-			Mark: snapshot.Marker(f.vault), ReadData: part, Limiter: m.limiter(j), Progress: j.progress.at,
+			Mark: snapshot.Marker(f.vault), ReadData: part, Cursor: from.String(), Limiter: m.limiter(j), Progress: j.progress.at,
 		})
 		r := &control.Report{Versions: c.Versions, Packs: c.Packs, ReadPacks: c.Read, ReadBytes: c.Bytes}
 		return m.report(ctx, j, r, c.Problems, c.Lost, err)
