@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"syscall"
 	"time"
 
 	"yester/control"
@@ -52,6 +53,9 @@ func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
 			continue
 		}
 		so.Places = append(so.Places, p)
+	}
+	if errors.Is(missing, syscall.ENOSYS) {
+		return nil, explain(missing)
 	}
 	if len(so.Places) == 0 {
 		return nil, control.Errorf(control.NoVault, "there is no folder %s", list(o.Places)).WithHint("is its disk mounted?")

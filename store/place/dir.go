@@ -19,7 +19,7 @@ type Dir struct {
 var _ Place = (*Dir)(nil)
 
 // NewDir returns the place in the folder path, which must be there. It writes nothing, so a read-only folder serves for
-// reading. fs.ErrNotExist if there is nothing, syscall.ENOTDIR if there is something else.
+// reading. fs.ErrNotExist if there is nothing, syscall.ENOTDIR if there is something else, syscall.ENOSYS if the kernel is older than Linux 5.6.
 //
 // The place is the folder that path leads to now: should another one lie there later, because a disk was unmounted or
 // another one mounted over it, Write fails with syscall.ESTALE rather than fill the wrong disk; and so does what finds a
@@ -35,6 +35,9 @@ func NewDir(path string) (*Dir, error) {
 	}
 	if !info.IsDir() {
 		return nil, fmt.Errorf("open place %s: %w", full, syscall.ENOTDIR)
+	}
+	if err := mayOpenBelow(full); err != nil {
+		return nil, fmt.Errorf("open place %s: %w", full, err)
 	}
 	return &Dir{files: newFiles(full, &dirDisk{top: full, is: info}, randomNumber), path: full}, nil
 }

@@ -51,6 +51,18 @@ func (d *dirDisk) in(op, name string, f func(dir int, base string) error) error 
 	})
 }
 
+// mayOpenBelow tells whether the kernel knows the call that in needs.
+func mayOpenBelow(top string) error {
+	fd, err := unix.Openat2(unix.AT_FDCWD, top, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
+	switch err {
+	case nil:
+		unix.Close(fd)
+	case unix.ENOSYS:
+		return fmt.Errorf("yester needs Linux 5.6 or newer (openat2: %w)", err)
+	}
+	return nil // what else is wrong will be told
+}
+
 // openIn opens a name in the top, as the calls of package os do. It follows no link, and does not wait for the other end of a pipe.
 func (d *dirDisk) openIn(op, name string, flags int) (f *os.File, err error) {
 	err = d.in(op, name, func(dir int, base string) error {
