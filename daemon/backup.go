@@ -57,6 +57,7 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	b.job, b.log = j, taskLog{b.d.log, j.look(b.d.o.Now()).ID}
 	setMemoryLimit(b.priority)
 	defer setIdleMemory(b.priority)
+	defer leaveRoomToWait(b.priority)()
 	if b.instance, err = b.d.registerInstance(ctx, b.vault); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"runtime"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -42,19 +41,7 @@ func runDaemon(ctx context.Context, p *program, metrics string) error {
 	if metrics != "" {
 		s.Metrics = metrics
 	}
-	leaveRoomToWait()
 	return daemon.Run(ctx, withClock(daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()}))
-}
-
-// waiting is how many goroutines write packs at once in a backup at max.
-const waiting = 2
-
-// leaveRoomToWait has Go run more goroutines at once than there are processors. One that waits for a disk in a call of the kernel counts as running until Go's watchdog has
-// noticed, which takes up to 10 ms, and the processor is idle meanwhile. With one processor the mount does better without, see fs/conn.go. What a user has set stays.
-func leaveRoomToWait() {
-	if n := runtime.GOMAXPROCS(0); n > 1 && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(n + waiting)
-	}
 }
 
 // mayServe refuses machines and users that no daemon can run for.
