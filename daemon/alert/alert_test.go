@@ -189,10 +189,17 @@ func TestMessageThatGoesOnIsToldOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A fullDesk keeps no message while it is full.
+// A fullDesk keeps no message while it is full, and forgets none while it is stuck.
 type fullDesk struct {
 	*desk
-	full bool
+	full, stuck bool
+}
+
+func (d *fullDesk) ForgetMessage(id string) error {
+	if d.stuck {
+		return errors.New("no space")
+	}
+	return d.desk.ForgetMessage(id)
 }
 
 func (d *fullDesk) PutMessage(m control.Message, to ...control.Delivery) error {
@@ -200,4 +207,26 @@ func (d *fullDesk) PutMessage(m control.Message, to ...control.Delivery) error {
 		return errors.New("no space")
 	}
 	return d.desk.PutMessage(m, to...)
+}
+
+// That an old message cannot be forgotten keeps no new one from being told and kept.
+func TestMessageThatCannotBeForgottenIsNoHindrance(t *testing.T) {
+	d := &fullDesk{desk: newDesk()}
+	out := openOutbox(t, d.desk, Options{})
+	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
+	now := time.Now()
+	b, err := Open(d, out, func() time.Time { return now })
+	must(t, err)
+	must(t, b.Note("damage", "healed/p", "healed"))
+	now = now.Add(history + day)
+	d.stuck = true
+	_ = b.Raise("backup", "backup/failed", "it failed")
+	if all := b.List(false); len(all) != 2 || len(d.kept) != 2 || out.Channels()[0].Waiting != 2 {
+		t.Errorf("got %+v, kept %+v", all, d.kept)
+	}
+	d.stuck = false
+	must(t, b.Raise("backup", "backup/skipped", "it was skipped"))
+	if all := b.List(false); len(all) != 2 || len(d.kept) != 2 {
+		t.Errorf("got %+v, kept %+v", all, d.kept)
+	}
 }

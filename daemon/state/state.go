@@ -148,8 +148,11 @@ func (db *DB) putAll(values map[string]any) error {
 	})
 }
 
-// delete removes keys, all or none.
+// delete removes keys, all or none. It writes too, what says that they are gone. ErrNoSpace.
 func (db *DB) delete(keys ...string) error {
+	if err := db.room(); err != nil {
+		return err
+	}
 	return db.b.Update(func(tx *badger.Txn) error {
 		for _, key := range keys {
 			if err := tx.Delete([]byte(key)); err != nil {

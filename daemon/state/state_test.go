@@ -107,6 +107,31 @@ func TestManyWrites(t *testing.T) {
 	}
 }
 
+// What says that something is gone is written like all else: to a mapped file, where a full disk is a signal.
+func TestNothingIsDeletedOnAFullDisk(t *testing.T) {
+	db := open(t, t.TempDir())
+	defer db.Close()
+	end := day(1)
+	must(t, db.PutTask(control.Task{ID: "b-20261101-0001", Start: end, End: &end, Error: "replaced"}))
+	must(t, db.PutMessage(control.Message{ID: "m-1"}))
+	must(t, db.PutOwedHook(OwedHook{Task: "b-1"}))
+	must(t, db.PutChannel(control.Channel{Name: "hook"}))
+	dir := db.dir
+	db.dir = "/proc" // has no room
+	for what, err := range map[string]error{
+		"task": db.ForgetTasks(day(2)), "message": db.ForgetMessage("m-1"), "hook": db.ForgetOwedHook(), "channel": db.ForgetChannel("hook"), "service": db.EndService(),
+	} {
+		if !errors.Is(err, ErrNoSpace) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	must(t, db.ForgetTasks(day(1))) // there is none to forget
+	db.dir = dir
+	if _, err := db.OwedHook(); err != nil || len(ids(t, db)) != 1 {
+		t.Errorf("something is gone: %v", err)
+	}
+}
+
 func TestOneProcessAtATime(t *testing.T) {
 	db := open(t, t.TempDir())
 	defer db.Close()
