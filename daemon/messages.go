@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"yester/control"
 	"yester/store"
@@ -12,8 +13,12 @@ import (
 // foundDamage is the cause of what a check or repair found.
 const foundDamage = "damage/found"
 
-// partialBackup is the cause of a backup that has warnings.
-const partialBackup = "backup/partial"
+// The causes of a backup that failed, was skipped, or has warnings.
+const (
+	failedBackup  = "backup/failed"
+	skippedBackup = "backup/skipped"
+	partialBackup = "backup/partial"
+)
 
 // maxTroubles is how many troubles of the vault may wait to become messages; more come up again.
 const maxTroubles = 256
@@ -107,19 +112,66 @@ func (d *Daemon) otherEnded(t *control.Task) {
 }
 
 func (d *Daemon) backupEnded(t *control.Task) {
-	const failed, skipped = "backup/failed", "backup/skipped"
 	switch t.State {
 	case control.Failed:
-		d.raise(control.MessageBackup, failed, "the backup "+t.ID+" failed: "+t.Error)
+		d.raise(control.MessageBackup, failedBackup, "the backup "+t.ID+" failed: "+t.Error)
 	case control.Skipped:
-		d.raise(control.MessageBackup, skipped, "a scheduled backup was skipped: "+t.Error)
+		d.raise(control.MessageBackup, skippedBackup, "a scheduled backup was skipped: "+t.Error)
 	case control.Partial:
-		d.resolve(failed)
-		d.resolve(skipped)
+		d.backupsOver(t)
 		d.raise(control.MessageBackup, partialBackup, fmt.Sprintf("the backup %s has %d warnings, see `yester tasks show %s`", t.ID, t.WarningCount, t.ID))
 	case control.Completed:
-		d.resolve("backup/")
+		d.backupsOver(t)
 	}
+}
+
+// backupsOver ends the messages of backups after one that went well, or has warnings.
+func (d *Daemon) backupsOver(t *control.Task) {
+	over := []string{failedBackup, skippedBackup}
+	if t.State == control.Completed {
+		over = append(over, partialBackup)
+	}
+	for _, m := range d.alerts.List(true) {
+		if slices.Contains(over, m.Cause) && !d.unsettled(&m, t) {
+			d.resolve(m.Cause)
+		}
+	}
+}
+
+// unsettled tells whether a message of backups is about a partition that t had no part in, though it is to be backed up: it is gone from the machine, and
+// nothing of it is over.
+func (d *Daemon) unsettled(m *control.Message, t *control.Task) bool {
+	d.mu.Lock()
+	policy, v := d.policy, d.vault
+	d.mu.Unlock()
+	if policy == nil || v == nil || m.Cause == skippedBackup {
+		return false
+	}
+	all, err := d.db.Tasks()
+	if err != nil {
+		d.log.Error("read the tasks", "err", err)
+		return true
+	}
+	trouble := inTrouble(m, append(all, *t))
+	targets, err := d.wanted(context.Background(), v, policy)
+	return err != nil || slices.ContainsFunc(targets, func(t target) bool { return trouble[t.partition.Name] })
+}
+
+// inTrouble are the partitions that a message of backups is about, and that no better version was made of since. The tasks are sorted.
+func inTrouble(m *control.Message, all []control.Task) map[string]bool {
+	trouble := map[string]bool{}
+	for _, t := range all {
+		if t.Kind != control.KindBackup || t.End == nil || len(t.Results) == 0 {
+			continue
+		}
+		if !t.End.After(m.Time) { // the message is about this one, or a later one
+			clear(trouble)
+		}
+		for _, r := range t.Results {
+			trouble[r.Partition] = r.Error != "" || r.Warnings > 0 && m.Cause == partialBackup
+		}
+	}
+	return trouble
 }
 
 // lookAtPlaces makes messages of places that fail or are nearly full, and ends those of places that are well, or the vault's no more.

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yester/control"
+	"yester/snapshot"
+	"yester/snapshot/capture"
+)
+
+// late sets the clock, looks at the versions and returns the open messages.
+func (s *still) late(clock string) []string {
+	s.t.Helper()
+	s.at(clock)
+	s.lookAtVersions(s.t.Context(), s.vault)
+	return s.open(control.MessageLate)
+}
+
+// unmount has all partitions vanish, and returns the name of the one that has versions.
+func (s *still) unmount() (partition string) {
+	s.t.Helper()
+	s.o.Discover = func() ([]capture.Mount, error) { return nil, nil }
+	return s.vault.Versions(s.instance.ID)[0].Partition
+}
+
+// limit has the policy name partitions and paths.
+func (s *still) limit(partitions, paths []string) {
+	p := *s.policy
+	p.Partitions, p.Paths = partitions, paths
+	s.policy = &p
+}
+
+func TestPartitionThatIsGoneStaysLateUntilItHasAVersion(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	if got := s.late("2026-11-25 12:00"); len(got) != 1 {
+		t.Fatalf("a day after it: %q", got)
+	}
+	s.o.Discover = func() ([]capture.Mount, error) { return nil, errors.New("no /proc") }
+	if got := s.late("2026-11-25 12:01"); len(got) != 1 {
+		t.Errorf("nobody knows what is mounted: %q", got)
+	}
+	s.unmount()
+	for _, paths := range [][]string{{s.dir}, nil} {
+		s.limit(nil, paths)
+		if got := s.late("2026-11-25 12:02"); len(got) != 1 {
+			t.Errorf("it is gone: %q", got)
+		}
+	}
+	s.limit(nil, []string{s.dir})
+	s.o.Discover = capture.Discover
+	s.days("2026-11-26")
+	if got := s.late("2026-11-26 03:18"); len(got) != 0 {
+		t.Errorf("after a version: %q", got)
+	}
+}
+
+func TestPartitionThatIsGoneBecomesLateAndIsNotIfItIsLeftOut(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	name := s.unmount()
+	s.limit(nil, nil)
+	if got := s.late("2026-11-25 09:17"); len(got) != 0 {
+		t.Errorf("too early: %q", got)
+	}
+	got := s.late("2026-11-25 09:18")
+	if len(got) != 1 || !strings.Contains(got[0], "no version of "+name+" was completed") || !strings.Contains(got[0], "; it is not mounted; mount it, or leave it out") {
+		t.Errorf("got %q", got)
+	}
+	s.limit(nil, []string{"/elsewhere/" + name})
+	if got := s.late("2026-11-25 09:19"); len(got) != 1 {
+		t.Errorf("another path: %q", got)
+	}
+	s.limit([]string{"other"}, nil)
+	if got := s.late("2026-11-25 09:20"); len(got) != 1 || strings.Contains(got[0], name) {
+		t.Errorf("left out: %q", got)
+	}
+}
+
+func TestPartitionThatIsGoneIsNotLateWithoutVersions(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	s.unmount()
+	s.limit(nil, nil)
+	if got := s.late("2026-11-25 12:00"); len(got) != 1 {
+		t.Fatalf("got %q", got)
+	}
+	for _, k := range s.vault.Versions(s.instance.ID) {
+		if err := s.delete(t.Context(), s.vault, k, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.late("2026-11-25 12:01"); len(got) != 0 {
+		t.Errorf("its versions were forgotten: %q", got)
+	}
+}
+
+func TestUnreadableRecordEndsNoMessage(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	if got := s.late("2026-11-25 12:00"); len(got) != 1 {
+		t.Fatalf("got %q", got)
+	}
+	s.again() // it knows no times any more
+	files, err := filepath.Glob(filepath.Join(s.o.Home.Vault, "instances", s.instance.ID, "versions", "*", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got %v, %v", files, err)
+	}
+	for _, f := range files {
+		damageFile(t, f, 10, 20)
+	}
+	if got := s.late("2026-11-25 12:01"); len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestPathsThatWouldLieOnWhatIsGone(t *testing.T) {
+	mounts := []capture.Mount{mountAt("root", "/"), mountAt("home", "/home")}
+	for _, tt := range []struct {
+		path, point string
+		want        bool
+	}{
+		{"/mnt/data/a", "/mnt/data", true},
+		{"/mnt/data", "/mnt/data", true},
+		{"/mnt/database", "/mnt/data", false},
+		{"/home/a", "/", false},
+		{"/home/a", "/home", false}, // something else is mounted there
+		{"/home/a/b", "/home/a", true},
+	} {
+		if got := wouldHold([]string{"/etc", tt.path}, mounts, tt.point); got != tt.want {
+			t.Errorf("%s on %s: %v", tt.path, tt.point, got)
+		}
+	}
+	if p := (&control.Policy{}); mayBeAway(p, mounts, "home") || !mayBeAway(p, append(mounts, capture.Mount{Partition: snapshot.Partition{Name: "mnt-data", FSType: "autofs"}, Excluded: "pseudo"}), "mnt-data") {
+		t.Error("what is mounted is not away, and what autofs would mount is")
+	}
+}
+
+func mountAt(name, point string) capture.Mount {
+	return capture.Mount{Partition: snapshot.Partition{Name: name, MountPoint: point}}
+}
+
+// endBackup has a backup end that made versions, or failed to, of some partitions.
+func (s *still) endBackup(clock, state string, results ...control.Result) {
+	s.t.Helper()
+	s.at(clock)
+	end := s.o.Now()
+	task := control.Task{ID: "b-" + end.Format("20060102-1504"), Kind: control.KindBackup, State: state, Start: end, End: &end, Results: results}
+	if err := s.db.PutTask(task); err != nil {
+		s.t.Fatal(err)
+	}
+	s.taskEnded(&task)
+}
+
+func TestCompletedBackupEndsNothingOfAPartitionThatIsGone(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	name := s.vault.Versions(s.instance.ID)[0].Partition
+	failed, warned, well, other := control.Result{Partition: name, Error: "no"}, control.Result{Partition: name, Warnings: 1}, control.Result{Partition: name}, control.Result{Partition: "other"}
+	wantOpen := func(when string, want int) {
+		t.Helper()
+		if got := s.open(control.MessageBackup); len(got) != want {
+			t.Errorf("%s: %q", when, got)
+		}
+	}
+	s.limit(nil, nil)
+	s.endBackup("2026-11-24 12:00", control.Partial, warned, other)
+	s.endBackup("2026-11-24 13:00", control.Failed, failed, other)
+	s.endBackup("2026-11-24 13:30", control.Skipped)
+	wantOpen("all of it", 3)
+	s.unmount()
+	s.endBackup("2026-11-24 14:00", control.Completed, other)
+	wantOpen("it is gone", 2)
+	s.o.Discover = capture.Discover
+	s.endBackup("2026-11-24 15:00", control.Partial, warned)
+	wantOpen("it is there again, with warnings", 1)
+	s.endBackup("2026-11-24 16:00", control.Completed, well)
+	wantOpen("it is well", 0)
+	s.endBackup("2026-11-24 17:00", control.Failed, failed)
+	s.unmount()
+	s.limit([]string{"other"}, nil)
+	s.endBackup("2026-11-24 18:00", control.Completed, other)
+	wantOpen("it is left out", 0)
+}
