@@ -34,7 +34,7 @@ type Channel struct {
 	Sent     time.Time `json:"sent,omitzero"`    // when one was delivered last
 	Failures int       `json:"failures"`         // tries since that failed
 	Failing  time.Time `json:"failing,omitzero"` // when the first of these was
-	Error    string    `json:"error,omitempty"`  // why the last one did
+	Error    string    `json:"error,omitempty"`  // why the last one did; without failures: who was refused while others were served
 	Next     time.Time `json:"next,omitzero"`    // of the next try
 }
 

@@ -44,12 +44,15 @@ func (d *Daemon) testChannels(ctx context.Context, r control.ChannelRequest) (co
 	return control.ChannelTestList{Tests: tests}, err
 }
 
-// failingChannels says which channels do not take alerts.
+// failingChannels says which channels do not take alerts, or not for all.
 func (d *Daemon) failingChannels() (lines []string) {
 	for _, c := range d.outbox.Channels() {
-		if c.Failures > 0 && c.Waiting > 0 {
+		switch {
+		case c.Failures > 0 && c.Waiting > 0:
 			lines = append(lines, fmt.Sprintf("the channel %s takes no alerts since %s: %s; %d wait, and it is tried again",
 				c.Name, c.Failing.In(d.o.Zone).Format(time.DateTime), c.Error, c.Waiting))
+		case c.Failures == 0 && c.Error != "":
+			lines = append(lines, fmt.Sprintf("the channel %s does not reach all: %s; remove it and add it with the others", c.Name, c.Error))
 		}
 	}
 	return lines

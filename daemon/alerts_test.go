@@ -132,6 +132,20 @@ func TestAlertsOutliveTheDaemonAndADeadServer(t *testing.T) {
 	}
 }
 
+func TestStatusTellsWhichRecipientsAreRefused(t *testing.T) {
+	s := newStill(t)
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.db.PutChannel(control.Channel{Name: "smtp", SMTP: &control.SMTP{To: []string{"a@b", "c@d"}}, Error: "a@b is refused"}))
+	must(s.openAlerts())
+	if st := mustNot[control.Status](t)(s.status(t.Context(), control.None{})); !strings.Contains(strings.Join(st.Attention, "\n"), "the channel smtp does not reach all: a@b is refused") {
+		t.Errorf("status says %q", st.Attention)
+	}
+}
+
 // open lists the causes of the open messages of a kind.
 func (s *still) open(kind string) (texts []string) {
 	for _, m := range s.alerts.List(true) {

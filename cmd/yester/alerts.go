@@ -83,8 +83,11 @@ func runAlerts(ctx context.Context, p *program, json bool) error {
 			return err
 		}
 		for _, q := range list {
-			if q.Failures > 0 {
+			switch {
+			case q.Failures > 0:
 				p.printf("%s fails since %s, %s, next %s: %s\n", q.Name, clock(q.Failing, now), count(uint64(q.Failures), "try"), clock(q.Next, now), q.Error)
+			case q.Error != "":
+				p.printf("%s does not reach all: %s\n", q.Name, q.Error)
 			}
 		}
 		return nil

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -65,10 +66,12 @@ func (b *Outbox) empty(ctx context.Context, q *queue) {
 		for i, d := range batch {
 			alerts[i] = d.Alert
 		}
-		err := b.send(ctx, &c, alerts)
+		err := b.send(ctx, &c, alerts, q.served)
+		_, refused := errors.AsType[*refusal](err)
 		switch {
-		case err == nil:
-			b.delivered(q, batch)
+		case err == nil, refused:
+			clear(q.served)
+			b.delivered(q, batch, err)
 		case ctx.Err() != nil:
 			return // it was cut off, which says nothing of the channel
 		default:
@@ -92,8 +95,8 @@ func (b *Outbox) next(q *queue) (control.Channel, []control.Delivery) {
 	return q.c, q.waiting[:min(n, len(q.waiting)):min(n, len(q.waiting))]
 }
 
-// delivered forgets what was delivered: the first ones of the queue. The channel is well.
-func (b *Outbox) delivered(q *queue, batch []control.Delivery) {
+// delivered forgets what was delivered: the first ones of the queue. The channel is well, but for some recipients with a refusal.
+func (b *Outbox) delivered(q *queue, batch []control.Delivery, refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q.waiting = q.waiting[len(batch):]
@@ -101,6 +104,10 @@ func (b *Outbox) delivered(q *queue, batch []control.Delivery) {
 		b.o.Log.Info("a channel of alerts is well again", "channel", q.c.Name, "failures", q.c.Failures)
 	}
 	q.c.Sent, q.c.Failures, q.c.Failing, q.c.Error, q.c.Next = b.o.Now().UTC(), 0, time.Time{}, "", time.Time{}
+	if refused != nil {
+		q.c.Error = line(refused.Error())
+		b.o.Log.Warn("an alert was not delivered to all", "channel", q.c.Name, "err", q.c.Error)
+	}
 	b.put(q, batch)
 }
 

@@ -73,7 +73,10 @@ type queue struct {
 	c       control.Channel
 	waiting []control.Delivery // as they came
 	sending bool               // somebody is at it
+	served  served             // who got which of the first ones, while others did not; only for who is at it
 }
+
+func newQueue(c control.Channel) *queue { return &queue{c: c, served: served{}} }
 
 // OpenOutbox returns the outbox of what m has kept. Nothing is delivered before Run.
 func OpenOutbox(m Mailroom, o Options) (*Outbox, error) {
@@ -87,7 +90,7 @@ func OpenOutbox(m Mailroom, o Options) (*Outbox, error) {
 		return nil, fmt.Errorf("read the alerts that wait: %w", err)
 	}
 	for _, c := range channels {
-		b.queues[c.Name] = &queue{c: c}
+		b.queues[c.Name] = newQueue(c)
 	}
 	b.take(waiting)
 	return b, nil
@@ -125,7 +128,7 @@ func (b *Outbox) Add(c control.Channel, secret string) (control.Channel, string,
 	if err := b.keep.PutChannel(c); err != nil {
 		return c, "", errors.Join(fmt.Errorf("keep channel %s: %w", c.Name, err), b.removeSecret(c.Name))
 	}
-	b.queues[c.Name] = &queue{c: c}
+	b.queues[c.Name] = newQueue(c)
 	b.o.Log.Info("added a channel of alerts", "channel", c.Name)
 	if !made {
 		secret = ""
@@ -197,12 +200,13 @@ func (b *Outbox) test(ctx context.Context, name string) error {
 	if q == nil {
 		return noChannel(name)
 	}
-	if err := b.send(ctx, &c, []control.Alert{a}); err != nil {
+	err := b.send(ctx, &c, []control.Alert{a}, served{})
+	if _, refused := errors.AsType[*refusal](err); err != nil && !refused {
 		return err
 	}
-	b.delivered(q, nil)
+	b.delivered(q, nil, err)
 	b.woken()
-	return nil
+	return err
 }
 
 // address makes the deliveries of an event: one for each channel that is to be told. Nobody is told the end of what it was not told.

@@ -17,31 +17,32 @@ const (
 	commandTimeout = time.Minute
 )
 
-// send delivers alerts by a channel, several only by mail. It returns when they were taken, or cannot be now.
-func (b *Outbox) send(ctx context.Context, c *control.Channel, alerts []control.Alert) error {
+// send delivers alerts by a channel, several only by mail, to those recipients who were not served. It returns when they were taken, or cannot be now; with a
+// refusal they were, but not by all.
+func (b *Outbox) send(ctx context.Context, c *control.Channel, alerts []control.Alert, got served) error {
 	limit := sendTimeout
 	if len(c.Command) > 0 {
 		limit = commandTimeout
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := b.sendBy(timed, c, alerts)
+	err := b.sendBy(timed, c, alerts, got)
 	if err != nil && ctx.Err() == nil && timed.Err() != nil {
 		return fmt.Errorf("it took longer than %v", limit)
 	}
 	return err
 }
 
-func (b *Outbox) sendBy(ctx context.Context, c *control.Channel, alerts []control.Alert) error {
+func (b *Outbox) sendBy(ctx context.Context, c *control.Channel, alerts []control.Alert, got served) error {
 	switch {
 	case c.SMTP != nil && c.SMTP.Username != "":
 		password, err := b.secret(c.Name)
 		if err != nil {
 			return err
 		}
-		return b.sendMail(ctx, c.SMTP, password, alerts)
+		return b.sendMail(ctx, c.SMTP, password, alerts, got)
 	case c.SMTP != nil:
-		return b.sendMail(ctx, c.SMTP, "", alerts)
+		return b.sendMail(ctx, c.SMTP, "", alerts, got)
 	case c.Webhook != nil:
 		key, err := b.secret(c.Name)
 		if err != nil {

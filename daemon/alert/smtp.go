@@ -22,19 +22,79 @@ import (
 // mailful is how many alerts go in one mail at most: those that waited for the server, or came while the last mail was sent.
 const mailful = 50
 
-// sendMail sends alerts in one mail.
-func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string, alerts []control.Alert) error {
-	m, err := b.letter(s, alerts)
+// patience is for how long a recipient whom the server does not take just now, as one that greylists does, is tried again, when others were served.
+const patience = 15 * time.Minute
+
+// A refusal says whom a mail server does not take mail for, while it does for others. They are passed over.
+type refusal struct{ error }
+
+// served is when recipients got alerts that others did not get yet, by servedKey.
+type served map[string]time.Time
+
+func servedKey(a *control.Alert, to string) string { return a.ID + " " + to }
+
+// sendMail sends alerts in one mail to each recipient who was not served yet, and notes who is. It returns a refusal if the others are not to be tried again.
+func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string, alerts []control.Alert, got served) error {
+	c, err := mailClient(ctx, s, password)
 	if err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(s.Server)
+	conn, err := c.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return err
+	}
+	defer func() { _ = c.CloseWithSMTPClient(conn) }() // what was taken is taken, however the server says goodbye
+	began, later := b.o.Now(), false
+	for _, at := range got {
+		if at.Before(began) {
+			began = at
+		}
+	}
+	var refused []error
+	for _, to := range s.To {
+		left := slices.DeleteFunc(slices.Clone(alerts), func(a control.Alert) bool { return !got[servedKey(&a, to)].IsZero() })
+		if len(left) == 0 {
+			continue
+		}
+		m, err := b.letter(s.From, to, left)
+		if err != nil {
+			return err
+		}
+		if err := c.SendWithSMTPClient(conn, m); err != nil {
+			final, err := refusedBy(err)
+			refused, later = append(refused, err), later || !final
+			_ = c.ResetWithSMTPClient(conn) // if that fails, so does what comes next
+			continue
+		}
+		for i := range left {
+			got[servedKey(&left[i], to)] = b.o.Now().UTC()
+		}
+	}
+	err = errors.Join(refused...)
+	if err != nil && len(refused) < len(s.To) && (!later || b.o.Now().Sub(began) >= patience) {
+		return &refusal{err}
+	}
+	return err
+}
+
+// refusedBy tells whether the server said no for good, and says so.
+func refusedBy(err error) (final bool, says error) {
+	e, ok := errors.AsType[*mail.SendError](err)
+	if !ok || e.Msg() == nil {
+		return false, err
+	}
+	return e.ErrorCode() >= 500, fmt.Errorf("the mail server refuses: %w", err)
+}
+
+// mailClient is who talks to a mail server.
+func mailClient(ctx context.Context, s *control.SMTP, password string) (*mail.Client, error) {
+	host, port, err := net.SplitHostPort(s.Server)
+	if err != nil {
+		return nil, err
 	}
 	n, err := strconv.Atoi(port)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	policy := mail.NoTLS // TLS from the begin is between dial and server
 	if s.Security == control.SecurityStartTLS {
@@ -50,17 +110,7 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 	if s.Username != "" {
 		options = append(options, mail.WithSMTPAuthCustom(&login{user: s.Username, password: password, host: host}))
 	}
-	c, err := mail.NewClient(host, options...)
-	if err != nil {
-		return err
-	}
-	if err := c.DialAndSendWithContext(ctx, m); err != nil {
-		if e, ok := errors.AsType[*mail.SendError](err); ok && e.Msg() != nil {
-			return fmt.Errorf("the mail server refuses: %w", err)
-		}
-		return err
-	}
-	return nil
+	return mail.NewClient(host, options...)
 }
 
 func isASCII(s string) bool {
@@ -87,9 +137,9 @@ func dialer(ctx context.Context, s *control.SMTP, host string) mail.DialContextF
 }
 
 // letter writes alerts as a mail.
-func (b *Outbox) letter(s *control.SMTP, alerts []control.Alert) (*mail.Msg, error) {
+func (b *Outbox) letter(from, to string, alerts []control.Alert) (*mail.Msg, error) {
 	m := mail.NewMsg(mail.WithNoDefaultUserAgent())
-	if err := errors.Join(m.FromFormat("yester on "+b.o.Instance.Name, s.From), m.To(s.To...)); err != nil {
+	if err := errors.Join(m.FromFormat("yester on "+b.o.Instance.Name, from), m.To(to)); err != nil {
 		return nil, err
 	}
 	m.Subject(b.subject(alerts))

@@ -8,6 +8,7 @@ import (
 	"mime/quotedprintable"
 	"net/mail"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,71 @@ func TestMailThatIsRefusedSaysWhy(t *testing.T) {
 	add(t, b, c, "")
 	if says := testOf(t.Context(), t, b); !strings.Contains(says, "refuses") || !strings.Contains(says, "nobody here is called so") {
 		t.Errorf("got %q", says)
+	}
+}
+
+// openTo is an outbox with a channel to a server without login, for some people, and its book.
+func openTo(t *testing.T, s *mailServer, o Options, to ...string) (*Outbox, *Book) {
+	t.Helper()
+	d, now := newDesk(), time.Now
+	if o.Now != nil {
+		now = o.Now
+	}
+	b := openOutbox(t, d, o)
+	c := channelTo(s, control.SecurityNone, "")
+	c.SMTP.Username, c.SMTP.To = "", to
+	add(t, b, c, "")
+	book, err := Open(d, b, now)
+	must(t, err)
+	return b, book
+}
+
+// wantMail waits for a mail to somebody, with a text.
+func (s *mailServer) wantMail(t *testing.T, to, text string) letter {
+	t.Helper()
+	l := s.got(t)
+	if len(l.To) != 1 || l.To[0] != to || !strings.Contains(l.Data, "To: <"+to+">") || !strings.Contains(l.Data, text) {
+		t.Errorf("got %+v, want one to %s", l, to)
+	}
+	return l
+}
+
+func TestRecipientWhoIsRefusedSilencesNoOther(t *testing.T) {
+	s := serveMail(t, "none", "0")
+	b, book := openTo(t, s, Options{Retry: time.Millisecond}, "nobody@example.org", "grey@example.org", "ops@example.org", "more@example.org")
+	must(t, book.Raise("damage", "damage/1", "pack 1 is damaged"))
+	running(t, b)
+	for _, to := range []string{"ops", "more", "grey"} { // who was served gets nothing at the second try
+		s.wantMail(t, to+"@example.org", "pack 1")
+	}
+	wait(t, "the end", func() bool { return b.Channels()[0].Waiting == 0 })
+	if c := b.Channels()[0]; c.Failures != 0 || !strings.Contains(c.Error, "nobody@example.org") || !strings.Contains(c.Error, "nobody here is called so") || strings.Contains(c.Error, "grey") {
+		t.Errorf("got %+v", c)
+	}
+	if says := testOf(t.Context(), t, b); !strings.Contains(says, "nobody@example.org") || len(s.mails) != 3 {
+		t.Errorf("got %q and %d mails", says, len(s.mails))
+	}
+}
+
+func TestRecipientWhoIsNotServedForLongIsPassedOver(t *testing.T) {
+	s := serveMail(t, "none", "0")
+	var now atomic.Pointer[time.Time]
+	begin := time.Now()
+	now.Store(&begin)
+	b, book := openTo(t, s, Options{Now: func() time.Time { return *now.Load() }}, "busy@example.org", "ops@example.org")
+	must(t, book.Raise("damage", "damage/1", "pack 1 is damaged"))
+	running(t, b)
+	s.wantMail(t, "ops@example.org", "pack 1")
+	wait(t, "the failure", func() bool { return b.Channels()[0].Failures == 1 })
+	later := begin.Add(patience)
+	now.Store(&later)
+	must(t, book.Raise("damage", "damage/2", "pack 2 is damaged"))
+	if l := s.wantMail(t, "ops@example.org", "pack 2"); strings.Contains(l.Data, "pack 1") {
+		t.Errorf("it came again: %s", l.Data)
+	}
+	wait(t, "the end", func() bool { return b.Channels()[0].Waiting == 0 })
+	if c := b.Channels()[0]; c.Failures != 0 || !strings.Contains(c.Error, "450") {
+		t.Errorf("got %+v", c)
 	}
 }
 

@@ -1,7 +1,7 @@
 """A mail server for tests, of Debian's python3-aiosmtpd: smtpd.py MODE PORT [CERT KEY] listens on 127.0.0.1 until its standard input ends.
 
-MODE is starttls or tls, both with login as "yester" with "s3cret pass", none, or refuse, which takes no mail. The first line it prints is the port,
-each other one a mail as JSON.
+MODE is starttls or tls, both with login as "yester" with "s3cret pass", none, or refuse, which takes no mail. Nobody is called nobody@, busy@ is never served now, and
+grey@ at the second try. The first line it prints is the port, each other one a mail as JSON.
 """
 
 import asyncio
@@ -18,9 +18,16 @@ if mode in ("starttls", "tls"):
     context.load_cert_chain(sys.argv[3], sys.argv[4])
 
 
+seen = set()
+
+
 class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
-        if mode == "refuse":
+        before, name = address in seen, address.split("@")[0]
+        seen.add(address)
+        if name == "busy" or name == "grey" and not before:
+            return "450 4.2.1 try again later"
+        if mode == "refuse" or name == "nobody":
             return "550 5.1.1 nobody here is called so"
         envelope.rcpt_tos.append(address)
         return "250 OK"
