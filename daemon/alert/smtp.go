@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 		if err != nil {
 			return err
 		}
-		if err := c.SendWithSMTPClient(conn, m); err != nil {
+		if err := c.SendWithSMTPClient(conn, m); !m.IsDelivered() { // what comes after the server took it is no matter
 			final, err := refusedBy(err)
 			refused, later = append(refused, err), later || !final
 			_ = c.ResetWithSMTPClient(conn) // if that fails, so does what comes next
@@ -144,7 +145,7 @@ func (b *Outbox) letter(from, to string, alerts []control.Alert) (*mail.Msg, err
 	}
 	m.Subject(b.subject(alerts))
 	m.SetDateWithValue(b.o.Now())
-	m.SetMessageIDWithValue(b.messageID(alerts[0].ID))
+	m.SetMessageIDWithValue(b.messageID(mailID(alerts)))
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader("User-Agent", "yester/"+b.o.Version)
 	if first, ok := strings.CutSuffix(alerts[0].ID, "/"+control.EventRecovered); ok { // in one thread with what it ends
@@ -189,7 +190,20 @@ func paragraph(a *control.Alert) string {
 	return s + "\n\n"
 }
 
-// messageID is the same at each try of an alert.
+// mailID is that of its alert, or tells one mail with several from another.
+func mailID(alerts []control.Alert) string {
+	id := alerts[0].ID
+	if len(alerts) == 1 {
+		return id
+	}
+	all := sha256.New()
+	for i := range alerts {
+		fmt.Fprintln(all, alerts[i].ID)
+	}
+	return fmt.Sprintf("%s.%x", id, all.Sum(nil)[:8])
+}
+
+// messageID is the same at each try of a mail.
 func (b *Outbox) messageID(id string) string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/quotedprintable"
@@ -179,6 +180,40 @@ func TestRecipientWhoIsNotServedForLongIsPassedOver(t *testing.T) {
 	wait(t, "the end", func() bool { return b.Channels()[0].Waiting == 0 })
 	if c := b.Channels()[0]; c.Failures != 0 || !strings.Contains(c.Error, "450") {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestMailThatWasTakenIsDeliveredHoweverTheServerGoesOn(t *testing.T) {
+	s := serveMail(t, "rude", "0")
+	b, book := openTo(t, s, Options{Retry: time.Millisecond}, "ops@example.org")
+	if says := testOf(t.Context(), t, b); says != "" {
+		t.Error(says)
+	}
+	s.got(t)
+	must(t, book.Raise("damage", "damage/1", "pack 1 is damaged"))
+	running(t, b)
+	s.wantMail(t, "ops@example.org", "pack 1")
+	wait(t, "the end", func() bool { return b.Channels()[0].Waiting == 0 })
+	if c := b.Channels()[0]; c.Failures != 0 || len(s.mails) != 0 {
+		t.Errorf("got %+v, and %d mails more", c, len(s.mails))
+	}
+}
+
+// Else a server that has had the first one takes the second for the same, and drops it.
+func TestMessageIDIsOfAllAlertsInTheMail(t *testing.T) {
+	b := openOutbox(t, newDesk(), Options{})
+	id := func(n int) string {
+		t.Helper()
+		var alerts []control.Alert
+		for i := range n {
+			alerts = append(alerts, control.Alert{ID: fmt.Sprintf("m-20261125-%04d/raised", i+1), Event: control.EventRaised})
+		}
+		m, err := b.letter("yester@example.org", "ops@example.org", alerts)
+		must(t, err)
+		return m.GetMessageID()
+	}
+	if one, two, three := id(1), id(2), id(3); one == two || two == three || two != id(2) || !strings.HasPrefix(one, "<m-20261125-0001.raised."+here.ID+"@") || !strings.HasPrefix(two, "<m-20261125-0001.raised.") {
+		t.Errorf("got %s, %s, %s", one, two, three)
 	}
 }
 

@@ -1,6 +1,6 @@
 """A mail server for tests, of Debian's python3-aiosmtpd: smtpd.py MODE PORT [CERT KEY] listens on 127.0.0.1 until its standard input ends.
 
-MODE is starttls or tls, both with login as "yester" with "s3cret pass", none, or refuse, which takes no mail. Nobody is called nobody@, busy@ is never served now, and
+MODE is starttls or tls, both with login as "yester" with "s3cret pass", none, rude, which hangs up once it took a mail, or refuse, which takes none. Nobody is called nobody@, busy@ is never served now, and
 grey@ at the second try. The first line it prints is the port, each other one a mail as JSON.
 """
 
@@ -38,6 +38,11 @@ class Handler:
             "from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": tls,
             "utf8": envelope.smtp_utf8, "user": session.auth_data or "", "data": envelope.content.decode("utf-8"),
         }), flush=True)
+        return "250 OK"
+
+    async def handle_RSET(self, server, session, envelope):
+        if mode == "rude":
+            server.transport.abort()
         return "250 OK"
 
 
