@@ -70,6 +70,7 @@ func (d *Daemon) upkeep(ctx context.Context) {
 
 // chores starts what is due; what cannot start now is left for the next time.
 func (d *Daemon) chores() error {
+	d.kept(d.alerts.Remind())
 	v, err := d.openedVault()
 	if err != nil {
 		return nil

@@ -1,5 +1,5 @@
 // Package alert keeps messages: what a person should know without having asked. There is one message for a cause and day, however often
-// it comes up, and it says when it was over. It knows nothing of where messages are kept or shown.
+// it comes up, and it says when it was over; what comes up again after that is another one, an hour later at the earliest. It knows nothing of where messages are kept or shown.
 //
 // What is entered in the Book is also told to those who are not looking, through the channels of an Outbox: a mail server, a webhook, a command.
 // That a message came up and that it must be told are kept as one, so that neither a crash nor a channel that is down loses an alert. Each message
@@ -20,6 +20,9 @@ import (
 const (
 	day     = 24 * time.Hour
 	history = 90 * day // how long messages are kept that are over
+
+	daily  = 20 * time.Hour // a message goes on for so long: less than a day, for what fails every night may fail some minutes earlier than the night before
+	hourly = time.Hour      // and only for so long once its end was told: then nobody knows that it goes on
 )
 
 // A Keeper keeps messages over restarts.
@@ -49,13 +52,13 @@ func Open(k Keeper, out *Outbox, now func() time.Time) (*Book, error) {
 	return &Book{keep: k, out: out, now: now, all: all, unkept: map[string][]control.Delivery{}}, nil
 }
 
-// Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else there is a new one, and
-// an older one of the cause is over.
+// Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else, or if it was told that this was over
+// and it began more than an hour ago, there is a new one, and an older one of the cause is over.
 func (b *Book) Raise(kind, cause, text string) error {
 	return b.enter(kind, cause, text, false, control.EventRaised)
 }
 
-// Hold enters that something goes on, which may be said again and again: within a day of its message only the first time counts.
+// Hold enters that something goes on, which may be said again and again: only the first time of those that have a message in common counts.
 func (b *Book) Hold(kind, cause, text string) error {
 	if b.holds(cause) {
 		b.mu.Lock()
@@ -70,9 +73,32 @@ func (b *Book) holds(cause string) bool {
 	defer b.mu.Unlock()
 	now := b.now()
 	return slices.ContainsFunc(b.all, func(m control.Message) bool {
-		age := now.Sub(m.Time)
-		return m.Cause == cause && m.Resolved == nil && age >= 0 && age < day
+		return m.Cause == cause && m.Resolved == nil && lasts(&m, now)
 	})
+}
+
+// lasts tells whether what comes up now is entered in a message of the same cause.
+func lasts(m *control.Message, now time.Time) bool {
+	most := daily
+	if m.Recovered {
+		most = hourly
+	}
+	age := now.Sub(m.Time)
+	return age >= 0 && age < most
+}
+
+// Remind enters anew what came up again within an hour, after it had been told that it was over, and is not. It is to be called often.
+func (b *Book) Remind() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	var failed error
+	for _, m := range slices.Clone(b.all) {
+		if m.Resolved == nil && m.Recovered && !lasts(&m, now) {
+			failed = errors.Join(failed, b.add(m.Kind, m.Cause, m.Text, false, control.EventRaised))
+		}
+	}
+	return failed
 }
 
 // Note enters something that is over already. Its cause too has one message a day.
@@ -87,6 +113,11 @@ func (b *Book) Record(kind, cause, text string) error { return b.enter(kind, cau
 func (b *Book) enter(kind, cause, text string, over bool, event string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.add(kind, cause, text, over, event)
+}
+
+// add is enter for who holds b.mu.
+func (b *Book) add(kind, cause, text string, over bool, event string) error {
 	now := b.now().UTC()
 	var failed error
 	for i := len(b.all) - 1; i >= 0; i-- {
@@ -94,7 +125,7 @@ func (b *Book) enter(kind, cause, text string, over bool, event string) error {
 		if m.Cause != cause {
 			continue
 		}
-		if age := now.Sub(m.Time); age >= 0 && age < day {
+		if lasts(m, now) {
 			m.Count, m.Last, m.Text, m.Resolved = m.Count+1, now, text, nil
 			if over {
 				m.Resolved = &now
@@ -143,7 +174,7 @@ func (b *Book) List(open bool) []control.Message {
 	return list
 }
 
-// end ends a message. What comes and goes within a day is told once.
+// end ends a message, which is told once.
 func (b *Book) end(m *control.Message, now time.Time) error {
 	event := control.EventRecovered
 	if m.Recovered {

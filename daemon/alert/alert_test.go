@@ -80,7 +80,7 @@ func TestWhatIsOverIsSaid(t *testing.T) {
 	}
 }
 
-func TestWhatComesAndGoesHasOneMessageADay(t *testing.T) {
+func TestWhatComesAndGoesHasOneMessageAnHour(t *testing.T) {
 	b, c := newBook(t, kept{})
 	for range 5 {
 		must(t, b.Raise("place", "place/a", "a is missing"))
@@ -88,18 +88,54 @@ func TestWhatComesAndGoesHasOneMessageADay(t *testing.T) {
 			t.Errorf("got %+v of %+v", open, all)
 		}
 		must(t, b.Resolve("place/a"))
-		c.t = c.t.Add(time.Hour)
+		c.t = c.t.Add(12 * time.Minute)
 	}
-	c.t = c.t.Add(day)
 	must(t, b.Raise("place", "place/a", "a is missing"))
 	if all := b.List(false); len(all) != 2 || all[0].Count != 5 || all[0].Resolved == nil || all[1].Count != 1 {
 		t.Errorf("got %+v", all)
 	}
 }
 
+func TestWhatFailsEveryNightIsToldEveryNight(t *testing.T) {
+	b, c := newBook(t, kept{})
+	for range 7 {
+		must(t, b.Raise("backup", "backup/failed", "it failed"))
+		c.t = c.t.Add(time.Hour)
+		must(t, b.Raise("backup", "backup/failed", "it failed when it was tried again"))
+		c.t = c.t.Add(23*time.Hour - time.Second)
+	}
+	if open, all := b.List(true), b.List(false); len(open) != 1 || len(all) != 7 || all[6].Count != 2 {
+		t.Errorf("got %+v of %+v", open, all)
+	}
+}
+
+// What came up again when it had just been told that it was over is told after the hour, if it is not over.
+func TestWhatIsThereAgainIsNotForgotten(t *testing.T) {
+	b, c := newBook(t, kept{})
+	for _, over := range []bool{true, false} {
+		must(t, b.Raise("backup", "backup/failed", "it failed"))
+		must(t, b.Resolve("backup/"))
+		must(t, b.Raise("backup", "backup/failed", "it failed again"))
+		if over {
+			must(t, b.Resolve("backup/"))
+		}
+		for _, want := range []int{1, 1, 2, 2} {
+			must(t, b.Remind())
+			if over {
+				want = 1
+			}
+			if all := b.List(false); len(all) != want || want == 2 && all[1].Text != "it failed again" {
+				t.Errorf("over %v: got %+v", over, all)
+			}
+			c.t = c.t.Add(30 * time.Minute)
+		}
+		b, c = newBook(t, kept{})
+	}
+}
+
 func TestWhatGoesOnIsSaidOnceADay(t *testing.T) {
 	b, c := newBook(t, kept{})
-	for range 48 {
+	for range 40 {
 		must(t, b.Hold("space", "space/a", "a is nearly full"))
 		c.t = c.t.Add(time.Hour)
 	}

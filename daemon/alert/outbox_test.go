@@ -79,6 +79,26 @@ func hook(name, url string, kinds ...string) control.Channel {
 	return control.Channel{Name: name, Webhook: &control.Webhook{URL: url}, Kinds: kinds}
 }
 
+func TestWhatComesUpAgainAfterItsEndWasToldIsToldAgain(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusOK)
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, func() time.Time { return c.t })
+	must(t, err)
+	for range 2 {
+		must(t, book.Raise("backup", "backup/failed", "it failed"))
+		must(t, book.Resolve("backup/failed"))
+		c.t = c.t.Add(time.Hour)
+	}
+	running(t, b)
+	want := []string{"m-20261125-0001/raised", "m-20261125-0001/recovered", "m-20261125-0002/raised", "m-20261125-0002/recovered"}
+	wait(t, "all alerts", func() bool { ids, _ := p.got(); return len(ids) >= len(want) && d.waiting() == 0 })
+	if ids, _ := p.got(); !slices.Equal(ids, want) {
+		t.Errorf("got %q", ids)
+	}
+}
+
 func TestEachCauseIsToldOnceADayAndItsEndOnce(t *testing.T) {
 	d, p := newDesk(), newPost(t, http.StatusOK)
 	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
@@ -86,11 +106,11 @@ func TestEachCauseIsToldOnceADayAndItsEndOnce(t *testing.T) {
 	add(t, b, hook("hook", p.url), "k")
 	book, err := Open(d, b, func() time.Time { return c.t })
 	must(t, err)
-	for range 4 { // it comes and goes, every hour
+	for range 4 { // it comes and goes, for an hour
 		must(t, book.Raise("place", "place/a", "a is missing"))
 		must(t, book.Raise("place", "place/a", "a is missing"))
 		must(t, book.Resolve("place/a"))
-		c.t = c.t.Add(time.Hour)
+		c.t = c.t.Add(15 * time.Minute)
 	}
 	must(t, book.Note("damage", "healed/p", "healed"))
 	must(t, book.Record("drill", "drill/proven", "well"))
