@@ -215,7 +215,8 @@ func (b *Outbox) address(event string, m *control.Message) (to []control.Deliver
 	defer b.mu.Unlock()
 	now := b.o.Now().UTC()
 	for name, q := range b.queues {
-		if len(q.c.Kinds) > 0 && !slices.Contains(q.c.Kinds, m.Kind) || m.Time.Before(q.c.Added) {
+		early := m.Time.Before(q.c.Added) && !q.c.Added.After(now) // else the clock was ahead when it was added
+		if len(q.c.Kinds) > 0 && !slices.Contains(q.c.Kinds, m.Kind) || early {
 			continue
 		}
 		b.last = max(b.last+1, now.UnixNano())

@@ -192,6 +192,21 @@ func TestChannelThatIsDownIsTriedAgainInOrderAndOverRestarts(t *testing.T) {
 	})
 }
 
+func TestChannelThatWasAddedByAClockThatWasAheadIsTold(t *testing.T) {
+	d := newDesk()
+	c := &clock{time.Date(2036, 11, 25, 10, 0, 0, 0, time.UTC)}
+	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
+	add(t, b, hook("hook", "http://"+closed(t)), "k")
+	book, err := Open(d, b, func() time.Time { return c.t })
+	must(t, err)
+	c.t = time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
+	must(t, book.Raise("place", "place/a", "a is missing"))
+	must(t, book.Resolve("place/a"))
+	if n := b.Channels()[0].Waiting; n != 2 {
+		t.Errorf("%d wait", n)
+	}
+}
+
 func TestPauseDoublesUpToAnHour(t *testing.T) {
 	var got []string
 	for n := range 12 {
