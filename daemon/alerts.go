@@ -18,7 +18,7 @@ func (d *Daemon) openAlerts() error {
 	if err != nil {
 		return err
 	}
-	d.alerts, err = alert.Open(d.db, d.outbox, d.o.Now)
+	d.alerts, err = alert.Open(d.db, d.outbox, d.o.Now, d.believed)
 	return err
 }
 

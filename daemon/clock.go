@@ -42,6 +42,24 @@ func slack(days int) time.Duration {
 // lookAtClock returns what is known of the time; nothing if that cannot be read, and with an error if it cannot be kept. d.keeping is held, or nothing else
 // runs yet.
 func (d *Daemon) lookAtClock() (sched.Watch, error) {
+	w, err := d.watch()
+	if err != nil {
+		return w, err
+	}
+	return w, d.db.PutWatch(state.Watch(w))
+}
+
+// believed is the time that what is old is told by: not that of a clock which is far ahead. If nothing is known of it, it is long ago.
+func (d *Daemon) believed() time.Time {
+	w, err := d.watch()
+	if err != nil {
+		d.log.Error("read what is known of the time", "err", err)
+	}
+	return w.Wall.Add(-w.Ahead())
+}
+
+// watch is what is known of the time now. It keeps nothing.
+func (d *Daemon) watch() (sched.Watch, error) {
 	kept, err := d.db.Watch()
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return sched.Watch{}, err
@@ -53,8 +71,7 @@ func (d *Daemon) lookAtClock() (sched.Watch, error) {
 	}
 	d.mu.Unlock()
 	boot, up := d.o.Boot()
-	w := sched.Watch(kept).Look(d.o.Now(), boot, up, slack(days))
-	return w, d.db.PutWatch(state.Watch(w))
+	return sched.Watch(kept).Look(d.o.Now(), boot, up, slack(days)), nil
 }
 
 // doubtClock says that versions stay though they have expired by the clock, or that none does so any more.

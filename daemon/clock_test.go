@@ -45,6 +45,33 @@ func TestClockThatLeapsAheadLetsVersionsStay(t *testing.T) {
 	}
 }
 
+func TestClockThatLeapsAheadForgetsNoTasksAndMessages(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	s.kept(s.alerts.Note(control.MessageDamage, "healed/p", "healed"))
+	s.swept("2026-11-24 12:00")
+	s.leap("2036-11-26 12:00")
+	many := func(when string, want int) {
+		t.Helper()
+		s.kept(s.alerts.Note(control.MessageDamage, "healed/"+when, "healed"))
+		wait(t, s.tasks, mustNot[control.Task](t)(s.backup(t.Context(), control.BackupRequest{})).ID)
+		messages := 0
+		for _, m := range s.alerts.List(false) {
+			if m.Kind == control.MessageDamage {
+				messages++
+			}
+		}
+		if tasks := mustNot[[]control.Task](t)(s.tasks.list()); len(tasks) != want || messages != want {
+			t.Errorf("%s: %d tasks and %d messages", when, len(tasks), messages)
+		}
+	}
+	many("it leapt", 2)
+	s.swept("2036-11-26 13:00")
+	many("it goes on so", 3)
+	s.swept("2036-11-29 13:00")
+	many("it is believed", 3) // and the first ones are old
+}
+
 func TestClockThatIsSetRightLosesNothing(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24", "2026-11-25")

@@ -149,7 +149,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	}
 	d.metrics = newMetrics(d)
 	d.crew.Awaited = d.awaited
-	d.site.trouble, d.site.leave, d.tasks.ended = d.troubled, d.leave, d.taskEnded
+	d.site.trouble, d.site.leave, d.tasks.ended, d.tasks.believed = d.troubled, d.leave, d.taskEnded, d.believed
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
 	d.site.passphrase = o.passphrase
 	var err error

@@ -21,6 +21,8 @@ type tasks struct {
 	log *slog.Logger
 	now func() time.Time
 
+	believed func() time.Time // by which old ones are forgotten; nil: now
+
 	ended func(*control.Task) // is told of each task that ended; may be nil
 
 	mu     sync.Mutex
@@ -97,7 +99,11 @@ func (ts *tasks) begin(kind string, scheduled bool, keep func(control.Task) erro
 // open makes a new task, which nobody has kept yet.
 func (ts *tasks) open(kind, taskState string, scheduled bool) (control.Task, error) {
 	now := ts.now()
-	if err := ts.db.ForgetTasks(now.Add(-history)); err != nil {
+	forget := now
+	if ts.believed != nil {
+		forget = ts.believed()
+	}
+	if err := ts.db.ForgetTasks(forget.Add(-history)); err != nil {
 		ts.log.Warn("forget old tasks", "err", err)
 	}
 	id, err := ts.newID(kind, now)

@@ -34,22 +34,23 @@ type Keeper interface {
 
 // A Book is where messages are entered. Its methods may be called from many goroutines.
 type Book struct {
-	keep Keeper
-	out  *Outbox
-	now  func() time.Time
+	keep     Keeper
+	out      *Outbox
+	now      func() time.Time
+	believed func() time.Time
 
 	mu     sync.Mutex
 	all    []control.Message             // oldest first
 	unkept map[string][]control.Delivery // by ids, of messages that could not be kept as they are, what was to be told of them
 }
 
-// Open returns the book of what k has kept. What is entered goes to out; nil: to nobody.
-func Open(k Keeper, out *Outbox, now func() time.Time) (*Book, error) {
+// Open returns the book of what k has kept. What is entered goes to out; nil: to nobody. What is old is forgotten by a time that is believed, which may be another than now.
+func Open(k Keeper, out *Outbox, now, believed func() time.Time) (*Book, error) {
 	all, err := k.Messages()
 	if err != nil {
 		return nil, fmt.Errorf("read messages: %w", err)
 	}
-	return &Book{keep: k, out: out, now: now, all: all, unkept: map[string][]control.Delivery{}}, nil
+	return &Book{keep: k, out: out, now: now, believed: believed, all: all, unkept: map[string][]control.Delivery{}}, nil
 }
 
 // Raise enters that something came up. If its cause did within a day, that message counts one more, and is open again; else, or if it was told that this was over
@@ -142,7 +143,7 @@ func (b *Book) add(kind, cause, text string, over bool, event string) error {
 	if over {
 		m.Resolved = &now
 	}
-	failed = errors.Join(failed, b.forget(now))
+	failed = errors.Join(failed, b.forget(b.believed()))
 	b.all = append(b.all, m)
 	return errors.Join(failed, b.put(m, event))
 }

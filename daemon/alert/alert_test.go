@@ -33,7 +33,7 @@ type clock struct{ t time.Time }
 func newBook(t *testing.T, k kept) (*Book, *clock) {
 	t.Helper()
 	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
-	b, err := Open(k, nil, func() time.Time { return c.t })
+	b, err := Open(k, nil, func() time.Time { return c.t }, func() time.Time { return c.t })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestMessageThatCannotBeKeptIsTold(t *testing.T) {
 	d := &fullDesk{desk: newDesk()}
 	out := openOutbox(t, d.desk, Options{})
 	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
-	b, err := Open(d, out, time.Now)
+	b, err := Open(d, out, time.Now, time.Now)
 	must(t, err)
 	d.full = true
 	for range 2 {
@@ -214,7 +214,7 @@ func TestMessageThatGoesOnIsToldOnAFullDisk(t *testing.T) {
 	out := openOutbox(t, d.desk, Options{})
 	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
 	now := time.Now()
-	b, err := Open(d, out, func() time.Time { return now })
+	b, err := Open(d, out, func() time.Time { return now }, func() time.Time { return now })
 	must(t, err)
 	must(t, b.Raise("backup", "backup/failed", "it failed"))
 	now = now.Add(25 * time.Hour)
@@ -251,7 +251,7 @@ func TestMessageThatCannotBeForgottenIsNoHindrance(t *testing.T) {
 	out := openOutbox(t, d.desk, Options{})
 	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
 	now := time.Now()
-	b, err := Open(d, out, func() time.Time { return now })
+	b, err := Open(d, out, func() time.Time { return now }, func() time.Time { return now })
 	must(t, err)
 	must(t, b.Note("damage", "healed/p", "healed"))
 	now = now.Add(history + day)

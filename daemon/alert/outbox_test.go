@@ -84,7 +84,7 @@ func TestWhatComesUpAgainAfterItsEndWasToldIsToldAgain(t *testing.T) {
 	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
 	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
 	add(t, b, hook("hook", p.url), "k")
-	book, err := Open(d, b, func() time.Time { return c.t })
+	book, err := Open(d, b, func() time.Time { return c.t }, func() time.Time { return c.t })
 	must(t, err)
 	for range 2 {
 		must(t, book.Raise("backup", "backup/failed", "it failed"))
@@ -104,7 +104,7 @@ func TestEachCauseIsToldOnceADayAndItsEndOnce(t *testing.T) {
 	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
 	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
 	add(t, b, hook("hook", p.url), "k")
-	book, err := Open(d, b, func() time.Time { return c.t })
+	book, err := Open(d, b, func() time.Time { return c.t }, func() time.Time { return c.t })
 	must(t, err)
 	for range 4 { // it comes and goes, for an hour
 		must(t, book.Raise("place", "place/a", "a is missing"))
@@ -135,7 +135,7 @@ func TestChannelsGetTheKindsTheyWantAndNothingOfBefore(t *testing.T) {
 	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
 	add(t, b, hook("all", p.url), "k")
 	add(t, b, hook("damage", q.url, "damage", "space"), "k")
-	book, err := Open(d, b, func() time.Time { return c.t })
+	book, err := Open(d, b, func() time.Time { return c.t }, func() time.Time { return c.t })
 	must(t, err)
 	must(t, book.Raise("backup", "backup/failed", "failed"))
 	must(t, book.Raise("damage", "damage/x", "damaged"))
@@ -161,7 +161,7 @@ func TestChannelThatIsDownIsTriedAgainInOrderAndOverRestarts(t *testing.T) {
 	secrets := t.TempDir()
 	b := openOutbox(t, d, Options{Secrets: secrets, Retry: time.Millisecond})
 	add(t, b, hook("hook", p.url), "k")
-	book, err := Open(d, b, time.Now)
+	book, err := Open(d, b, time.Now, time.Now)
 	must(t, err)
 	must(t, book.Raise("place", "place/a", "a is missing"))
 	must(t, book.Raise("place", "place/b", "b is missing"))
@@ -177,7 +177,7 @@ func TestChannelThatIsDownIsTriedAgainInOrderAndOverRestarts(t *testing.T) {
 	if c := b.Channels(); c[0].Failures != before.Failures || !c[0].Next.Equal(before.Next) || c[0].Waiting != 2 {
 		t.Errorf("after a restart %+v, before %+v", c, before)
 	}
-	book, err = Open(d, b, time.Now)
+	book, err = Open(d, b, time.Now, time.Now)
 	must(t, err)
 	must(t, book.Resolve("place/a"))
 	p.set(http.StatusOK)
@@ -197,7 +197,7 @@ func TestChannelThatWasAddedByAClockThatWasAheadIsTold(t *testing.T) {
 	c := &clock{time.Date(2036, 11, 25, 10, 0, 0, 0, time.UTC)}
 	b := openOutbox(t, d, Options{Now: func() time.Time { return c.t }})
 	add(t, b, hook("hook", "http://"+closed(t)), "k")
-	book, err := Open(d, b, func() time.Time { return c.t })
+	book, err := Open(d, b, func() time.Time { return c.t }, func() time.Time { return c.t })
 	must(t, err)
 	c.t = time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 	must(t, book.Raise("place", "place/a", "a is missing"))
@@ -221,7 +221,7 @@ func TestNothingIsTriedBeforeItsTimeButATestFreesWhatWaits(t *testing.T) {
 	d, p := newDesk(), newPost(t, http.StatusServiceUnavailable)
 	b := openOutbox(t, d, Options{Retry: 20 * time.Minute})
 	add(t, b, hook("hook", p.url), "k")
-	book, err := Open(d, b, time.Now)
+	book, err := Open(d, b, time.Now, time.Now)
 	must(t, err)
 	must(t, book.Raise("place", "place/a", "a is missing"))
 	running(t, b)
@@ -243,7 +243,7 @@ func TestChannelThatHangsKeepsNoOtherWaiting(t *testing.T) {
 	b := openOutbox(t, d, Options{})
 	add(t, b, hook("a-hangs", "http://"+silent(t)), "k")
 	add(t, b, hook("b", p.url), "k")
-	book, err := Open(d, b, time.Now)
+	book, err := Open(d, b, time.Now, time.Now)
 	must(t, err)
 	stop := running(t, b)
 	for i := range 3 {
@@ -263,7 +263,7 @@ func TestWhatWaitedAWeekIsGivenUp(t *testing.T) {
 	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return c.t }
 	b := openOutbox(t, d, Options{Now: now})
 	add(t, b, hook("hook", "http://"+closed(t)), "k")
-	book, err := Open(d, b, now)
+	book, err := Open(d, b, now, now)
 	must(t, err)
 	must(t, book.Raise("place", "place/a", "a is missing"))
 	mu.Lock()
@@ -281,7 +281,7 @@ func TestRemovedChannelTakesItsAlertsAlong(t *testing.T) {
 	d := newDesk()
 	b := openOutbox(t, d, Options{})
 	add(t, b, hook("hook", "http://"+net.JoinHostPort("127.0.0.1", "9")), "k")
-	book, err := Open(d, b, time.Now)
+	book, err := Open(d, b, time.Now, time.Now)
 	must(t, err)
 	must(t, book.Raise("place", "place/a", "a is missing"))
 	d.channels = map[string]control.Channel{} // as a crash between the two would leave it

@@ -129,7 +129,7 @@ func openTo(t *testing.T, s *mailServer, o Options, to ...string) (*Outbox, *Boo
 	c := channelTo(s, control.SecurityNone, "")
 	c.SMTP.Username, c.SMTP.To = "", to
 	add(t, b, c, "")
-	book, err := Open(d, b, now)
+	book, err := Open(d, b, now, now)
 	must(t, err)
 	return b, book
 }
@@ -237,7 +237,7 @@ func TestAlertsThatWaitedGoInOneMail(t *testing.T) {
 	c := channelTo(s, control.SecurityNone, "")
 	c.SMTP.Username = ""
 	add(t, b, c, "")
-	book, err := Open(d, b, time.Now)
+	book, err := Open(d, b, time.Now, time.Now)
 	must(t, err)
 	must(t, book.Raise("damage", "damage/1", "pack 1 of Zoë\nis damaged\r\nBcc: eve@example.org"))
 	must(t, book.Raise("damage", "damage/2", "pack 2 is damaged"))
