@@ -198,7 +198,9 @@ func (m *maintenance) endService(ctx context.Context, empty bool) error {
 	d.policy, d.service, d.history = nil, "", sched.History{}
 	d.mu.Unlock()
 	d.times.Clear()
-	d.resolve("backup/")
+	for _, cause := range []string{"backup/", "drill/", "missed/", lateCause, clockCause, policyCause} { // what was of its versions is no matter any more
+		d.resolve(cause)
+	}
 	d.wake()
 	return nil
 }

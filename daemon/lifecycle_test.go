@@ -405,6 +405,28 @@ func TestCancelDeletesAllOfTheInstanceAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestCancelEndsTheMessagesOfTheInstance(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	for _, m := range []struct{ kind, cause string }{
+		{control.MessageBackup, failedBackup},
+		{control.MessageDrill, "drill/failed"},
+		{control.MessageMissed, "missed/root"},
+		{control.MessageLate, "late/root"},
+		{control.MessageClock, clockCause},
+		{control.MessageDamage, policyCause},
+	} {
+		s.raise(m.kind, m.cause, "it needs a look")
+	}
+	if h := s.health(); len(h.Needs) != 6 {
+		t.Errorf("before: %+v", h)
+	}
+	mustNot[control.Task](t)(s.cancelAndWait())
+	if h := s.health(); h.Status != "ok" {
+		t.Errorf("got %+v", h)
+	}
+}
+
 func TestCancelGivesAllSpaceBack(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24", "2026-11-25")

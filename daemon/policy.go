@@ -168,19 +168,21 @@ func (d *Daemon) basis(ctx context.Context) *control.Policy {
 	return &p
 }
 
+// policyCause is the cause of the message that the vault's copy of the policy cannot be read.
+const policyCause = "policy"
+
 // keptPolicy is what the vault has of the instance's policy and pins. While it cannot be read, nobody can tell what is pinned, and nothing
 // expires.
 func (d *Daemon) keptPolicy(ctx context.Context, v *store.Vault) (store.Policy, error) {
-	const cause = "policy"
 	p, err := v.Policy(ctx, d.instance.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Policy{Instance: d.instance.ID}, nil
 	}
 	switch {
 	case err == nil:
-		d.resolve(cause)
+		d.resolve(policyCause)
 	case ctx.Err() == nil:
-		d.raise(control.MessageDamage, cause, "it cannot be told which versions are pinned, so none expires: "+sentence(err))
+		d.raise(control.MessageDamage, policyCause, "it cannot be told which versions are pinned, so none expires: "+sentence(err))
 	}
 	return p, err
 }
