@@ -13,7 +13,7 @@ import (
 func (d *Daemon) openAlerts() error {
 	var err error
 	d.outbox, err = alert.OpenOutbox(d.db, alert.Options{
-		Secrets: d.o.Home.Alerts, Instance: d.instance, Version: d.o.Version, Log: d.log, Now: d.o.Now, Retry: d.o.Retry,
+		Secrets: d.o.Home.Alerts, Instance: d.instance, Version: d.o.Version, Log: d.log, Now: d.o.Now, Zone: d.zone, Retry: d.o.Retry,
 	})
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (d *Daemon) failingChannels() (lines []string) {
 		switch {
 		case c.Failures > 0 && c.Waiting > 0:
 			lines = append(lines, fmt.Sprintf("the channel %s takes no alerts since %s: %s; %d wait, and it is tried again",
-				c.Name, c.Failing.In(d.o.Zone).Format(time.DateTime), c.Error, c.Waiting))
+				c.Name, c.Failing.In(d.zone()).Format(time.DateTime), c.Error, c.Waiting))
 		case c.Failures == 0 && c.Error != "":
 			lines = append(lines, fmt.Sprintf("the channel %s does not reach all: %s; remove it and add it with the others", c.Name, c.Error))
 		}

@@ -82,7 +82,7 @@ func (d *Daemon) doubtClock(w sched.Watch, stay int) {
 	}
 	d.kept(d.alerts.Hold(control.MessageClock, clockCause, fmt.Sprintf(
 		"the clock went ahead by %d days while the daemon did not see them pass; %s by it and stay until %s, in case it is wrong: then set it right",
-		w.Ahead()/(24*time.Hour), expired(stay), w.Believed().In(d.o.Zone).Format("2006-01-02 15:04"))))
+		w.Ahead()/(24*time.Hour), expired(stay), w.Believed().In(d.zone()).Format("2006-01-02 15:04"))))
 }
 
 func expired(n int) string {

@@ -35,7 +35,7 @@ type Options struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	Tempo     float64                         // how many times as fast as time Now goes, for tests with short days; default 1
-	Zone      *time.Location                  // the start time is in; default: the machine's
+	Zone      *time.Location                  // the start time is in; default: the machine's, as it is at the time
 	Boot      func() (string, time.Duration)  // names the start of the machine, and how long ago it was; default: as the kernel says
 	MachineID string                          // file with the machine's id; default /etc/machine-id
 	Discover  func() ([]capture.Mount, error) // default capture.Discover
@@ -55,9 +55,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Tempo == 0 {
 		o.Tempo = 1
-	}
-	if o.Zone == nil {
-		o.Zone = time.Local
 	}
 	if o.Boot == nil {
 		o.Boot = bootTime()
@@ -95,6 +92,7 @@ type Daemon struct {
 	alerts   *alert.Book
 	metrics  *metrics
 	outbox   *alert.Outbox // of what is entered there
+	local    *zone         // the machine's
 	meter    *meter.Meter
 	troubles chan store.Trouble // of the vault, to become messages
 	instance control.Instance
@@ -143,10 +141,12 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 		o: o, log: o.Log, db: db,
 		site:      &site{home: o.Home, settings: o.Settings, db: db, log: o.Log, now: o.Now},
 		tasks:     &tasks{db: db, log: o.Log, now: o.Now},
+		local:     machineZone(),
 		troubles:  make(chan store.Trouble, maxTroubles),
 		hooksDone: make(chan struct{}),
 		changed:   make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
 	}
+	d.lookAtZone()
 	d.metrics = newMetrics(d)
 	d.crew.Awaited = d.awaited
 	d.site.trouble, d.site.leave, d.tasks.ended, d.tasks.believed = d.troubled, d.leave, d.taskEnded, d.believed

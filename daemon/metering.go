@@ -92,7 +92,7 @@ func (d *Daemon) look() {
 	if policy != nil {
 		began = policy.ActivatedAt
 	}
-	if err := d.meter.Look(d.instance, on && policy != nil, began, d.o.Now().In(d.o.Zone)); err != nil {
+	if err := d.meter.Look(d.instance, on && policy != nil, began, d.o.Now().In(d.zone())); err != nil {
 		d.log.Error("meter the day", "err", err)
 	}
 }
@@ -121,7 +121,7 @@ func (d *Daemon) usage(_ context.Context, r control.UsageRequest) (control.Usage
 		}
 	}
 	d.look()
-	today := d.o.Now().In(d.o.Zone).Format(time.DateOnly) // what is later was metered by a clock that was wrong
+	today := d.o.Now().In(d.zone()).Format(time.DateOnly) // what is later was metered by a clock that was wrong
 	if r.To == "" || r.To > today {
 		r.To = today
 	}

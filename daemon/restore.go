@@ -63,7 +63,7 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 		return control.Task{}, err
 	}
 	o := &restoration{vault: v, request: r, paths: paths}
-	if err := o.choose(ctx, &p, d.o.Now().In(d.o.Zone)); err != nil {
+	if err := o.choose(ctx, &p, d.o.Now().In(d.zone())); err != nil {
 		return control.Task{}, err
 	}
 	o.goBy(policy)

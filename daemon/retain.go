@@ -125,7 +125,7 @@ func (d *Daemon) fates(ctx context.Context, v *store.Vault, p *control.Policy, k
 		Days: p.RetentionDays, Latest: p.KeepLatest,
 		Daily: p.KeepDaily, Weekly: p.KeepWeekly, Monthly: p.KeepMonthly, Yearly: p.KeepYearly,
 	}
-	return r.Fates(all, d.o.Zone)
+	return r.Fates(all, d.zone())
 }
 
 // completed tells when a version was begun and completed. Records never change, so each is read once. The times of one that cannot be read are not

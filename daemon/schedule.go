@@ -48,6 +48,7 @@ func (d *Daemon) wake() {
 
 // turn starts the backup that is due, records those that are skipped, and returns when the next one is.
 func (d *Daemon) turn() (next time.Time, ok bool) {
+	d.lookAtZone()
 	d.admin.Lock()
 	defer d.admin.Unlock()
 	next, ok, err := d.decide()
@@ -69,7 +70,7 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 	p, h, ok := d.calendar()
 	for ok && !d.tasks.stopping() {
 		now := d.o.Now()
-		s := p.Decide(h, now, d.o.Zone, d.tasks.atWork(control.KindBackup))
+		s := p.Decide(h, now, d.zone(), d.tasks.atWork(control.KindBackup))
 		if s.Do == sched.Wait {
 			return s.Turn, true, d.keepSchedule(h)
 		}
@@ -160,7 +161,7 @@ func (d *Daemon) next() (t time.Time, ok bool) {
 	if !ok {
 		return t, false
 	}
-	return p.Next(h, d.o.Now(), d.o.Zone), true
+	return p.Next(h, d.o.Now(), d.zone()), true
 }
 
 // changePlan keeps a policy in place of an old one, nil for none, with the history that this makes, and records the turn that is lost by it.
@@ -180,7 +181,7 @@ func (d *Daemon) changePlan(old, policy *control.Policy) error {
 	case old == nil:
 		service, h = control.StateReady, sched.History{Since: now}.At(now)
 	case ok:
-		h, lost = from.Change(to, h, now, d.o.Zone)
+		h, lost = from.Change(to, h, now, d.zone())
 	}
 	keep := func(with ...control.Task) error {
 		if err := d.db.PutPlan(*policy, service, state.Schedule(h), with...); err != nil {

@@ -40,7 +40,8 @@ type Options struct {
 
 	Log   *slog.Logger
 	Now   func() time.Time
-	Retry time.Duration // after the first failure
+	Zone  func() *time.Location // of the times in mails
+	Retry time.Duration         // after the first failure
 }
 
 func (o Options) withDefaults() Options {
@@ -49,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Zone == nil {
+		o.Zone = func() *time.Location { return time.Local }
 	}
 	if o.Retry == 0 {
 		o.Retry = firstRetry

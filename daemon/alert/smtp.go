@@ -144,7 +144,7 @@ func (b *Outbox) letter(from, to string, alerts []control.Alert) (*mail.Msg, err
 		return nil, err
 	}
 	m.Subject(b.subject(alerts))
-	m.SetDateWithValue(b.o.Now())
+	m.SetDateWithValue(b.o.Now().In(b.o.Zone()))
 	m.SetMessageIDWithValue(b.messageID(mailID(alerts)))
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader("User-Agent", "yester/"+b.o.Version)
@@ -153,7 +153,7 @@ func (b *Outbox) letter(from, to string, alerts []control.Alert) (*mail.Msg, err
 	}
 	var text strings.Builder
 	for i := range alerts {
-		text.WriteString(paragraph(&alerts[i]))
+		text.WriteString(paragraph(&alerts[i], b.o.Zone()))
 	}
 	fmt.Fprintf(&text, "\n-- \nyester on %s (%s). `yester status` shows how things are, `yester messages` all of this.\n", b.o.Instance.Name, b.o.Instance.ID)
 	m.SetBodyString(mail.TypeTextPlain, text.String())
@@ -178,14 +178,14 @@ func (b *Outbox) subject(alerts []control.Alert) string {
 }
 
 // paragraph says what an alert is about.
-func paragraph(a *control.Alert) string {
+func paragraph(a *control.Alert, zone *time.Location) string {
 	s := ""
 	if a.Event == control.EventRecovered {
 		s = "Recovered: "
 	}
-	s += line(a.Text) + "\n  " + strings.TrimSpace(a.Kind+" since "+a.Time.Local().Format(time.RFC1123))
+	s += line(a.Text) + "\n  " + strings.TrimSpace(a.Kind+" since "+a.Time.In(zone).Format(time.RFC1123))
 	if a.Resolved != nil {
-		s += ", over since " + a.Resolved.Local().Format(time.RFC1123)
+		s += ", over since " + a.Resolved.In(zone).Format(time.RFC1123)
 	}
 	return s + "\n\n"
 }
