@@ -91,7 +91,7 @@ func (p *packer) begin() error {
 
 // writeFilling writes the pack that is being filled, when fewer than may be are being written.
 func (p *packer) writeFilling() error {
-	if err := p.land(max(p.beside-1, 0)); err != nil {
+	if err := p.land(max(p.most()-1, 0)); err != nil {
 		return err
 	}
 	p.sealing.Wait()
@@ -114,16 +114,23 @@ func (p *packer) writeFilling() error {
 	return nil
 }
 
-// flush writes what there is and waits for it.
+// most is how many packs may be written beside the next. It is one where they are much longer than what is in them, for their memory.
+func (p *packer) most() int {
+	if s := p.filling.Shape(); 4*s.Parity > s.Data {
+		return min(p.beside, 1)
+	}
+	return p.beside
+}
+
+// flush writes what there is, and waits for all that is being written also after an error.
 func (p *packer) flush() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var err error
 	if p.filling != nil {
-		if err := p.writeFilling(); err != nil {
-			return err
-		}
+		err = p.writeFilling()
 	}
-	return p.land(0)
+	return firstOf(err, p.land(0))
 }
 
 // land waits until no more than n packs are being written.
@@ -140,11 +147,13 @@ func (p *packer) land(n int) (err error) {
 	return err
 }
 
-// keep keeps a builder's memory for another pack, unless somebody still reads it.
+// keep keeps a builder's memory for another pack, unless somebody still reads it: then it is held beside that of the next packs, which are fewer at once from now on.
 func (p *packer) keep(b *pack.Builder, busy bool) {
-	if !busy {
-		p.spares = append(p.spares, b)
+	if busy {
+		p.beside = min(p.beside, 1)
+		return
 	}
+	p.spares = append(p.spares, b)
 }
 
 // writePack writes a pack to its places, enters it in the index, and ends its chunks' being pending. Busy is as for the spread's.

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -323,6 +325,53 @@ func TestPacksAreOfTheShapeOfNow(t *testing.T) {
 		}
 		if (p.filling == b) != (old == sv.place.shape()) {
 			t.Errorf("in memory of %v: used again %v", old, p.filling == b)
+		}
+	}
+}
+
+// A pack that failed leaves none behind that is still being written, to the places of a vault that may be closed next.
+func TestFlushWaitsForAllPacksBeingWritten(t *testing.T) {
+	tv := newVault(t)
+	p := &packer{w: tv.writer(WriterOptions{}), size: 64 << 10, beside: 2}
+	must(t, p.begin())
+	failed, going := make(chan written, 1), make(chan written, 1)
+	for _, done := range []chan written{failed, going} {
+		id, sealer, err := tv.newPack()
+		must(t, err)
+		b, err := pack.NewBuilder(tv.id, id, sealer, tv.place.shape(), p.size)
+		must(t, err)
+		p.flying = append(p.flying, flight{b, done})
+	}
+	failed <- written{err: syscall.EIO}
+	ended := make(chan error, 1)
+	go func() { ended <- p.flush() }()
+	select {
+	case err := <-ended:
+		t.Errorf("it ended beside a pack that is being written: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	going <- written{}
+	if err := <-ended; !errors.Is(err, syscall.EIO) || len(p.flying) > 0 {
+		t.Errorf("got %v, %d packs are left", err, len(p.flying))
+	}
+}
+
+// Where parity makes packs long, or a place is slow, fewer are in memory.
+func TestFewerPacksAreWrittenAtOnceWhereTheyTakeMuchMemory(t *testing.T) {
+	for _, tt := range []struct {
+		shape shape
+		busy  bool
+		most  int
+	}{{shape{1, 0}, false, 2}, {shape{2, 1}, false, 1}, {shape{5, 1}, false, 2}, {shape{5, 1}, true, 1}} {
+		sv := newSpreadVault(t, tt.shape)
+		w, err := sv.Writer(machine, WriterOptions{})
+		must(t, err)
+		defer w.Close()
+		p := &packer{w: w, size: 64 << 10, beside: 2}
+		must(t, p.begin())
+		p.keep(p.filling, tt.busy)
+		if got := p.most(); got != tt.most {
+			t.Errorf("%+v: %d", tt, got)
 		}
 	}
 }

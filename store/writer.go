@@ -28,7 +28,7 @@ const (
 
 	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
 	defaultLevel = 2        // of Zstd
-	jobsAhead    = 4        // for each worker, so that it has something to do while the others do what takes long
+	maxJobsAhead = 32       // chunks that wait beside one for each worker, so that all have something to do while others do what takes long
 	minHandOver  = 16 << 10 // bytes of a chunk; to hand over a smaller one takes about as long as to compress it
 	treePackSize = 4 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
 )
@@ -65,7 +65,7 @@ func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
 	w.packers[0] = &packer{w: w, size: filePackSize, beside: min(o.Workers, 2)} // while one waits for the disk another's parity is computed
 	w.packers[1] = &packer{w: w, size: treePackSize, beside: min(o.Workers, 1)}
 	if o.Workers > 0 {
-		w.jobs = make(chan job, jobsAhead*o.Workers)
+		w.jobs = make(chan job, o.Workers+min(3*o.Workers, maxJobsAhead))
 	}
 	for range o.Workers {
 		w.workers.Go(func() { w.o.Run(w.work) })
