@@ -12,30 +12,37 @@ import (
 )
 
 // A patient is a place of several, which is not waited for without end: a disk that died, or a file system over a network whose server is gone, may answer no call ever. While
-// a call is overdue no other is begun, so that one goroutine is lost to it at a time. Only long files are written without a bound, from memory that the caller may want back: who
-// writes those bounds them, see spread.try.
+// a call is overdue no other is begun to what is called the same, so that one goroutine is lost to it at a time, and nothing that was asked before comes after it.
 //
 // A vault's only place has no such bound, for there is no other to go on with.
 type patient struct {
 	place.Place
+	*manner
 	several *atomic.Bool // there are other places
+}
+
+// A manner is how a place is waited for, whichever time it was looked for.
+type manner struct {
 	grace   atomic.Int64 // time.Duration
-	overdue atomic.Int32
+	overdue atomic.Int32 // calls
 }
 
 // answerTime is more than it takes a disk to be reset, to give up a bad sector after trying for long, or a server to be started again: a place that the others cannot do without is
 // not given up for that.
 const answerTime = 5 * time.Minute
 
+// sweepTimes is how many times as long a place may take to sweep: it writes back all that its file system has in memory, whoever wrote it.
+const sweepTimes = 12
+
 // patience gives all places of a vault their bounds.
 type patience struct {
 	several atomic.Bool
 
 	mu    sync.Mutex
-	known map[string]*patient // by what they are called
+	known map[string]*manner // by what places are called
 }
 
-// with returns the place with a bound. Of a name that has one with a call overdue it is that one.
+// with returns the place with a bound.
 func (t *patience) with(p place.Place) place.Place {
 	if p == nil {
 		return nil
@@ -46,16 +53,16 @@ func (t *patience) with(p place.Place) place.Place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := p.String()
-	if known := t.known[name]; known != nil && (known.Place == p || known.overdue.Load() > 0) {
-		return known
+	m := t.known[name]
+	if m == nil {
+		m = new(manner)
+		m.grace.Store(int64(answerTime))
+		if t.known == nil {
+			t.known = map[string]*manner{}
+		}
+		t.known[name] = m
 	}
-	bounded := &patient{Place: p, several: &t.several}
-	bounded.grace.Store(int64(answerTime))
-	if t.known == nil {
-		t.known = map[string]*patient{}
-	}
-	t.known[name] = bounded
-	return bounded
+	return &patient{p, m, &t.several}
 }
 
 // An outcome is what a call answered.
@@ -66,6 +73,10 @@ type outcome[T any] struct {
 
 // within makes a call and waits for it as long as the place is waited for. What comes later is given to late.
 func within[T any](p *patient, call func() (T, error), late func(T)) (v T, err error) {
+	return withinTimes(p, 1, call, late)
+}
+
+func withinTimes[T any](p *patient, times int64, call func() (T, error), late func(T)) (v T, err error) {
 	if !p.several.Load() {
 		return call()
 	}
@@ -78,7 +89,7 @@ func within[T any](p *patient, call func() (T, error), late func(T)) (v T, err e
 		o.v, o.err = call()
 		done <- o
 	}()
-	limit := time.NewTimer(time.Duration(p.grace.Load()))
+	limit := time.NewTimer(time.Duration(times * p.grace.Load()))
 	defer limit.Stop()
 	select {
 	case o := <-done:
@@ -118,35 +129,36 @@ func (p *patient) Space(ctx context.Context) (free, total uint64, err error) {
 	return s[0], s[1], err
 }
 
-// shortFile is the length of a file, in bytes, up to which it is copied before it is written.
-const shortFile = 64 << 10
-
-// Write implements place.Place.
+// Write implements place.Place. Of several places it writes from memory of its own, which a call that is overdue may read whenever it likes.
 func (p *patient) Write(ctx context.Context, name string, parts ...[]byte) error {
-	length := 0
-	for _, part := range parts {
-		length += len(part)
-	}
-	if length > shortFile || !p.several.Load() {
+	if !p.several.Load() {
 		return p.Place.Write(ctx, name, parts...)
 	}
 	own := slices.Concat(parts...)
-	return p.end(func() error { return p.Place.Write(ctx, name, own) })
+	return p.end(1, func() error { return p.Place.Write(ctx, name, own) })
+}
+
+// writeShared writes from the caller's memory, and waits as long as that takes.
+func writeShared(ctx context.Context, p place.Place, name string, parts [][]byte) error {
+	if bounded, ok := p.(*patient); ok {
+		p = bounded.Place
+	}
+	return p.Write(ctx, name, parts...)
 }
 
 // Remove implements place.Place.
 func (p *patient) Remove(ctx context.Context, name string) error {
-	return p.end(func() error { return p.Place.Remove(ctx, name) })
+	return p.end(1, func() error { return p.Place.Remove(ctx, name) })
 }
 
 // Sweep implements place.Place.
 func (p *patient) Sweep(ctx context.Context) error {
-	return p.end(func() error { return p.Place.Sweep(ctx) })
+	return p.end(sweepTimes, func() error { return p.Place.Sweep(ctx) })
 }
 
 // end is within for a call that answers nothing but its end.
-func (p *patient) end(call func() error) error {
-	_, err := within(p, func() (struct{}, error) { return struct{}{}, call() }, nil)
+func (p *patient) end(times int64, call func() error) error {
+	_, err := withinTimes(p, times, func() (struct{}, error) { return struct{}{}, call() }, nil)
 	return err
 }
 

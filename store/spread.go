@@ -169,7 +169,7 @@ func (s *spread) writePack(ctx context.Context, instance string, b *pack.Built, 
 		run = func(f func()) { f() }
 	}
 	e := s.try(l, l.members[:len(files)], func(m *member, p place.Place) (err error) {
-		run(func() { err = p.Write(ctx, name, files[m.shard]...) })
+		run(func() { err = writeShared(ctx, p, name, files[m.shard]) })
 		return err
 	})
 	if err = e.err(); err != nil {

@@ -572,28 +572,53 @@ func TestSlowPlaceIsNotWaitedFor(t *testing.T) {
 	sv.whole()
 }
 
-// A disk that can be read and takes nothing any more keeps the vault from looking after none of its other places.
+// A deaf is a place that does not end a write of so many bytes while it stalls.
+type deaf struct {
+	stalling
+	least int
+}
+
+func (p *deaf) Write(ctx context.Context, name string, parts ...[]byte) error {
+	if len(slices.Concat(parts...)) >= p.least {
+		p.wait()
+	}
+	return p.Mem.Write(ctx, name, parts...)
+}
+
+// A disk that can be read and takes nothing any more, or nothing long, keeps the vault from looking after none of its other places.
 func TestPlaceThatTakesNothingIsNotWaitedFor(t *testing.T) {
-	sv := newSpreadVault(t, shape{3, 1})
-	deaf := &stalling{Mem: sv.mems[1]}
-	sv.reopenWith(deaf, sv.mems[0], sv.mems[2])
-	sv.setPatience(deaf, 20*time.Millisecond)
-	free := deaf.stall()
-	sv.backup("v1", 0, 1, 2)
-	for range 3 {
-		sv.mendAll()
+	for _, least := range []int{0, 20_000} {
+		sv := newSpreadVault(t, shape{3, 1})
+		d := &deaf{stalling{Mem: sv.mems[1]}, least}
+		sv.reopenWith(d, sv.mems[0], sv.mems[2])
+		sv.setPatience(d, 20*time.Millisecond)
+		sv.backup("v0", 3, 4, 5)
+		for _, name := range sv.fileNames() {
+			if !isPack(name) {
+				continue
+			}
+			must(t, d.Damage(name, func(b []byte) []byte { clear(b[pack.BlockSize:]); return b }))
+		}
+		free := d.stall()
+		if least == 0 {
+			sv.backup("v1", 0, 1, 2)
+		}
+		for range 3 {
+			sv.holds()
+			sv.mendAll()
+		}
+		sv.holds()
+		if sv.told(PlaceFailed, false) == 0 {
+			t.Errorf("told %+v", sv.troubles)
+		}
+		free()
+		sv.setPatience(d, answerTime)
+		for sv.told(PlaceBack, false) == 0 {
+			sv.mendAll()
+		}
+		sv.holds()
+		sv.whole()
 	}
-	sv.holds()
-	if sv.told(PlaceFailed, false) == 0 || sv.told(PlaceBack, false) > 0 {
-		t.Errorf("told %+v", sv.troubles)
-	}
-	free()
-	sv.setPatience(deaf, answerTime)
-	for sv.told(PlaceBack, false) == 0 {
-		sv.mendAll()
-	}
-	sv.holds()
-	sv.whole()
 }
 
 // setPatience says how long the vault waits for one of its places.
