@@ -31,7 +31,7 @@ type backup struct {
 // startBackup begins a backup of what the policy says now. A scheduled one is kept together with the history that it makes.
 func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	d.mu.Lock()
-	policy, vault, service := d.policy, d.vault, d.service
+	policy, vault, service, none := d.policy, d.vault, d.service, d.noVault()
 	d.mu.Unlock()
 	switch {
 	case service == control.StateCancelling:
@@ -39,7 +39,7 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	case policy == nil:
 		return control.Task{}, errNotActive()
 	case vault == nil:
-		return control.Task{}, errNoVault()
+		return control.Task{}, none
 	}
 	priority, err := priorityOf(policy)
 	if err != nil {

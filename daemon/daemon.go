@@ -130,7 +130,8 @@ type Daemon struct {
 	policy   *control.Policy // nil: not activated; never changed in place
 	service  string          // state of the instance; "" while it is new
 	history  sched.History   // of the scheduled backup
-	vault    *store.Vault    // nil: there is none yet
+	vault    *store.Vault    // nil: there is none yet, or
+	strange  *control.Error  // the one that is there is left alone for this
 	mount    *fs.Mount       // nil: not mounted
 	mountErr error           // why not
 }
@@ -190,6 +191,13 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 // openVault opens the vault if there is one, and mounts it.
 func (d *Daemon) openVault(ctx context.Context) error {
 	v, err := d.site.open(ctx, cacheBytes)
+	if s, is := errors.AsType[*stranger](err); is {
+		d.log.Error("the vault is left alone", "err", s)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.strange = s.err
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -204,7 +212,7 @@ func (d *Daemon) openVault(ctx context.Context) error {
 // useVault takes v for the daemon's vault and mounts it.
 func (d *Daemon) useVault(v *store.Vault) {
 	d.mu.Lock()
-	d.vault = v
+	d.vault, d.strange = v, nil
 	d.mu.Unlock()
 	d.goOnOwning(context.Background(), v)
 	d.wakeUpkeep()
@@ -232,7 +240,11 @@ func (d *Daemon) never() []string {
 	return d.o.Home.own(places)
 }
 
-func errNoVault() error {
+// noVault is the error of who needs the vault, when there is none. d.mu is held.
+func (d *Daemon) noVault() error {
+	if d.strange != nil {
+		return d.strange
+	}
 	return control.Errorf(control.NoVault, "there is no vault yet").WithHint("`yester activate` or `yester vault init` makes one")
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,29 +116,42 @@ func TestDaemonWithWrongPassphraseSaysWhereItIsFrom(t *testing.T) {
 	}
 }
 
-// Whoever can write in a place could put keys of his own there, and read what is sealed with them from then on.
-func TestAnotherVaultOrMasterKeyIsRefused(t *testing.T) {
-	o := options(t)
-	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); err != nil {
-		t.Fatal(err)
-	}
-	_, stop := serve(t, o)
+// Whoever can write in a place could put a vault of his own there, or keys of his own in it, and read what is sealed with them from then on.
+func TestAnotherVaultOrMasterKeyIsLeftAlone(t *testing.T) {
+	o, _, _, _, stop := startFilledUntil(t)
 	stop()
 	other := options(t)
 	if _, err := InitVault(t.Context(), other, control.VaultInitRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	id := vaultID(t, o.Home.Vault)
-	theirs := vaultID(t, other.Home.Vault)
+	id, theirs := vaultID(t, o.Home.Vault), vaultID(t, other.Home.Vault)
 	if err := os.RemoveAll(o.Home.Vault); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(other.Home.Vault, o.Home.Vault); err != nil {
 		t.Fatal(err)
 	}
-	if err := Run(t.Context(), o); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "another vault") {
-		t.Errorf("with its own id: %v", err)
+	isLeftAlone := func(o Options, kind error, says string) {
+		t.Helper()
+		c, stop := serve(t, o)
+		defer stop()
+		if _, err := c.Backup(t.Context(), control.BackupRequest{}); !errors.Is(err, kind) || !strings.Contains(err.Error(), says) {
+			t.Errorf("a backup: %v", err)
+		}
+		s, err := c.Status(t.Context())
+		if err != nil || s.Vault != "" || s.Mount.Mounted || len(s.Attention) == 0 || !strings.Contains(s.Attention[0], says) {
+			t.Errorf("status %+v, %v", s, err)
+		}
+		if err := filepath.WalkDir(filepath.Join(o.Home.Vault, "instances"), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, fmt.Errorf("there is %s", path))
+		}); !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
 	}
+	isLeftAlone(o, control.Conflict, "another vault")
+	named := o
+	named.Settings.Vault.Places = []string{o.Home.Vault + "/"}
+	isLeftAlone(named, control.Conflict, "another vault")
 	for _, name := range []string{"vault.json", "vault.json.copy"} {
 		path := filepath.Join(o.Home.Vault, name)
 		b, err := os.ReadFile(path)
@@ -148,9 +162,17 @@ func TestAnotherVaultOrMasterKeyIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Run(t.Context(), o); !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), "another master key") {
-		t.Errorf("got %v", err)
+	isLeftAlone(o, control.WrongKey, "another master key")
+
+	c, stop := serve(t, o)
+	if _, err := c.Adopt(t.Context(), control.AdoptRequest{}); err != nil {
+		t.Fatal(err)
 	}
+	backUp(t, c)
+	stop()
+	c, stop = serve(t, o)
+	defer stop()
+	backUp(t, c)
 }
 
 // In a folder that the settings name instead of the old one another vault is meant.

@@ -20,6 +20,9 @@ const (
 	partialBackup = "backup/partial"
 )
 
+// taskCause, with its kind, is the cause of a task that did not end well and has no kind of message of its own.
+const taskCause = "task/"
+
 // maxTroubles is how many troubles of the vault may wait to become messages; more come up again.
 const maxTroubles = 256
 
@@ -100,7 +103,7 @@ func (d *Daemon) taskEnded(t *control.Task) {
 
 // otherEnded is for tasks that have no kind of message of their own: how the last one of a kind ended counts. What a check or repair finds damaged is told as such.
 func (d *Daemon) otherEnded(t *control.Task) {
-	cause := "task/" + t.Kind
+	cause := taskCause + t.Kind
 	switch {
 	case t.State == control.Failed:
 		d.raise(control.MessageTask, cause, fmt.Sprintf("the %s %s failed: %s", t.Kind, t.ID, t.Error))

@@ -135,14 +135,15 @@ func absent(p *control.Policy, mounts []capture.Mount) (lines []string) {
 	return lines
 }
 
-// leftOut lists the folders of the system that a version of the target has not.
-func leftOut(p *control.Policy, t *target) []string {
+// leftOut lists the folders of the system that a version of the target has not, but for those that are other partitions.
+func leftOut(p *control.Policy, t *target, mounts []capture.Mount) []string {
 	if p.IncludeSystem || t.partition.MountPoint != "/" {
 		return nil
 	}
 	return slices.DeleteFunc(capture.SystemFolders(), func(dir string) bool {
 		among := func(path string) bool { return isBelow(dir, path) }
-		return len(t.includes) > 0 && !slices.ContainsFunc(t.includes, among) || slices.Contains(t.includes, dir)
+		isOther := func(m capture.Mount) bool { return m.MountPoint == dir && m.Excluded == "" }
+		return slices.ContainsFunc(mounts, isOther) || len(t.includes) > 0 && !slices.ContainsFunc(t.includes, among) || slices.Contains(t.includes, dir)
 	})
 }
 
@@ -152,7 +153,7 @@ func served(p *control.Policy, mounts []capture.Mount, names func(dir string) []
 	if m, ok := mountOf(mounts, srv); !ok || m.MountPoint != "/" {
 		return nil
 	}
-	isLeftOut := func(t target) bool { return slices.Contains(leftOut(p, &t), srv) }
+	isLeftOut := func(t target) bool { return slices.Contains(leftOut(p, &t, mounts), srv) }
 	isHere := func(name string) bool { return !isMountPoint(mounts, srv+"/"+name) }
 	if !slices.ContainsFunc(plan(p, mounts, exists), isLeftOut) || !slices.ContainsFunc(names(srv), isHere) {
 		return nil

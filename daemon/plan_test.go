@@ -142,9 +142,15 @@ func TestFoldersOfTheSystemAreNamedWhereTheyAreLeftOut(t *testing.T) {
 		{"another partition", control.Policy{Partitions: []string{"data"}}, ""},
 	} {
 		ps := []control.Partition{{Name: "root", MountPoint: "/"}, {Name: "data", MountPoint: "/data"}}
-		markSelected(ps, &tt.policy, plan(&tt.policy, mounts(), func(string) bool { return true }))
+		yes := func(string) bool { return true }
+		markSelected(ps, &tt.policy, mounts(), plan(&tt.policy, mounts(), yes))
 		if got := strings.Join(slices.Concat(ps[0].LeftOut, ps[1].LeftOut), " "); got != tt.want {
 			t.Errorf("%s: %s", tt.name, got)
+		}
+		own := append(mounts(), capture.Mount{Partition: snapshot.Partition{Name: "srv", MountPoint: "/srv"}})
+		markSelected(ps, &tt.policy, own, plan(&tt.policy, own, yes))
+		if slices.Contains(ps[0].LeftOut, "/srv") {
+			t.Errorf("%s: /srv is a partition, and left out: %q", tt.name, ps[0].LeftOut)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -75,7 +76,7 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 		}
 	}
 	if policy != nil {
-		markSelected(ps, policy, plan(policy, mounts, exists))
+		markSelected(ps, policy, mounts, plan(policy, mounts, exists))
 	}
 	if vault != nil {
 		ps = addVersions(ps, vault.Versions(d.instance.ID))
@@ -84,11 +85,11 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 }
 
 // markSelected marks the partitions that a backup would make versions of, and what it would not take of them.
-func markSelected(ps []control.Partition, policy *control.Policy, targets []target) {
+func markSelected(ps []control.Partition, policy *control.Policy, mounts []capture.Mount, targets []target) {
 	for i := range ps {
 		t := slices.IndexFunc(targets, func(t target) bool { return t.partition.Name == ps[i].Name })
 		if ps[i].Selected = ps[i].Excluded == "" && t >= 0; ps[i].Selected {
-			ps[i].LeftOut = leftOut(policy, &targets[t])
+			ps[i].LeftOut = leftOut(policy, &targets[t], mounts)
 		}
 	}
 }
@@ -147,13 +148,18 @@ func damage(t *control.Task) []sight {
 	return []sight{{foundDamage, fmt.Sprintf("the last %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID)}}
 }
 
-// attend fills in what somebody should look at: what is seen now, the messages that are not over and not about the same, and what the settings should say.
+// attend fills in what somebody should look at: what is seen now, the messages that are not over and not about the same, and what the settings should say. How a restore ended, or
+// a change of places, is left to the messages: nobody may ever ask for another one, which would end them.
 func (d *Daemon) attend(s *control.Status, seen []sight) {
+	if _, err := d.openedVault(); errors.Is(err, control.Conflict) || errors.Is(err, control.WrongKey) {
+		s.Attention = append(s.Attention, sentence(err))
+	}
 	for _, w := range seen {
 		s.Attention = append(s.Attention, w.text)
 	}
 	for _, m := range d.alerts.List(true) {
-		if !slices.ContainsFunc(seen, func(w sight) bool { return w.cause == m.Cause }) {
+		byHand := m.Cause == taskCause+control.KindRestore || m.Cause == taskCause+control.KindPlace
+		if !byHand && !slices.ContainsFunc(seen, func(w sight) bool { return w.cause == m.Cause }) {
 			s.Attention = append(s.Attention, m.Text)
 		}
 	}

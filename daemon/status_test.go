@@ -32,6 +32,10 @@ func TestStatusTellsAllThatIsOpenOnce(t *testing.T) {
 			t.Errorf("%s: %q", kind, got)
 		}
 	}
+	s.raise(control.MessageTask, taskCause+control.KindRestore, "the restore r-1 ended with warnings")
+	if got := said(); len(got) != 9 {
+		t.Errorf("after a restore by hand: %q", got)
+	}
 	for _, m := range s.alerts.List(true) {
 		s.resolve(m.Cause)
 	}

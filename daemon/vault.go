@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -197,14 +198,14 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 		return errors.Join(err, v.Close())
 	case ok && old.ID == info.ID && old.Key != "" && old.Key != info.KeyCheck && !isNew:
 		err := control.Errorf(control.WrongKey, "the vault in %s has another master key than it had: whoever put it there could read what is backed up from now on", list(dirs)).
-			WithHint("see who can write there; vault.json and the folder keys are not those of before")
-		return errors.Join(err, v.Close())
+			WithHint("see who can write there; vault.json and the folder keys are not those of before. If that is meant, `yester vault adopt` goes on with it")
+		return errors.Join(&stranger{err}, v.Close())
 	case ok && old.ID == info.ID && old.Key == info.KeyCheck && slices.Equal(old.Places, dirs):
 		return nil
-	case ok && old.ID != info.ID && slices.Equal(old.Places, dirs) && !isNew: // or who can write there would need no key of the old one to be given all that comes
+	case ok && old.ID != info.ID && !isNew && share(dirs, old.Places):
 		err := control.Errorf(control.Conflict, "in %s lies another vault than the one this daemon had there: it has the id %s, not %s", list(dirs), short(info.ID), short(old.ID)).
-			WithHint("see who put it there; if it is meant, give its folder another name, and write that under [vault] places in %s", s.home.Settings)
-		return errors.Join(err, v.Close())
+			WithHint("see who put it there. If that is meant, `yester vault adopt` goes on with it")
+		return errors.Join(&stranger{err}, v.Close())
 	case ok && old.ID != info.ID && !isNew:
 		s.log.Warn("the settings name another vault than before", "old", old.ID, "new", info.ID, "places", list(dirs))
 	}
@@ -213,6 +214,20 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 	}
 	return nil
 }
+
+// share tells whether two lists of folders have one in common.
+func share(a, b []string) bool {
+	return slices.ContainsFunc(a, func(dir string) bool {
+		return slices.ContainsFunc(b, func(other string) bool { return filepath.Clean(dir) == filepath.Clean(other) })
+	})
+}
+
+// A stranger is the error of a vault that is not the one this daemon had where it lies, or not with the key it had. Who can write in a folder could put one there to be given all
+// that is backed up, so it is used only when somebody has said so.
+type stranger struct{ err *control.Error }
+
+func (s *stranger) Error() string { return s.err.Error() }
+func (s *stranger) Unwrap() error { return s.err }
 
 // init makes a vault in the folders of r, or where places says if it names none, and opens it. Exists if the home has one.
 func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64) (*store.Vault, error) {

@@ -95,7 +95,7 @@ func (d *Daemon) openedVault() (*store.Vault, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.vault == nil {
-		return nil, errNoVault()
+		return nil, d.noVault()
 	}
 	return d.vault, nil
 }

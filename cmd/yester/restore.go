@@ -201,7 +201,7 @@ func (p *program) showRestored(t *control.Task, most int) {
 		p.showLeft("skipped", r.Skipped, r.SkippedCount, most, t.ID, print)
 	}
 	if r.SkippedCount > 0 {
-		p.note("%s stayed as before; --on-conflict overwrite puts what the version has in place of what is there\n", count(r.SkippedCount, "file"))
+		p.note("%s already there and left as they are; --on-conflict overwrite writes those that differ from the version\n", count(r.SkippedCount, "file"))
 	}
 	p.showLeft("failed", r.Failed, r.FailedCount, most, t.ID, p.note)
 }

@@ -22,7 +22,7 @@ func TestResultLine(t *testing.T) {
 }
 
 func TestRestoreThatLeftFilesSaysHowToOverwriteThem(t *testing.T) {
-	for skipped, want := range map[uint64]string{0: "", 3: "3 files stayed as before; --on-conflict overwrite puts what the version has in place of what is there\n"} {
+	for skipped, want := range map[uint64]string{0: "", 3: "3 files already there and left as they are; --on-conflict overwrite writes those that differ from the version\n"} {
 		var out, err bytes.Buffer
 		p := &program{out: &out, err: &err}
 		p.showResult(&control.Task{ID: "r-1", State: control.Completed, Restored: &control.Restored{Version: "v", Partition: "root", SkippedCount: skipped}})
