@@ -21,7 +21,7 @@ const (
 	day     = 24 * time.Hour
 	history = 90 * day // how long messages are kept that are over
 
-	daily  = 20 * time.Hour // a message goes on for so long: less than a day, for what fails every night may fail some minutes earlier than the night before
+	daily  = 20 * time.Hour // what comes up again within it is not told: less than a day, for what fails every night may fail some minutes earlier than the night before
 	hourly = time.Hour      // and only for so long once its end was told: then nobody knows that it goes on
 )
 
@@ -74,13 +74,12 @@ func (b *Book) holds(cause string) bool {
 	defer b.mu.Unlock()
 	now := b.now()
 	return slices.ContainsFunc(b.all, func(m control.Message) bool {
-		return m.Cause == cause && m.Resolved == nil && lasts(&m, now)
+		return m.Cause == cause && m.Resolved == nil && lasts(&m, now, day)
 	})
 }
 
-// lasts tells whether what comes up now is entered in a message of the same cause.
-func lasts(m *control.Message, now time.Time) bool {
-	most := daily
+// lasts tells whether what comes up now is entered in a message of the same cause, which goes on for most if its end was not told.
+func lasts(m *control.Message, now time.Time, most time.Duration) bool {
 	if m.Recovered {
 		most = hourly
 	}
@@ -95,7 +94,7 @@ func (b *Book) Remind() error {
 	now := b.now()
 	var failed error
 	for _, m := range slices.Clone(b.all) {
-		if m.Resolved == nil && m.Recovered && !lasts(&m, now) {
+		if m.Resolved == nil && m.Recovered && !lasts(&m, now, day) {
 			failed = errors.Join(failed, b.add(m.Kind, m.Cause, m.Text, false, control.EventRaised))
 		}
 	}
@@ -126,7 +125,7 @@ func (b *Book) add(kind, cause, text string, over bool, event string) error {
 		if m.Cause != cause {
 			continue
 		}
-		if lasts(m, now) {
+		if lasts(m, now, daily) {
 			m.Count, m.Last, m.Text, m.Resolved = m.Count+1, now, text, nil
 			if over {
 				m.Resolved = &now

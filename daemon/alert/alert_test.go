@@ -135,7 +135,7 @@ func TestWhatIsThereAgainIsNotForgotten(t *testing.T) {
 
 func TestWhatGoesOnIsSaidOnceADay(t *testing.T) {
 	b, c := newBook(t, kept{})
-	for range 40 {
+	for range 48 {
 		must(t, b.Hold("space", "space/a", "a is nearly full"))
 		c.t = c.t.Add(time.Hour)
 	}
