@@ -22,8 +22,8 @@ const maxGap = 90
 type Keeper interface {
 	// Metering is the day that was metered last while the service has been on ever since, else "".
 	Metering() (day string, err error)
-	// PutMetering keeps it with the days that were metered, also in the place of what was kept of them, and forgets others: all or nothing.
-	PutMetering(day string, days, forget []control.Metered) error
+	// PutMetering keeps it with the days that were metered, also in the place of what was kept of them: all or nothing.
+	PutMetering(day string, days ...control.Metered) error
 	Metered(day, instance string) (m control.Metered, ok bool, err error)
 	AllMetered() ([]control.Metered, error) // by day and then instance
 }
@@ -43,7 +43,7 @@ func New(k Keeper, devices func() ([]control.BlockDevice, error), tariff func(da
 }
 
 // Look meters the instance as it is at a moment; the location of now is the zone of days. It is to be called often, and when the service goes on or off, before
-// and after. It writes only what is new, and takes back days that are still to come, of a clock that was ahead. began is when the service was activated: a clock that says less is wrong, and nothing is metered by it.
+// and after. It writes only what is new. began is when the service was activated: a clock that says less is wrong, and nothing is metered by it.
 func (m *Meter) Look(i control.Instance, on bool, began, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -55,7 +55,7 @@ func (m *Meter) Look(i control.Instance, on bool, began, now time.Time) error {
 		if last == "" {
 			return nil
 		}
-		return m.keep.PutMetering("", nil, nil)
+		return m.keep.PutMetering("")
 	}
 	today := now.Format(time.DateOnly)
 	if today < began.In(now.Location()).Format(time.DateOnly) {
@@ -75,24 +75,7 @@ func (m *Meter) Look(i control.Instance, on bool, began, now time.Time) error {
 	if last == today && len(days) == 0 {
 		return nil
 	}
-	var later []control.Metered
-	if last != today {
-		if later, err = m.after(i, today); err != nil {
-			return err
-		}
-	}
-	return m.keep.PutMetering(today, days, later)
-}
-
-// after lists the days after one that were metered.
-func (m *Meter) after(i control.Instance, day string) (later []control.Metered, err error) {
-	all, err := m.keep.AllMetered()
-	for _, d := range all {
-		if d.Instance == i.ID && d.Day > day {
-			later = append(later, d)
-		}
-	}
-	return later, err
+	return m.keep.PutMetering(today, days...)
 }
 
 // measure is the day with the capacity there is now, and whether that changes anything.

@@ -129,8 +129,8 @@ func (db *DB) get(key string, v any) error {
 // put writes a value; it is on the disk when put returns. ErrNoSpace.
 func (db *DB) put(key string, v any) error { return db.putAll(map[string]any{key: v}) }
 
-// putAll writes the values of some keys and removes others, all or none. ErrNoSpace.
-func (db *DB) putAll(values map[string]any, gone ...string) error {
+// putAll writes the values of some keys, all or none. ErrNoSpace.
+func (db *DB) putAll(values map[string]any) error {
 	if err := db.room(); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (db *DB) putAll(values map[string]any, gone ...string) error {
 				return fmt.Errorf("write %s: %w", key, err)
 			}
 		}
-		return remove(tx, gone)
+		return nil
 	})
 }
 
@@ -153,16 +153,14 @@ func (db *DB) delete(keys ...string) error {
 	if err := db.room(); err != nil {
 		return err
 	}
-	return db.b.Update(func(tx *badger.Txn) error { return remove(tx, keys) })
-}
-
-func remove(tx *badger.Txn, keys []string) error {
-	for _, key := range keys {
-		if err := tx.Delete([]byte(key)); err != nil {
-			return fmt.Errorf("delete %s: %w", key, err)
+	return db.b.Update(func(tx *badger.Txn) error {
+		for _, key := range keys {
+			if err := tx.Delete([]byte(key)); err != nil {
+				return fmt.Errorf("delete %s: %w", key, err)
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // each calls f with the values of the keys that begin with prefix, in their order.

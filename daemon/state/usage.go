@@ -15,17 +15,13 @@ func (db *DB) Metering() (day string, err error) {
 	return day, err
 }
 
-// PutMetering keeps it, together with what was metered, and forgets days: all or nothing.
-func (db *DB) PutMetering(day string, days, forget []control.Metered) error {
-	var gone []string
-	for _, m := range forget {
-		gone = append(gone, usageKey(m.Day, m.Instance))
-	}
+// PutMetering keeps it, together with what was metered: all or nothing.
+func (db *DB) PutMetering(day string, days ...control.Metered) error {
 	all := map[string]any{"metering": day}
 	for _, m := range days {
 		all[usageKey(m.Day, m.Instance)] = m
 	}
-	return db.putAll(all, gone...)
+	return db.putAll(all)
 }
 
 // Metered is what was metered of an instance on a day; ok is false if nothing was.
