@@ -209,11 +209,32 @@ func (d *Daemon) openVault(ctx context.Context) error {
 	return nil
 }
 
+// strangeCause is the cause of the message that another vault lies where the daemon's was.
+const strangeCause = "vault/strange"
+
+// openAgain says that the vault is left alone, if it is, unless the right one is back.
+func (d *Daemon) openAgain(ctx context.Context) error {
+	isStrange := func() bool { return len(d.strangeness()) > 0 }
+	if !isStrange() || !d.admin.TryLock() {
+		return nil
+	}
+	defer d.admin.Unlock()
+	if !isStrange() {
+		return nil
+	}
+	err := d.openVault(ctx)
+	for _, s := range d.strangeness() {
+		d.kept(d.alerts.Hold(control.MessagePlace, s.cause, s.text))
+	}
+	return err
+}
+
 // useVault takes v for the daemon's vault and mounts it.
 func (d *Daemon) useVault(v *store.Vault) {
 	d.mu.Lock()
 	d.vault, d.strange = v, nil
 	d.mu.Unlock()
+	d.resolve(strangeCause)
 	d.goOnOwning(context.Background(), v)
 	d.wakeUpkeep()
 	d.tryMount()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,6 +150,9 @@ func TestAnotherVaultOrMasterKeyIsLeftAlone(t *testing.T) {
 		}
 	}
 	isLeftAlone(o, control.Conflict, "another vault")
+	if moved, err := filepath.Glob(o.Home.Index + "*broken*"); err != nil || len(moved) > 0 {
+		t.Errorf("the index of the old one was moved to %q, %v", moved, err)
+	}
 	named := o
 	named.Settings.Vault.Places = []string{o.Home.Vault + "/"}
 	isLeftAlone(named, control.Conflict, "another vault")
@@ -172,6 +176,40 @@ func TestAnotherVaultOrMasterKeyIsLeftAlone(t *testing.T) {
 	stop()
 	c, stop = serve(t, o)
 	defer stop()
+	backUp(t, c)
+}
+
+// A disk that was not mounted when the daemon was started, and another one in its place, is no reason to start it again.
+func TestVaultThatIsBackIsUsedAgain(t *testing.T) {
+	o, _, _, _, stop := startFilledUntil(t)
+	stop()
+	away := o.Home.Vault + ".away"
+	if err := os.Rename(o.Home.Vault, away); err != nil {
+		t.Fatal(err)
+	}
+	other := options(t)
+	if _, err := InitVault(t.Context(), other, control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(other.Home.Vault, o.Home.Vault); err != nil {
+		t.Fatal(err)
+	}
+	o.Tempo = 1000
+	c, stop := serve(t, o)
+	defer stop()
+	open := func() (of []control.Message) {
+		t.Helper()
+		of, err := c.Messages(t.Context(), control.MessagesRequest{Open: "true"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(of, func(m control.Message) bool { return m.Cause != strangeCause })
+	}
+	eventually(t, "the message", func() bool { return len(open()) == 1 })
+	if err := errors.Join(os.RemoveAll(o.Home.Vault), os.Rename(away, o.Home.Vault)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its end", func() bool { return len(open()) == 0 })
 	backUp(t, c)
 }
 

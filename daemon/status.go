@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -43,7 +42,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 			return s, err
 		}
 	}
-	d.attend(&s, append(attention(&s), damage(r.found)...))
+	d.attend(&s, slices.Concat(d.strangeness(), attention(&s), damage(r.found)))
 	return s, nil
 }
 
@@ -140,6 +139,16 @@ func attention(s *control.Status) (seen []sight) {
 	return seen
 }
 
+// strangeness says that another vault lies where the daemon's was.
+func (d *Daemon) strangeness() []sight {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.strange == nil {
+		return nil
+	}
+	return []sight{{strangeCause, sentence(d.strange)}}
+}
+
 // damage says what a check or repair found.
 func damage(t *control.Task) []sight {
 	if t == nil {
@@ -151,9 +160,6 @@ func damage(t *control.Task) []sight {
 // attend fills in what somebody should look at: what is seen now, the messages that are not over and not about the same, and what the settings should say. How a restore ended, or
 // a change of places, is left to the messages: nobody may ever ask for another one, which would end them.
 func (d *Daemon) attend(s *control.Status, seen []sight) {
-	if _, err := d.openedVault(); errors.Is(err, control.Conflict) || errors.Is(err, control.WrongKey) {
-		s.Attention = append(s.Attention, sentence(err))
-	}
 	for _, w := range seen {
 		s.Attention = append(s.Attention, w.text)
 	}

@@ -73,7 +73,7 @@ func (d *Daemon) chores() error {
 	d.kept(d.alerts.Remind())
 	v, err := d.openedVault()
 	if err != nil {
-		return nil
+		return d.openAgain(context.Background())
 	}
 	d.lookAtPlaces(context.Background(), v)
 	d.lookAtVersions(context.Background(), v)

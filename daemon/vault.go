@@ -128,6 +128,9 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 		return nil, control.Errorf(control.NoVault, "the vault %s is no longer in %s", short(old.ID), list(dirs)).
 			WithHint("is its disk mounted? to begin a new vault there, run `yester vault init`")
 	}
+	if strange, is := errors.AsType[*stranger](err); is {
+		return nil, strange
+	}
 	if err != nil {
 		return nil, s.openError(dirs, err)
 	}
@@ -158,6 +161,7 @@ func (s *site) openIn(ctx context.Context, dirs []string, cache int64) (*store.V
 	if err != nil {
 		return nil, err
 	}
+	o.Accept = func(id, keyCheck string) error { return s.accept(dirs, id, keyCheck) }
 	return s.openWith(ctx, o, cache)
 }
 
@@ -196,21 +200,29 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 	switch {
 	case err != nil:
 		return errors.Join(err, v.Close())
-	case ok && old.ID == info.ID && old.Key != "" && old.Key != info.KeyCheck && !isNew:
-		err := control.Errorf(control.WrongKey, "the vault in %s has another master key than it had: whoever put it there could read what is backed up from now on", list(dirs)).
-			WithHint("see who can write there; vault.json and the folder keys are not those of before. If that is meant, `yester vault adopt` goes on with it")
-		return errors.Join(&stranger{err}, v.Close())
 	case ok && old.ID == info.ID && old.Key == info.KeyCheck && slices.Equal(old.Places, dirs):
 		return nil
-	case ok && old.ID != info.ID && !isNew && share(dirs, old.Places):
-		err := control.Errorf(control.Conflict, "in %s lies another vault than the one this daemon had there: it has the id %s, not %s", list(dirs), short(info.ID), short(old.ID)).
-			WithHint("see who put it there. If that is meant, `yester vault adopt` goes on with it")
-		return errors.Join(&stranger{err}, v.Close())
 	case ok && old.ID != info.ID && !isNew:
 		s.log.Warn("the settings name another vault than before", "old", old.ID, "new", info.ID, "places", list(dirs))
 	}
 	if err := s.db.PutVault(state.Vault{ID: info.ID, Places: dirs, Key: info.KeyCheck}); err != nil {
 		s.log.Warn("remember the vault", "err", err)
+	}
+	return nil
+}
+
+// accept refuses a vault in some folders that is not the one this daemon had there, or not with the key it had.
+func (s *site) accept(dirs []string, id, keyCheck string) error {
+	old, ok, err := s.known()
+	switch {
+	case err != nil:
+		return err
+	case ok && old.ID == id && old.Key != "" && old.Key != keyCheck:
+		return &stranger{control.Errorf(control.WrongKey, "the vault in %s has another master key than it had: whoever put it there could read what is backed up from now on", list(dirs)).
+			WithHint("see who can write there; vault.json and the folder keys are not those of before. If that is meant, `yester vault adopt` goes on with it")}
+	case ok && old.ID != id && share(dirs, old.Places):
+		return &stranger{control.Errorf(control.Conflict, "in %s lies another vault than the one this daemon had there: it has the id %s, not %s", list(dirs), short(id), short(old.ID)).
+			WithHint("is the right disk mounted, and who put this one there? If that is meant, `yester vault adopt` goes on with it")}
 	}
 	return nil
 }

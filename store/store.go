@@ -55,6 +55,9 @@ type Options struct {
 	// a temporary one then: in memory, or, of more than some two million chunks, in the folder for temporary files. IndexDir is not used.
 	ReadOnly bool
 
+	// Accept, if not nil, is told the vault's id and KeyCheck before anything but its description is read, or anything written; its error is Open's.
+	Accept func(id, keyCheck string) error
+
 	// Leave, if not nil, is asked for leave to delete a version whose deletion had failed half-way. It must not block; if the version may go, nobody may come to need it until
 	// end is called. It is asked from any goroutine.
 	Leave func(VersionKey) (end func(), ok bool)

@@ -95,6 +95,11 @@ func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Accept != nil {
+		if err := o.Accept(newest.desc.Vault, newest.desc.KeyCheck); err != nil {
+			return nil, err
+		}
+	}
 	v.desc, v.renewed = newest.desc, newest.renewed
 	hex.Decode(v.id[:], []byte(v.desc.Vault)) // was checked
 	l := newLayout(&v.desc, seen)
