@@ -160,15 +160,12 @@ func (d *Daemon) unsettled(m *control.Message, t *control.Task) bool {
 	return err != nil || slices.ContainsFunc(targets, func(t target) bool { return trouble[t.partition.Name] })
 }
 
-// inTrouble are the partitions that a message of backups is about, and that no better version was made of since. The tasks are sorted.
+// inTrouble are the partitions that a message of backups may be about: the last version of them was none, or no better one. The tasks are sorted.
 func inTrouble(m *control.Message, all []control.Task) map[string]bool {
 	trouble := map[string]bool{}
 	for _, t := range all {
 		if t.Kind != control.KindBackup || t.End == nil || len(t.Results) == 0 {
 			continue
-		}
-		if !t.End.After(m.Time) { // the message is about this one, or a later one
-			clear(trouble)
 		}
 		for _, r := range t.Results {
 			trouble[r.Partition] = r.Error != "" || r.Warnings > 0 && m.Cause == partialBackup

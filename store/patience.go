@@ -31,8 +31,12 @@ type manner struct {
 // not given up for that.
 const answerTime = 5 * time.Minute
 
-// sweepTimes is how many times as long a place may take to sweep: it writes back all that its file system has in memory, whoever wrote it.
-const sweepTimes = 12
+// longTimes is how many times as long a place may take for what is long: a file of more than longFile bytes, over a slow line, and to sweep, which writes back all that its file
+// system has in memory, whoever wrote it.
+const (
+	longTimes = 12
+	longFile  = 1 << 20
+)
 
 // patience gives all places of a vault their bounds.
 type patience struct {
@@ -134,8 +138,11 @@ func (p *patient) Write(ctx context.Context, name string, parts ...[]byte) error
 	if !p.several.Load() {
 		return p.Place.Write(ctx, name, parts...)
 	}
-	own := slices.Concat(parts...)
-	return p.end(1, func() error { return p.Place.Write(ctx, name, own) })
+	own, times := slices.Concat(parts...), int64(1)
+	if len(own) > longFile {
+		times = longTimes
+	}
+	return p.end(times, func() error { return p.Place.Write(ctx, name, own) })
 }
 
 // writeShared writes from the caller's memory, and waits as long as that takes.
@@ -153,7 +160,7 @@ func (p *patient) Remove(ctx context.Context, name string) error {
 
 // Sweep implements place.Place.
 func (p *patient) Sweep(ctx context.Context) error {
-	return p.end(sweepTimes, func() error { return p.Place.Sweep(ctx) })
+	return p.end(longTimes, func() error { return p.Place.Sweep(ctx) })
 }
 
 // end is within for a call that answers nothing but its end.

@@ -605,7 +605,7 @@ func TestPlaceThatTakesNothingIsNotWaitedFor(t *testing.T) {
 		}
 		for range 3 {
 			sv.holds()
-			sv.mendAll()
+			sv.mendQuietly()
 		}
 		sv.holds()
 		if sv.told(PlaceFailed, false) == 0 {
@@ -614,8 +614,10 @@ func TestPlaceThatTakesNothingIsNotWaitedFor(t *testing.T) {
 		free()
 		sv.setPatience(d, answerTime)
 		for sv.told(PlaceBack, false) == 0 {
-			sv.mendAll()
+			sv.mendQuietly()
 		}
+		sv.askAll()
+		sv.mendAll()
 		sv.holds()
 		sv.whole()
 	}

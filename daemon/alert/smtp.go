@@ -45,13 +45,8 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 		return err
 	}
 	defer func() { _ = c.CloseWithSMTPClient(conn) }() // what was taken is taken, however the server says goodbye
-	began, later := b.o.Now(), false
-	for _, at := range got {
-		if at.Before(began) {
-			began = at
-		}
-	}
 	var refused []error
+	later := false
 	for _, to := range s.To {
 		left := slices.DeleteFunc(slices.Clone(alerts), func(a control.Alert) bool { return !got[servedKey(&a, to)].IsZero() })
 		if len(left) == 0 {
@@ -62,7 +57,10 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 			return err
 		}
 		if err := c.SendWithSMTPClient(conn, m); !m.IsDelivered() { // what comes after the server took it is no matter
-			final, err := refusedBy(err)
+			final, answered, err := refusedBy(err)
+			if !answered {
+				return err
+			}
 			refused, later = append(refused, err), later || !final
 			_ = c.ResetWithSMTPClient(conn) // if that fails, so does what comes next
 			continue
@@ -72,19 +70,25 @@ func (b *Outbox) sendMail(ctx context.Context, s *control.SMTP, password string,
 		}
 	}
 	err = errors.Join(refused...)
-	if err != nil && len(refused) < len(s.To) && (!later || b.o.Now().Sub(began) >= patience) {
+	var last time.Time // that somebody got one of these that others wait for
+	for _, at := range got {
+		if at.After(last) {
+			last = at
+		}
+	}
+	if err != nil && len(refused) < len(s.To) && (!later || b.o.Now().Sub(last) >= patience) {
 		return &refusal{err}
 	}
 	return err
 }
 
-// refusedBy tells whether the server said no for good, and says so.
-func refusedBy(err error) (final bool, says error) {
+// refusedBy tells whether the server said no, for good even, and says so.
+func refusedBy(err error) (final, answered bool, says error) {
 	e, ok := errors.AsType[*mail.SendError](err)
 	if !ok || e.Msg() == nil {
-		return false, err
+		return false, false, err
 	}
-	return e.ErrorCode() >= 500, fmt.Errorf("the mail server refuses: %w", err)
+	return e.ErrorCode() >= 500, e.ErrorCode() > 0, fmt.Errorf("the mail server refuses: %w", err)
 }
 
 // mailClient is who talks to a mail server.

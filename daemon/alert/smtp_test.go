@@ -170,13 +170,20 @@ func TestRecipientWhoIsNotServedForLongIsPassedOver(t *testing.T) {
 	must(t, book.Raise("damage", "damage/1", "pack 1 is damaged"))
 	running(t, b)
 	s.wantMail(t, "ops@example.org", "pack 1")
-	wait(t, "the failure", func() bool { return b.Channels()[0].Failures == 1 })
+	wait(t, "the failure", func() bool { return b.Channels()[0].Failures > 0 })
 	later := begin.Add(patience)
 	now.Store(&later)
 	must(t, book.Raise("damage", "damage/2", "pack 2 is damaged"))
 	if l := s.wantMail(t, "ops@example.org", "pack 2"); strings.Contains(l.Data, "pack 1") {
 		t.Errorf("it came again: %s", l.Data)
 	}
+	wait(t, "another failure", func() bool { return b.Channels()[0].Failures > 1 })
+	if c := b.Channels()[0]; c.Waiting != 2 {
+		t.Errorf("the second was given up at once: %+v", c)
+	}
+	later = later.Add(patience)
+	now.Store(&later)
+	b.woken()
 	wait(t, "the end", func() bool { return b.Channels()[0].Waiting == 0 })
 	if c := b.Channels()[0]; c.Failures != 0 || !strings.Contains(c.Error, "450") {
 		t.Errorf("got %+v", c)
