@@ -192,9 +192,11 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 func (d *Daemon) openVault(ctx context.Context) error {
 	v, err := d.site.open(ctx, cacheBytes)
 	if s, is := errors.AsType[*stranger](err); is {
-		d.log.Error("the vault is left alone", "err", s)
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if d.strange == nil {
+			d.log.Error("the vault is left alone", "err", s)
+		}
 		d.strange = s.err
 		return nil
 	}
