@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
@@ -367,6 +368,40 @@ func TestReserveIsKeptFree(t *testing.T) {
 	}
 	if err := w.Commit(t.Context(), key("v1"), nil); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "reserve") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a pack being written takes is not there for another one that is written at the same time.
+func TestReserveIsKeptFreeOfPacksBeingWritten(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	slow := &stalling{Mem: sv.mems[0]}
+	sv.reopenWith(slow)
+	free, _, err := slow.Space(t.Context())
+	must(t, err)
+	sv.o.Reserve = free - 3<<20 // one pack is two
+	w, err := sv.Writer(machine, WriterOptions{Workers: 2})
+	must(t, err)
+	end := slow.stall()
+	for i, p := range []*packer{w.packers[0], w.packers[1]} {
+		must(t, p.append(pack.Frame{Chunk: ID{byte(i)}, Kind: pack.KindFile, Raw: 2 << 20}, make([]byte, 2<<20)))
+		p.mu.Lock()
+		err = errors.Join(err, p.writeFilling())
+		p.mu.Unlock()
+	}
+	must(t, err)
+	for w.err.get() == nil { // of the second one
+		time.Sleep(time.Millisecond)
+	}
+	end()
+	if err := w.Flush(t.Context()); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v", err)
+	}
+	must(t, w.Close())
+	if left, _, err := slow.Space(t.Context()); err != nil || left < sv.o.Reserve {
+		t.Errorf("%d bytes of the reserve are taken, %v", sv.o.Reserve-left, err)
+	}
+	if n := sv.underway.Load(); n != 0 {
+		t.Errorf("%d bytes are taken for being written", n)
 	}
 }
 

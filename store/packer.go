@@ -177,7 +177,9 @@ func (w *Writer) tryPack(b *pack.Builder) (busy bool, err error) {
 		return false, err
 	}
 	ctx, h := context.Background(), built.Header()
-	if err := w.v.room(ctx, w.v.place.share(h.FileSize())); err != nil {
+	need := w.v.place.share(h.FileSize())
+	defer w.v.underway.Add(-need)
+	if err := w.v.room(ctx, w.v.underway.Add(need)); err != nil {
 		return false, err
 	}
 	if err := indexRoom(w.v.o.IndexDir); err != nil {

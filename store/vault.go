@@ -47,6 +47,8 @@ type Vault struct {
 	maintain sync.Mutex // held by what moves or removes packs: one at a time
 	records  sync.Mutex // held while a record is removed or replaced, so that none comes back
 
+	underway atomic.Uint64 // bytes that each place is to take of packs being written
+
 	keys   sync.Mutex    // held while key files are changed
 	healed atomic.Uint64 // blocks decoded around damage since Open
 	mended atomic.Uint64 // files written anew because of damage since Open
