@@ -210,14 +210,9 @@ func TestMessageThatCannotBeKeptIsTold(t *testing.T) {
 
 // One that goes on from an older message is told, too.
 func TestMessageThatGoesOnIsToldOnAFullDisk(t *testing.T) {
-	d := &fullDesk{desk: newDesk()}
-	out := openOutbox(t, d.desk, Options{})
-	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
-	now := time.Now()
-	b, err := Open(d, out, func() time.Time { return now }, func() time.Time { return now })
-	must(t, err)
+	d, out, b, now := onFullDesk(t)
 	must(t, b.Raise("backup", "backup/failed", "it failed"))
-	now = now.Add(25 * time.Hour)
+	*now = now.Add(25 * time.Hour)
 	d.full = true
 	_ = b.Raise("backup", "backup/failed", "it failed again")
 	if n := out.Channels()[0].Waiting; n != 2 {
@@ -229,6 +224,19 @@ func TestMessageThatGoesOnIsToldOnAFullDisk(t *testing.T) {
 type fullDesk struct {
 	*desk
 	full, stuck bool
+}
+
+// onFullDesk has a book on such a desk, a channel that is told, and a clock.
+func onFullDesk(t *testing.T) (d *fullDesk, out *Outbox, b *Book, now *time.Time) {
+	t.Helper()
+	d = &fullDesk{desk: newDesk()}
+	out = openOutbox(t, d.desk, Options{})
+	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
+	now = new(time.Now()) // a channel is told nothing of before
+	clock := func() time.Time { return *now }
+	b, err := Open(d, out, clock, clock)
+	must(t, err)
+	return d, out, b, now
 }
 
 func (d *fullDesk) ForgetMessage(id string) error {
@@ -247,14 +255,9 @@ func (d *fullDesk) PutMessage(m control.Message, to ...control.Delivery) error {
 
 // That an old message cannot be forgotten keeps no new one from being told and kept.
 func TestMessageThatCannotBeForgottenIsNoHindrance(t *testing.T) {
-	d := &fullDesk{desk: newDesk()}
-	out := openOutbox(t, d.desk, Options{})
-	add(t, out, control.Channel{Name: "page", Command: []string{"/bin/true"}}, "")
-	now := time.Now()
-	b, err := Open(d, out, func() time.Time { return now }, func() time.Time { return now })
-	must(t, err)
+	d, out, b, now := onFullDesk(t)
 	must(t, b.Note("damage", "healed/p", "healed"))
-	now = now.Add(history + day)
+	*now = now.Add(history + day)
 	d.stuck = true
 	_ = b.Raise("backup", "backup/failed", "it failed")
 	if all := b.List(false); len(all) != 2 || len(d.kept) != 2 || out.Channels()[0].Waiting != 2 {
