@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -15,7 +16,8 @@ type Builder struct {
 	codec    reedsolomon.Encoder
 	capacity int
 	frames   []Frame
-	lines    []byte // the table so far, open
+	lines    []byte   // the table so far, open
+	sums     []uint32 // of the data blocks so far, 0 where not known
 }
 
 // NewBuilder returns a builder of pack id, which must never have been used before, sealed by sealer, which must be
@@ -45,7 +47,7 @@ func (b *Builder) Reset(id ID, sealer *Sealer) {
 	}
 	b.sealer = sealer
 	b.built.header.Pack = id
-	b.built.data, b.frames, b.lines = b.built.data[:0], b.frames[:0], b.lines[:0]
+	b.built.data, b.frames, b.lines, b.sums = b.built.data[:0], b.frames[:0], b.lines[:0], b.sums[:0]
 }
 
 // Len is the length of the data region so far, in bytes.
@@ -115,7 +117,8 @@ type Reserved struct {
 	sealer *Sealer
 	number uint32
 	frame  Frame
-	at     []byte // empty, with room for the frame
+	at     []byte   // empty, with room for the frame
+	sums   []uint32 // of the blocks that no other frame has part of
 }
 
 // Seal seals the payload into its place. It is called once.
@@ -123,7 +126,13 @@ func (r *Reserved) Seal(payload []byte) {
 	if len(payload)+Overhead != cap(r.at) {
 		panic("pack: another length was reserved")
 	}
-	r.sealer.Seal(r.at, r.number, r.frame, payload)
+	sealed := r.sealer.Seal(r.at, r.number, r.frame, payload)
+	// Finish comes when the frame is no longer in the processor's cache: fetching it again takes several times as long as the sums.
+	at := -int(r.frame.Offset) & (BlockSize - 1)
+	for i := range r.sums {
+		r.sums[i] = sum(sealed[at:][:BlockSize])
+		at += BlockSize
+	}
 }
 
 // reserve makes room in the data region for the next frame, with a payload of n bytes.
@@ -137,7 +146,12 @@ func (b *Builder) reserve(f *Frame, n int) Reserved {
 		panic("pack: data region too long")
 	}
 	b.built.data = slices.Grow(b.built.data, to-from)[:to]
-	return Reserved{sealer: b.sealer, number: uint32(len(b.frames)), frame: *f, at: b.built.data[from:from:to]}
+	r := Reserved{sealer: b.sealer, number: uint32(len(b.frames)), frame: *f, at: b.built.data[from:from:to]}
+	if first, end := ceil(from, BlockSize), to/BlockSize; first < end {
+		b.sums = extend(b.sums, end)
+		r.sums = b.sums[first:end]
+	}
+	return r
 }
 
 // Finish computes parity, sums and table. The result is in the builder's memory: valid until Reset, and nothing may
@@ -155,7 +169,7 @@ func (b *Builder) Finish() (*Built, error) {
 	if err := b.encodeParity(); err != nil {
 		return nil, fmt.Errorf("finish pack %v: %w", h.Pack, err)
 	}
-	p.payload = p.appendSums(b.sealer.sealTable(p.payload[:0], b.lines))
+	p.payload = b.appendSums(b.sealer.sealTable(p.payload[:0], b.lines))
 	h.Count = uint16(h.metaBlocks())
 	if err := h.check(); err != nil { // nobody could read it
 		return nil, fmt.Errorf("finish pack %v: %w", h.Pack, err)
@@ -163,6 +177,22 @@ func (b *Builder) Finish() (*Built, error) {
 	p.payload = extend(p.payload, h.MetaBlocks()*payloadSize)
 	p.clearMeta()
 	return p, nil
+}
+
+// appendSums appends the checksums of the data blocks and then of the parity blocks.
+func (b *Builder) appendSums(dst []byte) []byte {
+	p := &b.built
+	b.sums = extend(b.sums, p.header.DataBlocks())
+	for i, s := range b.sums {
+		if s == 0 {
+			s = sum(p.data[i*BlockSize:][:BlockSize])
+		}
+		dst = binary.LittleEndian.AppendUint32(dst, s)
+	}
+	for block := range slices.Chunk(p.parity, BlockSize) {
+		dst = binary.LittleEndian.AppendUint32(dst, sum(block))
+	}
+	return dst
 }
 
 func (b *Builder) encodeParity() error {
@@ -173,10 +203,10 @@ func (b *Builder) encodeParity() error {
 	return b.codec.Encode(append(split(b.built.data, shape.Data), split(b.built.parity, shape.Parity)...))
 }
 
-// extend lengthens b to n bytes, the new ones zero.
-func extend(b []byte, n int) []byte {
-	old := len(b)
-	b = slices.Grow(b, n-old)[:n]
-	clear(b[old:])
-	return b
+// extend lengthens s to n elements, the new ones zero.
+func extend[S ~[]E, E any](s S, n int) S {
+	old := len(s)
+	s = slices.Grow(s, n-old)[:n]
+	clear(s[old:])
+	return s
 }

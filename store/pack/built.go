@@ -1,10 +1,5 @@
 package pack
 
-import (
-	"encoding/binary"
-	"slices"
-)
-
 // Built is a whole pack in memory.
 type Built struct {
 	header  Header
@@ -54,14 +49,4 @@ func (p *Built) clearMeta() {
 	for i := range p.meta {
 		p.meta[i] = p.meta[i][:0]
 	}
-}
-
-// appendSums appends the checksums of the data blocks and then of the parity blocks.
-func (p *Built) appendSums(dst []byte) []byte {
-	for _, region := range [][]byte{p.data[:p.header.DataBlocks()*BlockSize], p.parity} {
-		for block := range slices.Chunk(region, BlockSize) {
-			dst = binary.LittleEndian.AppendUint32(dst, sum(block))
-		}
-	}
-	return dst
 }
