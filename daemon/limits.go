@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 
@@ -36,9 +37,6 @@ func setIdleMemory(p sched.Priority) {
 	debug.FreeOSMemory()
 }
 
-// processors is how many goroutines Go runs at once.
-var processors = runtime.GOMAXPROCS(0)
-
 // waiting is how many goroutines write packs at once where several store.
 const waiting = 2
 
@@ -46,11 +44,15 @@ const waiting = 2
 // watchdog has noticed, which takes up to 10 ms, and a processor is idle meanwhile. At other times it would only be more to keep in step: tar from the mount took a twentieth
 // longer. With one processor the mount does better without, see fs/conn.go.
 func leaveRoomToWait(p sched.Priority) (end func()) {
+	processors := runtime.GOMAXPROCS(0)
 	if processors == 1 || writerOptions(p).Workers < waiting {
 		return func() {}
 	}
 	runtime.GOMAXPROCS(processors + waiting)
-	return func() { runtime.GOMAXPROCS(processors) }
+	if os.Getenv("GOMAXPROCS") != "" {
+		return func() { runtime.GOMAXPROCS(processors) }
+	}
+	return runtime.SetDefaultGOMAXPROCS // and Go follows the limits of its cgroup again
 }
 
 // awaited tells whether somebody has asked something of the mount since it was looked last, or restores.
