@@ -63,6 +63,9 @@ func (h Home) own(places []string) []string {
 	return slices.DeleteFunc(all, func(dir string) bool { return dir == "" }) // there may be no mount
 }
 
+// Own lists the folders of the home that are never backed up, as its settings have them; those of places that it knows of otherwise are told by their vaults.
+func (h Home) Own(s *Settings) []string { return h.own(s.Vault.Places) }
+
 // check refuses a home that cannot be one.
 func (h Home) check() error {
 	if h.Dir == "" {

@@ -22,6 +22,7 @@ import (
 // OfflineOptions say which vault to open without a daemon. Places are needed.
 type OfflineOptions struct {
 	Places []string     // folders of the vault; of several, some may be missing
+	Own    []string     // folders of the machine's own home, which a restore leaves alone
 	Log    *slog.Logger // default: slog.Default()
 
 	// Secret is asked for a passphrase or recovery key when no open key is there.
@@ -33,6 +34,7 @@ type OfflineOptions struct {
 type Offline struct {
 	vault   *store.Vault
 	places  []string
+	own     []string
 	log     *slog.Logger
 	mounted bool // still, as it could not be unmounted
 }
@@ -42,7 +44,7 @@ func OpenOffline(ctx context.Context, o OfflineOptions) (*Offline, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	f := &Offline{log: o.Log, places: o.Places}
+	f := &Offline{log: o.Log, places: o.Places, own: slices.Concat(o.Places, o.Own)}
 	so := store.Options{Log: o.Log, ReadOnly: true, Cache: cacheBytes}
 	var missing error
 	for _, dir := range o.Places {
@@ -207,7 +209,7 @@ func (f *Offline) settle(ctx context.Context, r control.RestoreRequest, instance
 		return nil, err
 	}
 	o.goBy(policy)
-	return o, o.aim(aim{own: f.places, discover: capture.Discover})
+	return o, o.aim(aim{own: f.own, discover: capture.Discover})
 }
 
 // Check looks for damage, and reads a part of the data, 0 to 1: from anywhere on, as nobody keeps where the last check ended. The task has no id.

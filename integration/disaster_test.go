@@ -75,6 +75,41 @@ func TestVaultAloneIsEnough(t *testing.T) {
 	explained(t, bare(t, failed, "versions", "--vault", q.path("nowhere")), failed, "nowhere")
 }
 
+// A restore from a copy of the vault deletes nothing of what this machine's own daemon has, nor another vault, where they lie in what is restored.
+func TestRestoreFromACopyLeavesWhatIsYestersAlone(t *testing.T) {
+	t.Parallel()
+	p, disk := newPartition(t, "ext4", 4*gib), newPartition(t, "ext4", 4*gib)
+	home := p.path("srv/lib/home")
+	must(t, os.MkdirAll(home, 0o755))
+	must(t, os.WriteFile(p.path("srv/file"), []byte("x"), 0o644))
+	d := start(t, home)
+	d.activate("max", p)
+	d.backup(p)
+	d.stop()
+	command(t, "rsync", "-a", filepath.Join(home, "vault"), p.path("srv")+"/")
+	command(t, "rsync", "-a", filepath.Join(home, "vault"), disk.dir+"/")
+	must(t, os.Mkdir(filepath.Join(home, "alerts"), 0o700))
+	must(t, os.WriteFile(filepath.Join(home, "alerts/secret"), []byte("x"), 0o600))
+	must(t, os.WriteFile(p.path("srv/surplus"), []byte("x"), 0o644))
+	own := func() (all string) {
+		for _, name := range []string{"vault", "index", "state", "alerts"} {
+			all += fingerprint(t, filepath.Join(home, name))
+		}
+		return all
+	}
+	before := own()
+	a := at(t, home, "restore", "latest", "--vault", disk.path("vault"), p.path("srv"), "--delete", "--on-conflict", "overwrite", "--yes")
+	explained(t, a, warned, "a vault lies in it")
+	if after := own(); after != before {
+		t.Errorf("there were\n%s\nand are\n%s", before, after)
+	}
+	for name, stays := range map[string]bool{"srv/vault/vault.json": true, "srv/file": true, "srv/surplus": false} {
+		if _, err := os.Lstat(p.path(name)); stays != (err == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // mountAlone mounts a vault without a daemon while f is called.
 func mountAlone(t testing.TB, mnt, vault string, f func()) {
 	t.Helper()

@@ -33,6 +33,7 @@ type folder struct {
 	acl    bool  // what is made in it gets an ACL
 	flags  uint32
 	marked bool // others in it are to be kept, whatever they are
+	vault  bool // for it is a vault, or lies in one
 
 	pending atomic.Int64 // things in it that are not done, and one while it is walked
 }
@@ -156,7 +157,11 @@ func folderError(err error) error {
 // inspect looks at a folder that was there.
 func (r *run) inspect(f *folder) {
 	r.learn(f)
-	f.marked = r.marked(f)
+	if f.vault = f.up != nil && f.up.vault; !f.vault && r.removes() && holdsVault(f.fd) {
+		f.vault = true
+		r.keepAll(f.path, "a vault lies in this folder, so what the version has not in it is not deleted")
+	}
+	f.marked = f.vault || r.marked(f)
 	if _, err := unix.Fgetxattr(f.fd, unfinished, nil); err == nil {
 		f.ours = true
 		return

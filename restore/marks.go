@@ -72,6 +72,19 @@ func (r *run) isOwn(dir int, name string) bool {
 	return err != nil || there && r.own[madeOf(&st)]
 }
 
+// errVault is why a folder is not removed.
+var errVault = errors.New("a vault lies in it, which is left alone")
+
+// holdsVault tells whether a vault lies in the open folder: of another home, or one that is not used any more. If that cannot be told, it does.
+func holdsVault(fd int) bool {
+	for _, name := range [...]string{"vault.json", "vault.json.copy"} {
+		if _, there, err := look(fd, name); err != nil || there {
+			return true
+		}
+	}
+	return false
+}
+
 // unreadIn are the folders in which names could not be read when the version was made, by path. What the version has not in one of them may well have been there.
 func unreadIn(v *snapshot.Version) map[string]bool {
 	in := map[string]bool{}

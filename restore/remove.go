@@ -35,11 +35,11 @@ func (r *run) tellOthers(f *folder, at spot) error {
 	})
 }
 
-// keepUnread tells once why what is in a folder is not removed.
-func (r *run) keepUnread(folder, why string) {
+// keepAll tells once why what is in a folder is not removed.
+func (r *run) keepAll(folder, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if key := "unread " + folder; !r.notes[key] {
+	if key := "kept " + folder; !r.notes[key] {
 		r.notes[key] = true
 		r.result.Notes.add(orDot(folder), why)
 	}
@@ -85,13 +85,13 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 			continue
 		case !r.removes():
 		case leftOutWhole(f):
-			r.keepUnread(f.path, "this subvolume may have been left out of the version, as one is that is read-only, so nothing is deleted in it")
+			r.keepAll(f.path, "this subvolume may have been left out of the version, as one is that is read-only, so nothing is deleted in it")
 			return nil
 		case r.unsure:
-			r.keepUnread("", "more could not be read when the version was made than it lists, so nothing is deleted")
+			r.keepAll("", "more could not be read when the version was made than it lists, so nothing is deleted")
 			return nil
 		case r.unread[f.path]:
-			r.keepUnread(f.path, "not all names in this folder could be read when the version was made, so what the version has not in it is not deleted")
+			r.keepAll(f.path, "not all names in this folder could be read when the version was made, so what the version has not in it is not deleted")
 			return nil
 		}
 		do(name, path)
@@ -144,6 +144,9 @@ func (r *run) remove(dir int, name, path string) error {
 func (r *run) removeIn(fd int, path string) error {
 	if r.keepsAllIn(fd) {
 		return fmt.Errorf("what is in %s is to be kept", path)
+	}
+	if holdsVault(fd) {
+		return fmt.Errorf("%s: %w", path, errVault)
 	}
 	d, err := reopen(fd)
 	if err != nil {

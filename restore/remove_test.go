@@ -68,6 +68,23 @@ func TestOwnFoldersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// A vault is told by what lies in it, whosever it is; what is in one is no surplus, even where the version has a part of it.
+func TestVaultsAreNotDeleted(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("other", g.file("vault.json", "{}"), g.dir("packs", g.file("old", "x"))), g.file("way", "x"))
+	for _, name := range []string{"vault.json", "vault.json.copy"} {
+		dir := t.TempDir()
+		stay := []string{"other/" + name, "other/packs/new", "surplus/deep/" + name, "way/" + name}
+		for _, p := range append(stay, "gone/file") {
+			write(t, filepath.Join(dir, p), "x")
+		}
+		r := g.restore(v, dir, deleting)
+		wantLeft(t, "failed", r.Failed, "surplus", "way")
+		wantLeft(t, "noted", r.Notes, "other")
+		there(t, dir, append(stay, "other/packs/old"), "gone")
+	}
+}
+
 // Nothing is restored into what is own, whatever name leads there; what is own and cannot be looked at is in nobody's way.
 func TestTargetThatIsOwnIsRefused(t *testing.T) {
 	g := newRig(t)

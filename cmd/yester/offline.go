@@ -50,8 +50,13 @@ func (p *program) read(ctx context.Context, o offline, f func(*daemon.Offline) e
 			p.note("The place %s is not there; it goes on without it.\n", dir)
 		}
 	}
+	h, settings, err := p.load()
+	if err != nil { // the vault opens all the same, and places that only the settings name are told by what lies in them
+		settings = daemon.Settings{}
+	}
 	v, err := daemon.OpenOffline(ctx, daemon.OfflineOptions{
 		Places: o.places,
+		Own:    h.Own(&settings),
 		Log:    slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelError})),
 		Secret: func(ctx context.Context) (string, error) {
 			return p.secret(ctx, o.passphraseFile, "Passphrase or recovery key: ")
