@@ -75,8 +75,9 @@ func TestMarksAreKeptWithThePolicyInTheVault(t *testing.T) {
 		t.Errorf("the copy is %v", with)
 	}
 	p := mustNot[*control.Policy](t)(policyOf(t.Context(), s.vault, s.instance.ID, true))
-	o := &restoration{}
-	if o.goBy(p); !o.caches || !o.nodump {
+	o := &restoration{version: &snapshot.Version{}}
+	o.goBy(p)
+	if caches, nodump, _ := o.marks(); !caches || !nodump {
 		t.Errorf("a restore by %+v", p)
 	}
 }

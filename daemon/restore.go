@@ -29,12 +29,10 @@ type restoration struct {
 	paths   []string // below the version's root
 	to      string
 	target  *os.File
-	keep    []string // patterns of what is never deleted
-	own     []string // what is left alone, by whatever name it is met
-	covers  []string // absolute paths that versions have, if not whole partitions
-	caches  bool     // that versions have not what is in caches,
-	nodump  bool     // nor what is not to be dumped
-	older   string   // version before it, "" if there is none
+	scopes  []snapshot.Scope // of the version, and of the policy by now
+	keep    []string         // patterns of what is never deleted
+	own     []string         // what is left alone, by whatever name it is met
+	older   string           // version before it, "" if there is none
 }
 
 // restore starts a restore. Everything that can be wrong with what was asked for is told here, before a task begins.
@@ -93,15 +91,25 @@ func gone(k store.VersionKey) error {
 	return control.Errorf(control.NotFound, "version %s of %s was deleted just now", k.Version, k.Partition).WithHint("`yester versions` lists them")
 }
 
-// goBy takes from a policy, if there is one, what versions have not: they are not to be blamed for that.
+// goBy takes from the version, and from a policy, if there is one, what versions have not: they are not to be blamed for that.
 func (o *restoration) goBy(p *control.Policy) {
+	if s := o.version.Scope; s != nil {
+		o.scopes = append(o.scopes, *s)
+	}
 	if p != nil {
-		o.keep, o.covers = slices.Clone(p.Excludes), slices.Clone(p.Paths)
-		o.caches, o.nodump = p.ExcludeCaches, p.ExcludeNodump
+		o.scopes = append(o.scopes, snapshot.Scope{Paths: p.Paths, Excludes: p.Excludes, Caches: p.ExcludeCaches, Nodump: p.ExcludeNodump})
+	}
+	for _, s := range o.scopes {
+		for _, dir := range s.Never {
+			o.keep = append(o.keep, literal(dir))
+		}
+		for _, e := range s.Excludes {
+			o.keep = append(o.keep, e, strings.TrimRight(e, "/")+"/**")
+		}
 	}
 }
 
-// covered tells whether versions have all of what is restored, but for what is excluded.
+// covered tells whether the version has all of what is restored, and versions would have it by now, but for what is excluded.
 func (o *restoration) covered() bool {
 	at := o.paths
 	if len(at) == 0 {
@@ -109,13 +117,30 @@ func (o *restoration) covered() bool {
 	}
 	for _, p := range at {
 		whole := path.Join(o.version.Partition.MountPoint, p)
-		for _, c := range o.covers {
-			if c != whole && isBelow(c, whole) {
+		isPart := func(c string) bool { return c != whole && isBelow(c, whole) }
+		for _, s := range o.scopes {
+			if !s.Has(whole) || slices.ContainsFunc(s.Paths, isPart) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// marks are those for which versions leave something out, and the folders for which they mean nothing to whoever heeds them.
+func (o *restoration) marks() (caches, nodump bool, named []string) {
+	for _, s := range o.scopes {
+		switch heeded := caches || nodump; {
+		case !s.Caches && !s.Nodump:
+			continue
+		case !heeded:
+			named = slices.Clone(s.Paths)
+		default:
+			named = slices.DeleteFunc(named, func(p string) bool { return !slices.Contains(s.Paths, p) })
+		}
+		caches, nodump = caches || s.Caches, nodump || s.Nodump
+	}
+	return caches, nodump, named
 }
 
 // hold keeps a version that is being restored from being deleted.
@@ -279,10 +304,15 @@ func (o *restoration) aim(a aim) error {
 		}
 		o.to = filepath.Clean(o.request.To)
 	}
-	whole := len(o.paths) == 0 || slices.Contains(o.paths, "") || !o.covered()
-	if o.request.Delete && whole && (isSame(o.to, point) || isSame(o.to, "/")) { // by whatever name
-		return control.Errorf(control.BadRequest, "what is never backed up would be deleted from %s with the rest", o.to).
-			WithHint("name the folders that are to be made equal, or another target with --to")
+	if o.request.Delete && (isSame(o.to, point) || isSame(o.to, "/")) { // by whatever name
+		switch {
+		case o.version.Scope == nil:
+			return control.Errorf(control.BadRequest, "what version %s was made without would be deleted from %s with the rest, and it is too old to tell", o.version.Name, o.to).
+				WithHint("leave out --delete; with --verify-only it is told what is there and not in the version")
+		case len(o.paths) == 0 || slices.Contains(o.paths, "") || !o.covered():
+			return control.Errorf(control.BadRequest, "what is not backed up would be deleted from %s with the rest", o.to).
+				WithHint("name the folders that are to be made equal, or another target with --to")
+		}
 	}
 	if point == "/" {
 		for _, dir := range capture.SystemFolders() { // those that the version has not are no loss of theirs, nor of a system that was installed anew
@@ -387,10 +417,11 @@ func (o *restoration) run(ctx context.Context, j *job) error {
 
 func (o *restoration) options() restore.Options {
 	r := &o.request
+	caches, nodump, named := o.marks()
 	opts := restore.Options{
 		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: r.Includes, Excludes: r.Excludes,
 		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep, Own: o.own,
-		KeepCaches: o.caches, KeepNodump: o.nodump, Named: o.covers,
+		KeepCaches: caches, KeepNodump: nodump, Named: named,
 		Others: o.covered() && len(r.Includes) == 0,
 	}
 	if r.Rate > 0 {

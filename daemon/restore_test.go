@@ -14,22 +14,28 @@ import (
 
 // What was never backed up is not deleted where files were, whatever is asked.
 func TestDeletingWhereFilesWereSparesWhatIsNeverBackedUp(t *testing.T) {
+	all := &snapshot.Scope{}
 	for _, c := range []struct {
 		what  string
 		point string
 		paths []string
-		only  []string // of the policy
+		had   *snapshot.Scope // by the version
+		only  []string        // of the policy
 		ok    bool
 	}{
-		{"all of a partition", "/", nil, nil, false},
-		{"its root by name", "/", []string{""}, nil, false},
-		{"its root among others", "/", []string{"etc", ""}, nil, false},
-		{"a folder", "/", []string{"usr"}, nil, true},
-		{"a folder of which a part is backed up", "/", []string{"usr"}, []string{"/usr/local/etc"}, false},
-		{"a folder that is backed up", "/", []string{"usr/local/etc"}, []string{"/usr/local/etc"}, true},
-		{"a folder in one that is", "/", []string{"usr/local/etc"}, []string{"/usr"}, true},
+		{"all of a partition", "/", nil, all, nil, false},
+		{"its root by name", "/", []string{""}, all, nil, false},
+		{"its root among others", "/", []string{"etc", ""}, all, nil, false},
+		{"a folder", "/", []string{"usr"}, all, nil, true},
+		{"a folder of which a part is backed up", "/", []string{"usr"}, all, []string{"/usr/local/etc"}, false},
+		{"a folder that is backed up", "/", []string{"usr/local/etc"}, all, []string{"/usr/local/etc"}, true},
+		{"a folder in one that is", "/", []string{"usr/local/etc"}, all, []string{"/usr"}, true},
+		{"a folder that is backed up no more", "/", []string{"etc"}, all, []string{"/usr"}, false},
+		{"a folder of which a part was backed up", "/", []string{"usr"}, &snapshot.Scope{Paths: []string{"/usr/local/etc"}}, nil, false},
+		{"a folder that was backed up", "/", []string{"usr/local/etc"}, &snapshot.Scope{Paths: []string{"/usr/local/etc"}}, nil, true},
+		{"a folder of a version that tells not what it was to have", "/", []string{"usr"}, nil, nil, false},
 	} {
-		o := &restoration{version: &snapshot.Version{Partition: snapshot.Partition{Name: "p", MountPoint: c.point}}, paths: c.paths}
+		o := &restoration{version: &snapshot.Version{Partition: snapshot.Partition{Name: "p", MountPoint: c.point}, Scope: c.had}, paths: c.paths}
 		o.request.Delete = true
 		o.goBy(&control.Policy{Paths: c.only, Excludes: []string{"*.iso"}})
 		err := o.aim(aim{discover: func() ([]capture.Mount, error) {
@@ -71,5 +77,64 @@ func TestDeletingElsewhereSparesWhatIsNeverBackedUp(t *testing.T) {
 		if c.ok && slices.Contains(o.keep, "/usr/bin") != (c.point == "/") {
 			t.Errorf("all of %s to %s: kept are %q", c.point, c.to, o.keep)
 		}
+	}
+}
+
+// What an earlier version was made without is not deleted by its restore, nor what is left out by now.
+func TestDeletingGoesByWhatTheVersionWasMadeWithout(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	file := func(name string) string { return filepath.Join(dir, name) }
+	fill := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file(name)), 0o755), os.WriteFile(file(name), []byte("x"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill("docs/a", "VMs/disk", "cache/own", "now/old", "plain/a")
+	if err := os.WriteFile(file("cache/CACHEDIR.TAG"), []byte(snapshot.CacheSignature), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := serve(t, options(t))
+	set := func(r control.ActivateRequest) {
+		t.Helper()
+		if _, err := c.Set(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restore := func(version string, paths ...string) (control.Task, error) {
+		t.Helper()
+		task, err := c.Restore(t.Context(), control.RestoreRequest{Version: version, Paths: paths, OnConflict: control.ConflictOverwrite, Delete: true})
+		if err != nil {
+			return task, err
+		}
+		return await(t, c, task, nil), nil
+	}
+	yes, no := true, false
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max", Excludes: []string{dir + "/VMs"}, ExcludeCaches: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	without := backUp(t, c).Results[0].Version
+	set(control.ActivateRequest{Excludes: []string{"now"}, ExcludeCaches: &no})
+	fill("now/new", "surplus", "plain/surplus")
+	if task, err := restore(without, dir); err != nil || task.State != control.Completed || task.Restored.Deleted != 2 || !task.Restored.Clean() {
+		t.Errorf("got %+v, %+v, %v", task, task.Restored, err)
+	}
+	for _, name := range []string{"VMs/disk", "cache/own", "now/new", "now/old"} {
+		if !exists(file(name)) {
+			t.Errorf("%s was deleted", name)
+		}
+	}
+	set(control.ActivateRequest{Paths: []string{file("docs")}})
+	part := backUp(t, c).Results[0].Version
+	set(control.ActivateRequest{Paths: []string{}})
+	if _, err := restore(part, dir); !errors.Is(err, control.BadRequest) || !exists(file("plain/a")) {
+		t.Errorf("a folder of which the version has a part: %v", err)
+	}
+	fill("docs/surplus")
+	if task, err := restore(part, file("docs")); err != nil || task.Restored == nil || task.Restored.Deleted != 1 {
+		t.Errorf("got %+v, %+v, %v", task, task.Restored, err)
 	}
 }

@@ -96,6 +96,12 @@ func unreadIn(v *snapshot.Version) map[string]bool {
 	return in
 }
 
+// hasAllIn tells whether the version was to have all names in a folder, and not only what it leads to.
+func (r *run) hasAllIn(f *folder) bool {
+	s := r.o.Version.Scope
+	return s == nil || s.Has(path.Join(r.o.Version.Partition.MountPoint, f.path))
+}
+
 // leftOutWhole tells whether a folder may have been left out of the version with all that was in it: a subvolume that was read-only.
 func leftOutWhole(f *folder) bool {
 	const rootIno = 256 // of every subvolume of btrfs

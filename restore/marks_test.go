@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,5 +127,36 @@ func TestWhatIsLeftOutForAMarkIsNotReplaced(t *testing.T) {
 	must(t, unix.Statx(unix.AT_FDCWD, filepath.Join(dir, "flagged"), 0, unix.STATX_BASIC_STATS, &st))
 	if !nodump(&st) {
 		t.Error("the flag is gone")
+	}
+}
+
+// In a folder that only leads to what the version was to have, nothing is surplus; nor in one that was left out but for what was named in it.
+func TestFoldersThatOnlyLeadToWhatTheVersionHas(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("home", g.dir("a", g.dir("docs", g.dir("sub"))), g.dir("b")), g.dir("srv", g.dir("www")))
+	for _, c := range []struct {
+		scope         snapshot.Scope
+		kept, deleted string
+	}{
+		{snapshot.Scope{}, "", "x home/x home/a/x home/a/docs/x home/a/docs/sub/x home/b/x srv/x srv/www/x"},
+		{snapshot.Scope{Paths: []string{"/data/home/a/docs", "/data/home/b"}}, "x home/x home/a/x srv/x srv/www/x", "home/a/docs/x home/a/docs/sub/x home/b/x"},
+		{snapshot.Scope{Paths: []string{"/"}}, "", "x home/x home/a/x srv/x srv/www/x"},
+		{snapshot.Scope{Paths: []string{"/data/ho"}}, "x home/x srv/x", ""},
+		{snapshot.Scope{Paths: []string{"/data", "/data/srv/www"}, Never: []string{"/data/srv"}}, "srv/x", "x home/x home/a/docs/x srv/www/x"},
+	} {
+		dir := t.TempDir()
+		g.restore(v, dir)
+		for _, p := range strings.Fields(c.kept + " " + c.deleted) {
+			write(t, filepath.Join(dir, p), "x")
+		}
+		v.Scope = &c.scope
+		told := g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.Others = true, true }).Differs
+		g.restore(v, dir, deleting)
+		there(t, dir, strings.Fields(c.kept), strings.Fields(c.deleted)...)
+		for _, p := range strings.Fields(c.kept) {
+			if slices.ContainsFunc(told.Items, func(l Left) bool { return l.Path == p }) {
+				t.Errorf("%s is told of", p)
+			}
+		}
 	}
 }

@@ -52,7 +52,7 @@ func isSocket(dir int, name string) bool {
 
 // others calls do for each name in a folder that the version has not, but for those that are to be kept.
 func (r *run) others(f *folder, at spot, do func(name, path string)) error {
-	if f.marked {
+	if f.marked || !r.hasAllIn(f) {
 		return nil
 	}
 	d, err := reopen(f.fd)

@@ -79,6 +79,30 @@ type Audit struct {
 	Paths  []string `json:"paths,omitempty"` // some of them, as those of warnings
 }
 
+// A Scope says what of a partition a version was to have. What is not in it was never looked at, and may well have been there.
+type Scope struct {
+	Paths    []string `json:"paths,omitempty"`    // absolute; when any, only they, what lies below, and the folders on the way
+	Never    []string `json:"never,omitempty"`    // absolute paths of folders that were left out whatever is in them, but for Paths below
+	Excludes []string `json:"excludes,omitempty"` // patterns of what was left out, with all below
+	Caches   bool     `json:"caches,omitempty"`   // what is in tagged folders (CacheTag) was left out,
+	Nodump   bool     `json:"nodump,omitempty"`   // and what has the inode flag "no dump"; both but for Paths
+}
+
+// Has tells whether a version was to have all names in a folder, by its absolute path, but for what Excludes and marks leave out. In those on the way to Paths
+// it has only these.
+func (s *Scope) Has(dir string) bool {
+	above := func(paths []string) (longest int) {
+		for _, p := range paths {
+			if rest, ok := strings.CutPrefix(dir, strings.TrimSuffix(p, "/")); ok && (rest == "" || rest[0] == '/') {
+				longest = max(longest, len(p))
+			}
+		}
+		return longest
+	}
+	named, never := above(s.Paths), above(s.Never)
+	return named >= never && (named > 0 || len(s.Paths) == 0)
+}
+
 // MaxWarnings is how many warnings a record lists; WarningCount counts them all.
 const MaxWarnings = 1000
 
@@ -101,6 +125,7 @@ type Version struct {
 	Consistency  string       `json:"consistency"`            // "live" or "snapshot"
 	LiveBecause  string       `json:"live_because,omitempty"` // why not a snapshot, if the file system has any
 	Tool         string       `json:"tool"`                   // "yester 0.1.0"
+	Scope        *Scope       `json:"scope,omitempty"`        // nil: made by a yester that did not say
 
 	Added   uint64 `json:"added"` // entries, against the parent
 	Changed uint64 `json:"changed"`

@@ -27,6 +27,7 @@ type filter struct {
 	root     spot
 	patterns []string // for the whole path, without its first slash
 	bases    []string // for the name alone
+	scope    snapshot.Scope
 }
 
 // A spot is where in the filter a folder is.
@@ -56,12 +57,16 @@ func newFilter(point string, o *Options) (*filter, error) {
 			real = path.Clean(in) // not there now, and perhaps later
 		}
 		f.include(real)
+		f.scope.Paths = append(f.scope.Paths, real)
 	}
+	f.scope.Never = neverIn(point, o.Never)
 	if point == "/" && !o.System {
 		for _, s := range systemFolders {
 			f.root.node.make(s[1:], false).system = true
 		}
+		f.scope.Never = append(f.scope.Never, systemFolders...)
 	}
+	f.scope.Excludes, f.scope.Caches, f.scope.Nodump = o.Excludes, o.ExcludeCaches, o.ExcludeNodump
 	for _, p := range o.Excludes {
 		if err := f.exclude(p); err != nil {
 			return nil, err

@@ -2,9 +2,12 @@ package capture
 
 import (
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"yester/snapshot"
 )
 
 // taken walks a path down a filter and tells whether it is captured.
@@ -94,5 +97,43 @@ func TestIncludesAndExcludes(t *testing.T) {
 	r.o.Excludes = append(r.o.Excludes, dir+"/etc/*")
 	if v = r.run(); v.Deleted != 1 || v.Changed != 0 {
 		t.Errorf("%d deleted, %d changed", v.Deleted, v.Changed)
+	}
+}
+
+// The record says what the version was to have, by real names.
+func TestRecordSaysWhatTheVersionWasToHave(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/home/u/keep/x", "x")
+	must(t, os.MkdirAll(dir+"/lib/vault", 0o755))
+	must(t, os.Symlink("home/u", dir+"/alias"))
+	must(t, os.Symlink("lib/vault", dir+"/vault"))
+	scope := func() snapshot.Scope {
+		t.Helper()
+		b, err := r.vault.Record(t.Context(), r.run().Key())
+		must(t, err)
+		v, err := snapshot.ParseVersion(b)
+		must(t, err)
+		if v.Scope == nil {
+			t.Fatalf("the record is %s", b)
+		}
+		return *v.Scope
+	}
+	if s := scope(); !reflect.DeepEqual(s, snapshot.Scope{}) {
+		t.Errorf("of all: %+v", s)
+	}
+	r.o.Includes, r.o.Excludes, r.o.Never = []string{dir + "/alias/keep/"}, []string{"*.tmp"}, []string{dir + "/vault", dir + "/gone/", "/elsewhere", ""}
+	r.o.ExcludeCaches, r.o.ExcludeNodump = true, true
+	want := snapshot.Scope{
+		Paths: []string{dir + "/home/u/keep"}, Never: []string{dir + "/lib/vault", dir + "/gone"}, Excludes: []string{"*.tmp"}, Caches: true, Nodump: true,
+	}
+	if s := scope(); !reflect.DeepEqual(s, want) {
+		t.Errorf("of a part: %+v, want %+v", s, want)
+	}
+	for _, system := range []bool{false, true} {
+		f, err := newFilter("/", &Options{System: system, Never: []string{"/var/lib/y"}})
+		must(t, err)
+		if !slices.Contains(f.scope.Never, "/var/lib/y") || slices.Contains(f.scope.Never, "/usr/bin") == system {
+			t.Errorf("with system %v: %+v", system, f.scope)
+		}
 	}
 }

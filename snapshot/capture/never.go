@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,19 @@ func neverFolders(s *source, point string, paths []string) (map[fileID]bool, err
 		return nil, fmt.Errorf("partition %s is %w: it holds the vault or what belongs to it", point, ErrExcluded)
 	}
 	return never, nil
+}
+
+// neverIn are those of the paths that lie on the partition, by what they really are called.
+func neverIn(point string, paths []string) (in []string) {
+	for _, p := range paths {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			p = real
+		}
+		if p = filepath.Clean(p); filepath.IsAbs(p) && isBelow(p, point) {
+			in = append(in, p)
+		}
+	}
+	return in
 }
 
 // roots are the root folders that lead to what is captured: of the partition, and of its snapshot.

@@ -56,6 +56,8 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 		walk.warn("%v", err)
 	}
 	version.SetRoot(root)
+	scope := walk.filter.scope
+	version.Scope = &scope
 	walk.count(version)
 	version.End = o.Now()
 	if err := commit(ctx, w, version, before); err != nil {
