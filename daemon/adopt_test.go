@@ -86,6 +86,60 @@ func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
 	}
 }
 
+// A daemon that has no policy yet deletes by the one that the vault has a copy of, and nothing if there is none.
+func TestAdoptedInstanceDeletesByThePolicyItHad(t *testing.T) {
+	o, c, dir, _, stop := startFilledUntil(t)
+	was, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Set(t.Context(), control.ActivateRequest{Excludes: []string{"*.iso"}}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the vault to have a copy of the policy", func() bool {
+		v := mustNot[*Offline](t)(OpenOffline(t.Context(), OfflineOptions{Places: []string{o.Home.Vault}, Log: quiet()}))
+		defer v.Close()
+		p, err := policyOf(t.Context(), v.vault, was.Instance.ID, true)
+		return err == nil && len(p.Excludes) == 1
+	})
+	stop()
+	other, _ := serve(t, another(t))
+	if _, err := other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}, AsInstance: was.Instance.Name}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the other daemon to be the instance", func() bool {
+		s, err := other.Status(t.Context())
+		return err == nil && s.Instance.ID == was.Instance.ID
+	})
+	for _, name := range []string{"new.iso", "surplus"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := control.RestoreRequest{Version: "latest", Paths: []string{dir}, OnConflict: control.ConflictOverwrite, Delete: true}
+	task, err := other.Restore(t.Context(), r)
+	if task = await(t, other, task, err); task.Restored == nil || task.Restored.Deleted != 1 || !exists(filepath.Join(dir, "new.iso")) {
+		t.Errorf("got %+v, %+v", task, task.Restored)
+	}
+	copies, err := filepath.Glob(filepath.Join(o.Home.Vault, "instances/*/policy.json*"))
+	if err != nil || len(copies) == 0 {
+		t.Fatalf("copies of the policy: %q, %v", copies, err)
+	}
+	for _, file := range copies {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.Restore(t.Context(), r); !errors.Is(err, control.Damaged) || !exists(filepath.Join(dir, "new.iso")) {
+		t.Errorf("without a policy: %v", err)
+	}
+	r.Delete = false
+	task, err = other.Restore(t.Context(), r)
+	if task = await(t, other, task, err); task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+}
+
 // A machine that was copied with all it had is two that are the same. The one that was started later goes on.
 func TestOfACopiedMachineTheLaterGoesOn(t *testing.T) {
 	o, _, _, _, stop := startFilledUntil(t)

@@ -42,19 +42,12 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 		return control.Task{}, err
 	}
 	id, name := d.instance.ID, d.instance.Name
-	d.mu.Lock()
-	policy := d.policy
-	d.mu.Unlock()
 	if r.Instance != "" {
 		in, err := oneInstance(ctx, v, r.Instance)
 		if err != nil {
 			return control.Task{}, err
 		}
-		if id, name = in.ID, in.Name; id != d.instance.ID {
-			if policy, err = policyOf(ctx, v, id, r.Delete); err != nil {
-				return control.Task{}, err
-			}
-		}
+		id, name = in.ID, in.Name
 	}
 	p, paths, err := findPaths(heldBy(ctx, v, id), d.mountDirs(), d.shownAs(id, name), &r)
 	if err != nil {
@@ -63,6 +56,14 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 	o := &restoration{vault: v, request: r, paths: paths}
 	if err := o.choose(ctx, &p, d.o.Now().In(d.zone())); err != nil {
 		return control.Task{}, err
+	}
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	if policy == nil || id != d.instance.ID { // one that was adopted has none yet, nor has one whose state was lost
+		if policy, err = policyOf(ctx, v, id, r.Delete); err != nil {
+			return control.Task{}, err
+		}
 	}
 	o.goBy(policy)
 	if err := o.aim(aim{d.never(), d.mountDirs(), d.o.Discover}); err != nil {
@@ -185,14 +186,14 @@ func findPaths(all []held, mountDirs []string, instance string, r *control.Resto
 	return p, paths, nil
 }
 
-// policyOf is the copy that the vault has of an instance's policy, nil if there is none. What cannot be read is an error if something is to be deleted by it.
+// policyOf is the copy that the vault has of an instance's policy, nil if there is none, or none that can be read. That is an error if something is to be deleted by it.
 func policyOf(ctx context.Context, v *store.Vault, instance string, deletes bool) (*control.Policy, error) {
 	kept, err := v.Policy(ctx, instance)
-	if errors.Is(err, store.ErrNotFound) || err == nil && len(kept.Policy) == 0 {
-		return nil, nil
-	}
 	p := new(control.Policy)
-	if err == nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && len(kept.Policy) == 0:
+		err = errors.New("the vault has no copy of the policy")
+	case err == nil:
 		err = json.Unmarshal(kept.Policy, p)
 	}
 	switch {

@@ -85,6 +85,10 @@ func TestRestoreFromACopyLeavesWhatIsYestersAlone(t *testing.T) {
 	d := start(t, home)
 	d.activate("max", p)
 	d.backup(p)
+	d.wait("the vault to have a copy of the policy", func() bool {
+		copies, _ := filepath.Glob(filepath.Join(home, "vault/instances/*/policy.json"))
+		return len(copies) > 0
+	})
 	d.stop()
 	command(t, "rsync", "-a", filepath.Join(home, "vault"), p.path("srv")+"/")
 	command(t, "rsync", "-a", filepath.Join(home, "vault"), disk.dir+"/")
