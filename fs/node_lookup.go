@@ -14,7 +14,7 @@ func (v *view) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 	out.SetEntryTimeout(forever)
 	dir := nodeID(in.NodeId)
 	switch {
-	case len(name) > maxName:
+	case len(name) > snapshot.MaxName:
 		return fuse.Status(syscall.ENAMETOOLONG)
 	case dir.kind() == byFileKind || dir.kind() == partitionKind && name == byFileName:
 		return v.lookupPast(cancel, dir, name, out)

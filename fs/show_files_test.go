@@ -241,10 +241,10 @@ func TestStatfsIsThatOfThePartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st.Blocks*uint64(st.Bsize) != 1<<40 || st.Bfree*uint64(st.Bsize) != 1<<39 || st.Files != 1<<20 || st.Files-st.Ffree != 4 ||
-		st.Namelen != 255 || st.Flags&unix.ST_RDONLY == 0 {
+		st.Namelen != snapshot.MaxName || st.Flags&unix.ST_RDONLY == 0 {
 		t.Errorf("%+v", st)
 	}
-	if err := unix.Statfs(filepath.Dir(dir), &st); err != nil || st.Blocks == 0 || st.Namelen != 255 {
+	if err := unix.Statfs(filepath.Dir(dir), &st); err != nil || st.Blocks == 0 || st.Namelen != snapshot.MaxName {
 		t.Errorf("above the versions: %+v, %v", st, err)
 	}
 }
@@ -334,7 +334,10 @@ func setFlags(path string, how uintptr) error {
 
 func TestLongNameIsRefusedAsOnADisk(t *testing.T) {
 	_, dir := mounted(t, "small")
-	if _, err := os.Lstat(filepath.Join(dir, strings.Repeat("n", 256))); !errors.Is(err, unix.ENAMETOOLONG) {
+	if _, err := os.Lstat(filepath.Join(dir, strings.Repeat("n", snapshot.MaxName))); !errors.Is(err, unix.ENOENT) {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, strings.Repeat("n", snapshot.MaxName+1))); !errors.Is(err, unix.ENAMETOOLONG) {
 		t.Error(err)
 	}
 }

@@ -12,7 +12,7 @@ const statfsBlock = 4096
 
 // StatFs tells the size of the partition as it was, for what lies in a version; elsewhere that of the vault's place.
 func (v *view) StatFs(cancel <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	*out = fuse.StatfsOut{Bsize: statfsBlock, Frsize: statfsBlock, NameLen: maxName}
+	*out = fuse.StatfsOut{Bsize: statfsBlock, Frsize: statfsBlock, NameLen: snapshot.MaxName}
 	id := nodeID(in.NodeId)
 	if !id.inVersion() {
 		return v.statVault(cancel, out)

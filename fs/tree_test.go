@@ -213,6 +213,8 @@ func hostileTree() *tree {
 		m.file().named("empty"),
 		raw, sparse, twin, m.dir(other.named("other")).named("links"),
 		m.file().named("new\nline"), m.file().named(strings.Repeat("ä", 127)+"x"),
+		m.file(part{5, 1}).named(strings.Repeat("n", 256)), m.file(part{6, 2}).named(strings.Repeat("n", 300)), m.file().named(strings.Repeat("€", 255)),
+		m.dir(m.file(part{7, 3}).named(strings.Repeat("m", snapshot.MaxName))).named(strings.Repeat("n", snapshot.MaxName)),
 		m.file(slicedParts(4<<20, 512)...).named("sliced"),
 		m.file(chunks(11, 9<<20+123)...).named("big"),
 		m.link("plain").named("symlink"), m.link("no/where").named("dangling"), m.link(strings.Repeat("x/", 2047)).named("long"),

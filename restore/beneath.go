@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 // inside has a path go through nothing that leads out of a folder: no symlink, no "..", no mount point.
@@ -62,7 +64,7 @@ func orDot(path string) string {
 
 // valid tells whether a name is that of one entry in a folder.
 func valid(name []byte) bool {
-	if n := len(name); n == 0 || n > 255 {
+	if n := len(name); n == 0 || n > snapshot.MaxName {
 		return false
 	}
 	s := string(name)

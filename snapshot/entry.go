@@ -35,6 +35,10 @@ type Totals struct {
 	Bytes uint64 `json:"bytes"` // sizes of regular files, each hard link counted, holes included
 }
 
+// MaxName is how many bytes the name of an entry has at most: FUSE shows no longer ones. Most file systems end at 255, but those that count characters, as
+// vfat and ntfs do, at 765.
+const MaxName = 1024
+
 // An Entry is one name in a directory, with everything the file has. The byte slices of an entry decoded from a page alias that page, must
 // not be changed, and live as long as anyone holds them.
 type Entry struct {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// names are the names in a directory in the order of their bytes. They lie in one arena, so a name costs its bytes and seven more.
+// names are the names in a directory in the order of their bytes. They lie in one arena, so a name costs its bytes and eight more.
 type names struct {
-	arena []byte   // of each name: its type (DT_DIR …) and its length in one byte each, the name, NUL
+	arena []byte   // of each name: its type (DT_DIR …), its length in two bytes, the name, NUL
 	order []uint32 // where in the arena
 }
 
@@ -20,8 +20,13 @@ const keepNames = 1 << 20
 func (n *names) len() int { return len(n.order) }
 
 func (n *names) at(i int) zname {
-	at := n.order[i]
-	return n.arena[at+2:][:int(n.arena[at+1])+1]
+	name := n.name(n.order[i])
+	return name[:len(name)+1]
+}
+
+// name is the one that lies at a place in the arena. There are file systems whose names have more than 255 bytes: vfat, exfat and ntfs count characters.
+func (n *names) name(at uint32) []byte {
+	return n.arena[at+3:][:binary.NativeEndian.Uint16(n.arena[at+1:])]
 }
 
 // folder tells whether name i was said to be a folder's. Not every file system says so, and it may be something else by now.
@@ -39,16 +44,15 @@ func (n *names) reset() {
 
 func (n *names) add(name []byte, kind byte) {
 	n.order = append(n.order, uint32(len(n.arena)))
-	n.arena = append(n.arena, kind, byte(len(name)))
+	n.arena = binary.NativeEndian.AppendUint16(append(n.arena, kind), uint16(len(name)))
 	n.arena = append(n.arena, name...)
 	n.arena = append(n.arena, 0)
 }
 
 // sort orders the names and drops what a directory that changes while it is listed may give twice.
 func (n *names) sort() {
-	name := func(at uint32) []byte { return n.arena[at+2:][:n.arena[at+1]] }
-	slices.SortFunc(n.order, func(a, b uint32) int { return bytes.Compare(name(a), name(b)) })
-	n.order = slices.CompactFunc(n.order, func(a, b uint32) bool { return bytes.Equal(name(a), name(b)) })
+	slices.SortFunc(n.order, func(a, b uint32) int { return bytes.Compare(n.name(a), n.name(b)) })
+	n.order = slices.CompactFunc(n.order, func(a, b uint32) bool { return bytes.Equal(n.name(a), n.name(b)) })
 }
 
 // list reads the open directory fd with buf, keeping the names that want says yes to. What was read before an error is there.

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -196,6 +197,9 @@ func (w *walker) takeReady() opened {
 }
 
 func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snapshot.Entry) (there bool, err error) {
+	if n := len(name.bytes()); n > snapshot.MaxName {
+		return false, &sourceError{"name", -1, fmt.Errorf("%d bytes are more than the %d that can be shown", n, snapshot.MaxName)}
+	}
 	t := target{dir: d.fd, name: name, vol: d.vol}
 	if w.ready.fd >= 0 {
 		t.stat = w.ready.stat
