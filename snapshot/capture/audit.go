@@ -87,9 +87,9 @@ func (w *walker) verdict(ctx context.Context) (*snapshot.Audit, error) {
 	if later == nil {
 		return nil, nil
 	}
-	held, err := heldFiles(w.src)
+	held, err := heldFiles(ctx, w.src, heldPatience)
 	if err != nil {
-		return nil, nil
+		return nil, ctx.Err()
 	}
 	w.held = held
 	since, err := w.resolve(ctx, w.src, later)

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -22,19 +23,58 @@ type held struct {
 
 // A holding looks for held files of a partition.
 type holding struct {
-	src   *source
-	found map[fileID]*held
-	buf   []byte
+	dev    uint64 // of the partition
+	fstype string
+	magic  int64 // of that type, as statfs tells it
+	found  map[fileID]*held
+	unsaid []unsaid
 }
 
-// heldFiles finds the held files of an open partition, in all processes. An error says that they cannot be known.
-func heldFiles(src *source) (map[fileID]*held, error) {
-	h := &holding{src: src, found: map[fileID]*held{}, buf: make([]byte, 32<<10)}
-	processes, err := os.ReadDir("/proc")
-	if err != nil {
+// An unsaid is a file of which the device number does not tell what file system it is of.
+type unsaid struct {
+	link            string // to it, in /proc; or its path
+	stat            stat
+	mapped, written bool
+}
+
+// heldPatience is how long a capture looks for held files. There are files that cannot even be looked at while a server does not answer, and a process's
+// mappings while it makes some that take long.
+const heldPatience = time.Minute
+
+var errHeldLate = errors.New("looking for them takes too long")
+
+// heldFiles finds the held files of an open partition, in all processes. An error is the context's, or says that they cannot be known. Past its patience the
+// search is left to itself, for no signal ends what it may wait for.
+func heldFiles(ctx context.Context, src *source, patience time.Duration) (map[fileID]*held, error) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(src.fd, &fs); err != nil {
 		return nil, err
 	}
+	h := &holding{dev: src.root.dev, fstype: src.fstype, magic: fs.Type, found: map[fileID]*held{}}
+	in, end := context.WithTimeoutCause(ctx, patience, errHeldLate)
+	defer end()
+	done := make(chan error, 1)
+	go func() { done <- h.search(in) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, err
+		}
+		return h.found, nil
+	case <-in.Done():
+		return nil, context.Cause(in)
+	}
+}
+
+func (h *holding) search(ctx context.Context) error {
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
 	for _, p := range processes {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if _, err := strconv.Atoi(p.Name()); err != nil {
 			continue
 		}
@@ -50,14 +90,15 @@ func heldFiles(src *source) (map[fileID]*held, error) {
 		case ended(err) == nil:
 		case errors.Is(err, fs.ErrPermission) && p.Name() == "1": // in a container or sandbox, where it is a mere launcher
 		default:
-			return nil, err
+			return err
 		}
 	}
-	return h.found, h.loops()
+	return h.loops()
 }
 
 // process looks at a process. Its first thread may have ended, and others may have files of their own open.
 func (h *holding) process(dir string) error {
+	h.unsaid = nil
 	threads, err := os.ReadDir(dir + "/task")
 	if err != nil {
 		return err
@@ -68,21 +109,27 @@ func (h *holding) process(dir string) error {
 		if err != nil {
 			continue
 		}
-		// Not below task, for there is no map_files.
+		dir := "/proc/" + t.Name() // not below task, for there is no map_files
 		if !mapped {
-			if mapped, err = h.maps("/proc/" + t.Name()); err != nil {
+			if mapped, err = h.maps(dir); err != nil {
 				return err
 			}
 		}
-		if seen >= 0 && sameFiles(seen, id) {
-			continue
+		if seen < 0 || !sameFiles(seen, id) {
+			there, err := h.files(dir)
+			if err != nil {
+				return err
+			}
+			if there {
+				seen = id
+			}
 		}
-		there, err := h.files("/proc/" + t.Name())
+		there, err := h.byMounts(dir)
 		if err != nil {
 			return err
 		}
-		if there {
-			seen = id
+		if !there {
+			mapped, seen = false, -1 // the next thread tells of it
 		}
 	}
 	return nil
@@ -151,22 +198,75 @@ func mapName(stretch string) string {
 	return trim(from) + "-" + trim(to)
 }
 
-// look takes in the file that a link in /proc leads to, if it is of the partition. written tells that it is open, or mapped, for writing.
+// look takes in the file that a link in /proc leads to, if it is of the partition. written tells that it is open, or mapped, for writing. What only its mount tells
+// of is left to byMounts. Nothing is asked of the file system that might be that of a server that does not answer.
 func (h *holding) look(link string, mapped, written bool) error {
 	st, err := statPath(link, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC)
-	if err != nil || st.kind() != unix.S_IFREG {
-		return nil
+	switch {
+	case err != nil || st.kind() != unix.S_IFREG:
+	case h.ours(&st, ""):
+		h.takeIn(link, &st, mapped)
+	case unix.Major(st.dev) == 0:
+		h.unsaid = append(h.unsaid, unsaid{link, st, mapped, written})
 	}
-	if !h.ours(link, &st) {
-		return h.overlaid(link, mapped, written)
+	return nil
+}
+
+// byMounts takes in those of the files looked at that are of the partition by what the thread says that is mounted. dir is its folder in /proc. It tells whether the
+// thread is still there, or was not needed.
+func (h *holding) byMounts(dir string) (there bool, err error) {
+	files := h.unsaid
+	h.unsaid = nil
+	if len(files) == 0 {
+		return true, nil
 	}
+	mounts, err := os.ReadFile(dir + "/mountinfo") // now, for what is open keeps its mount, and the mount its number
+	if errors.Is(err, unix.EINVAL) {
+		return false, nil // it is ending
+	}
+	if err != nil {
+		return false, ended(err)
+	}
+	for _, f := range files {
+		fstype := h.mountType(mounts, f.link, &f.stat)
+		if h.ours(&f.stat, fstype) {
+			h.takeIn(f.link, &f.stat, f.mapped)
+		} else if fstype == "overlay" && strings.HasPrefix(f.link, "/proc/") {
+			if err := h.overlaid(f.link, f.mapped, f.written); err != nil {
+				return true, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// mountType is the type of the mount that a file was opened through, "" for one that does not matter. Of a mount that is in no list, as it was detached, the
+// file system is asked.
+func (h *holding) mountType(mounts []byte, path string, st *stat) string {
+	if m, _, ok := findMount(mounts, st.mount); ok {
+		return m.fstype
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(path, &fs) != nil {
+		return ""
+	}
+	switch fs.Type {
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlay"
+	case h.magic:
+		return h.fstype
+	}
+	return ""
+}
+
+// takeIn takes in a file of the partition, of which there is a path.
+func (h *holding) takeIn(path string, st *stat, mapped bool) {
 	f := h.take(fileID{st.dev, st.ino}, mapped)
 	if f.handle == nil {
-		if handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, link, unix.AT_SYMLINK_FOLLOW); err == nil {
+		if handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err == nil {
 			f.handle = &handle
 		}
 	}
-	return nil
 }
 
 func (h *holding) take(id fileID, mapped bool) *held {
@@ -179,13 +279,13 @@ func (h *holding) take(id fileID, mapped bool) *held {
 	return f
 }
 
-// ours tells whether a file lies on the partition. On file systems with device numbers of their own making it may say so of others, and harmlessly.
-func (h *holding) ours(path string, st *stat) bool {
-	if !anonymous[h.src.fstype] {
-		return st.dev == h.src.root.dev
+// ours tells whether a file lies on the partition, fstype being the type of its mount if that is known. On file systems with device numbers of their own making it may
+// say so of others, and harmlessly.
+func (h *holding) ours(st *stat, fstype string) bool {
+	if !anonymous[h.fstype] {
+		return st.dev == h.dev
 	}
-	var a, b unix.Statfs_t
-	return unix.Major(st.dev) == 0 && unix.Statfs(path, &a) == nil && unix.Fstatfs(h.src.fd, &b) == nil && a.Type == b.Type
+	return unix.Major(st.dev) == 0 && fstype == h.fstype
 }
 
 // loops looks at the images of loop devices: what they write is not heard.
@@ -207,7 +307,8 @@ func (h *holding) loops() error {
 		}
 		h.loop("/dev/" + d.Name())
 	}
-	return nil
+	_, err = h.byMounts("/proc/self")
+	return err
 }
 
 // loop takes in the image of a loop device by its number, should its path not be what it was.
@@ -222,7 +323,7 @@ func (h *holding) loop(device string) {
 		return
 	}
 	dev := unix.Mkdev(uint32(info.Device>>8&0xfff), uint32(info.Device&0xff|info.Device>>12&0xfff00))
-	if dev == h.src.root.dev || anonymous[h.src.fstype] && unix.Major(dev) == 0 {
+	if dev == h.dev || anonymous[h.fstype] && unix.Major(dev) == 0 {
 		h.take(fileID{dev, info.Inode}, false)
 	}
 }

@@ -43,6 +43,20 @@ func parseMounts(b []byte) ([]mountLine, error) {
 	return mounts, nil
 }
 
+// findMount finds the mount of a number among the lines of a mountinfo, and the options of its file system.
+func findMount(b []byte, id uint64) (m mountLine, options string, ok bool) {
+	start := append(strconv.AppendUint(nil, id, 10), ' ')
+	for line := range bytes.Lines(b) {
+		if !bytes.HasPrefix(line, start) {
+			continue
+		}
+		s := strings.TrimSuffix(string(line), "\n")
+		m, err := parseMount(s)
+		return m, s[strings.LastIndexByte(s, ' ')+1:], err == nil
+	}
+	return m, "", false
+}
+
 // parseMount reads one line:
 //
 //	36 35 98:0 /root\040dir /mnt rw,noatime shared:1 master:2 - ext3 /dev/sda1 rw,errors=continue

@@ -1,11 +1,9 @@
 package capture
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,12 +14,8 @@ var errOverlaid = errors.New("a file is open in an overlay file system, and it c
 // overlaid takes in the file that lies in the upper folder of an overlay file system, as containers have them: what is stored in a mapping there is heard as
 // little as elsewhere. What has no file in the upper folder is only read.
 func (h *holding) overlaid(link string, mapped, written bool) error {
-	var fs unix.Statfs_t
-	if !strings.HasPrefix(link, "/proc/") || unix.Statfs(link, &fs) != nil || fs.Type != unix.OVERLAYFS_SUPER_MAGIC {
-		return nil
-	}
 	for range 5 { // it may be renamed, or written to
-		over, err := statPath(link, unix.AT_NO_AUTOMOUNT)
+		over, err := statPath(link, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC)
 		if err != nil || over.nlink == 0 {
 			return nil
 		}
@@ -42,13 +36,26 @@ func (h *holding) overlaid(link string, mapped, written bool) error {
 				return nil
 			}
 		case err == nil && real.kind() == unix.S_IFREG && real.untouched(&over):
-			if h.ours(filepath.Join(dir, rel), &real) {
-				return h.look(filepath.Join(dir, rel), mapped, written)
-			}
-			return nil
+			return h.upper(filepath.Join(dir, rel), &real, mapped)
 		}
 	}
 	return errOverlaid
+}
+
+// upper takes in a file in the upper folder of an overlay file system, if that is of the partition.
+func (h *holding) upper(path string, st *stat, mapped bool) error {
+	fstype := ""
+	if anonymous[h.fstype] {
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return err
+		}
+		fstype = h.mountType(mounts, path, st)
+	}
+	if h.ours(st, fstype) {
+		h.takeIn(path, st, mapped)
+	}
+	return nil
 }
 
 // upperOf returns the upper folder of the overlay file system mounted by a number in the namespace of a process, "" if it has none, and the path in it of the file
@@ -62,22 +69,18 @@ func upperOf(link string, mount uint64) (dir, rel string, err error) {
 	if err != nil {
 		return "", "", ended(err)
 	}
-	for line := range bytes.Lines(b) {
-		s := strings.TrimSuffix(string(line), "\n")
-		m, err := parseMount(s)
-		if err != nil || strconv.Itoa(m.id) != strconv.FormatUint(mount, 10) {
-			continue
-		}
-		rest, ok := below(file, m.point)
-		if !ok {
-			break
-		}
-		for option := range strings.SplitSeq(s[strings.LastIndexByte(s, ' ')+1:], ",") {
-			if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
-				return unescape(upper), strings.TrimPrefix(filepath.Join(m.root, rest), "/"), nil
-			}
-		}
-		return "", "", nil
+	m, options, ok := findMount(b, mount)
+	if ok && m.fstype != "overlay" {
+		return "", "", nil // it is another file by now
 	}
-	return "", "", errOverlaid
+	rest, isBelow := below(file, m.point)
+	if !ok || !isBelow {
+		return "", "", errOverlaid
+	}
+	for option := range strings.SplitSeq(options, ",") {
+		if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
+			return unescape(upper), strings.TrimPrefix(filepath.Join(m.root, rest), "/"), nil
+		}
+	}
+	return "", "", nil
 }

@@ -167,7 +167,11 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 	d.before = w.now(d.vol)
 	if w.o.Memory != nil {
 		w.begun = d.before
-		if w.held, err = heldFiles(src); err != nil && byChanges {
+		w.held, err = heldFiles(ctx, src, heldPatience)
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil && byChanges {
 			return unsure("it cannot be told which files are mapped: %v", err)
 		}
 		if err != nil {
