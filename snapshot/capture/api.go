@@ -53,7 +53,7 @@ type Options struct {
 	Because     string
 	Certificate *snapshot.Certificate
 	Audit       bool           // walk all the same, and see whether the changes told all
-	Later       func() Changes // for an audit: what changed since Changes ended, nil if that is not known
+	Later       func() Changes // what changed since Changes ended, nil if that is not known
 	Until       func() Changes // Changes and what changed since they ended, nil if that is not known
 	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 

@@ -23,6 +23,10 @@ type Changes interface {
 	Files(visit func(file unix.FileHandle) error) error
 	// Moved calls visit for each folder that was moved, with the folder it was in at first and its name there.
 	Moved(visit func(folder, from unix.FileHandle, name string) error) error
+	// Removed tells whether a folder was removed, by itself or with its subvolume.
+	Removed(folder unix.FileHandle) bool
+	// Made tells whether a folder was made.
+	Made(folder unix.FileHandle) bool
 }
 
 // A Memory is what a capture learned that the next one needs to go by changes. It belongs to a partition; captures of it use it one after the

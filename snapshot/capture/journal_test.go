@@ -27,6 +27,7 @@ type journalRig struct {
 
 	beforeCut func() // is called, if it is there, before the changes are cut off
 	afterCut  func() // and after
+	afterAll  func() // and once they were told up to the moment
 }
 
 // newJournalRig makes one. u may be nil: what others do on the machine then makes no test walk.
@@ -74,6 +75,9 @@ func (r *journalRig) tryNext() *snapshot.Version {
 			r.frozen()
 		}
 		s := r.journal.Peek()
+		if r.afterAll != nil {
+			r.afterAll()
+		}
 		if s.Extend(set); s.Unknown() != "" {
 			return nil
 		}

@@ -24,7 +24,7 @@ func (r *resolver) moves(ctx context.Context) error {
 		if err := r.w.step(ctx); err != nil {
 			return err
 		}
-		fd, st, err := r.open(folder)
+		fd, st, err := r.openFolder(folder)
 		if fd < 0 || err != nil {
 			return err
 		}

@@ -49,6 +49,7 @@ type resolver struct {
 	movedIn   []uint64          // devices of those that are in the partition now
 	unread    map[string]bool   // paths of folders that the parent version has not as they were
 	left      map[string]bool   // paths that bear a mark for which what is in them was left out
+	lost      []unix.FileHandle // of folders that are not there, and that the changes do not tell to be removed
 	statx     unix.Statx_t
 }
 
@@ -106,7 +107,10 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 			return nil, err
 		}
 	}
-	return r, r.findMissing(ctx)
+	if err := r.findMissing(ctx); err != nil {
+		return nil, err
+	}
+	return r, r.found()
 }
 
 // findDevices finds the subvolumes nested in the partition. Of one that may have been moved it is not known by which folder above it; then files of any are looked for.
@@ -175,13 +179,7 @@ func (r *resolver) heldFiles() error {
 
 // open opens what a handle names, just to look at it. Of what is gone there is -1.
 func (r *resolver) open(h unix.FileHandle) (fd int, st stat, err error) {
-	h = r.src.frozen(h)
-	for {
-		fd, err = unix.OpenByHandleAt(r.src.fd, h, unix.O_PATH|unix.O_CLOEXEC)
-		if err != unix.EINTR {
-			break
-		}
-	}
+	fd, err = openHandle(r.src.fd, r.src.frozen(h))
 	if err == unix.ESTALE || err == unix.ENOENT {
 		return -1, st, nil
 	}
@@ -199,9 +197,66 @@ func (r *resolver) open(h unix.FileHandle) (fd int, st stat, err error) {
 	return fd, st, nil
 }
 
+func openHandle(mount int, h unix.FileHandle) (fd int, err error) {
+	for {
+		fd, err = unix.OpenByHandleAt(mount, h, unix.O_PATH|unix.O_CLOEXEC)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// maxLost is how many folders that are not there are kept in mind.
+const maxLost = 10_000
+
+// openFolder is open for a folder. The kernel says of what cannot be read that it is gone, so its removal is to be told.
+func (r *resolver) openFolder(h unix.FileHandle) (fd int, st stat, err error) {
+	fd, st, err = r.open(h)
+	if fd >= 0 || err != nil || st.mode != 0 { // as it has just when it is removed
+		return fd, st, err
+	}
+	if !r.changes.Removed(h) && !r.younger(h) {
+		r.lost = append(r.lost, h)
+	}
+	if len(r.lost) >= maxLost {
+		err = r.found()
+	}
+	return -1, st, err
+}
+
+// younger tells whether a folder is not in the snapshot for it was made after that.
+func (r *resolver) younger(h unix.FileHandle) bool {
+	if r.src.live < 0 || !r.changes.Made(h) {
+		return false
+	}
+	fd, err := openHandle(r.src.live, h)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
+}
+
+// found returns errUnsure if folders were not there that nobody removed by now.
+func (r *resolver) found() error {
+	if len(r.lost) == 0 {
+		return nil
+	}
+	var later Changes
+	if r.w.o.Later != nil {
+		later = r.w.o.Later()
+	}
+	for _, h := range r.lost {
+		if later == nil || !later.Removed(h) {
+			return &errUnsure{why: "a changed folder is not there, and it is not told that it was removed", moved: true}
+		}
+	}
+	r.lost = nil
+	return nil
+}
+
 // folder places a folder with changes.
 func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []bool) error {
-	fd, st, err := r.open(h)
+	fd, st, err := r.openFolder(h)
 	if fd < 0 || err != nil {
 		return err
 	}

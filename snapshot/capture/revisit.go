@@ -146,8 +146,8 @@ func (r *resolver) complete() error {
 	if !left {
 		return nil
 	}
-	return r.changes.Folders(func(h unix.FileHandle, _ bool, _ []string, _ []bool) error {
-		fd, st, err := r.open(h)
+	err := r.changes.Folders(func(h unix.FileHandle, _ bool, _ []string, _ []bool) error {
+		fd, st, err := r.openFolder(h)
 		if fd < 0 || err != nil {
 			return err
 		}
@@ -164,4 +164,8 @@ func (r *resolver) complete() error {
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return r.found()
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // mask is what is listened to. Reads are not. Of an error of the file system it is told too, for what cannot be read passes for what is gone.
-const mask = unix.FAN_FS_ERROR | unix.FAN_MODIFY | unix.FAN_CLOSE_WRITE | unix.FAN_ATTRIB | unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_RENAME | unix.FAN_ONDIR
+const mask = unix.FAN_FS_ERROR | unix.FAN_MODIFY | unix.FAN_CLOSE_WRITE | unix.FAN_ATTRIB | unix.FAN_CREATE | unix.FAN_DELETE | unix.FAN_DELETE_SELF |
+	unix.FAN_RENAME | unix.FAN_ONDIR
 
 var errMalformed = errors.New("the kernel's events make no sense")
 
@@ -65,6 +66,8 @@ func (s *Set) event(e *event) {
 		f := s.folder(e.folder)
 		if !bytes.Equal(e.name, dot) {
 			s.name(f, e.name, flags)
+		} else if e.mask&unix.FAN_DELETE_SELF != 0 {
+			s.remove(f)
 		}
 		if e.mask&unix.FAN_RENAME != 0 && isDir && e.file != nil {
 			s.move(e.file, f, e.name)
@@ -77,10 +80,14 @@ func (s *Set) event(e *event) {
 	case e.file == nil:
 	case !isDir:
 		s.file(e.file)
-	case e.mask&unix.FAN_CREATE != 0:
-		s.folders.value(s.folder(e.file))[0] |= born
-	case e.folder == nil:
-		s.folder(e.file)
+	case e.folder == nil || e.mask&(unix.FAN_CREATE|unix.FAN_DELETE) != 0: // or both
+		f := s.folder(e.file)
+		if e.mask&unix.FAN_CREATE != 0 {
+			s.folders.value(f)[0] |= born
+		}
+		if e.mask&(unix.FAN_DELETE|unix.FAN_DELETE_SELF) != 0 {
+			s.remove(f)
+		}
 	}
 }
 

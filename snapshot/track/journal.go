@@ -94,12 +94,24 @@ func (j *Journal) mark() error {
 	if err := lasting(j.path); err != nil {
 		return err
 	}
-	err := unix.FanotifyMark(j.fd, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, j.path)
+	err := j.markAt(unix.AT_FDCWD, j.path)
 	if err == unix.EXDEV {
 		err = j.markTop()
 	}
 	if err != nil {
 		return unsupported("fanotify_mark", err)
+	}
+	return nil
+}
+
+// markAt marks the file system at path in dir. That a file itself is no more need not be told: before Linux 6.0 it is all the same.
+func (j *Journal) markAt(dir int, path string) error {
+	const add = unix.FAN_MARK_ADD | unix.FAN_MARK_FILESYSTEM
+	if err := unix.FanotifyMark(j.fd, add, mask, dir, path); err != nil {
+		return err
+	}
+	if err := unix.FanotifyMark(j.fd, add|unix.FAN_MARK_IGNORE_SURV, unix.FAN_DELETE_SELF, dir, path); err != unix.EINVAL {
+		return err
 	}
 	return nil
 }

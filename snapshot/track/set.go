@@ -25,6 +25,7 @@ type Set struct {
 	names   table // place of the folder and name → flags
 	files   table // handles of files that were touched, by whatever name
 	moved   table // handle of a folder that was moved → place of the folder it was in at first, and its name there
+	volumes table // ids of subvolumes of a btrfs that were removed
 
 	limitNames, limitBytes int // 0: the constants
 	key                    []byte
@@ -35,9 +36,10 @@ type Set struct {
 
 // Flags.
 const (
-	whole = 1 << 0 // a folder: any name in it
-	born  = 1 << 1 // a folder: it was made since the set began
-	fresh = 1 << 0 // a name: it came to be there, or stands for something else than before
+	whole   = 1 << 0 // a folder: any name in it
+	born    = 1 << 1 // a folder: it was made since the set began
+	removed = 1 << 2 // a folder: it is no more
+	fresh   = 1 << 0 // a name: it came to be there, or stands for something else than before
 )
 
 // Unknown tells why the set does not know all that changed; "" if it does.
@@ -51,7 +53,7 @@ func (s *Set) forget(why string) {
 	if s.unknown == "" {
 		s.unknown = why
 	}
-	s.folders, s.names, s.files, s.moved, s.busy = table{}, table{}, table{}, table{}, nil
+	s.folders, s.names, s.files, s.moved, s.volumes, s.busy = table{}, table{}, table{}, table{}, table{}, nil
 }
 
 // folder adds a folder, and returns its place.
@@ -87,6 +89,31 @@ func (s *Set) count(folder uint32) {
 	}
 }
 
+// remove takes note that a folder is no more. Of what was in it the same is told before, but for what goes with a subvolume.
+func (s *Set) remove(folder uint32) {
+	s.folders.value(folder)[0] |= removed
+	if ino, volume := subvolumeOf(s.folders.key(folder)); ino == subvolumeIno {
+		s.volumes.add(volume, nil)
+	}
+}
+
+// Removed tells whether a folder was removed, or the subvolume that it lay in. One that was not and yet has no such handle any more cannot be read: the kernel
+// says the same of both.
+func (s *Set) Removed(folder unix.FileHandle) bool {
+	key := handleKey(nil, folder.Type(), folder.Bytes())
+	if p := s.folders.find(key); p != 0 && s.is(p, removed) {
+		return true
+	}
+	_, volume := subvolumeOf(key)
+	return volume != nil && s.volumes.find(volume) != 0
+}
+
+// Made tells whether a folder was made since the set began.
+func (s *Set) Made(folder unix.FileHandle) bool {
+	p := s.folders.find(handleKey(nil, folder.Type(), folder.Bytes()))
+	return p != 0 && s.is(p, born)
+}
+
 // file adds the handle of a file.
 func (s *Set) file(handle []byte) { s.files.add(handle, nil) }
 
@@ -96,7 +123,9 @@ func (s *Set) move(handle []byte, folder uint32, name []byte) {
 	s.moved.add(handle, s.key)
 }
 
-func (s *Set) size() int { return s.folders.size() + s.names.size() + s.files.size() + s.moved.size() }
+func (s *Set) size() int {
+	return s.folders.size() + s.names.size() + s.files.size() + s.moved.size() + s.volumes.size()
+}
 
 // bound keeps the set within its limits.
 func (s *Set) bound() {
@@ -159,6 +188,7 @@ func (s *Set) merge(o *Set) {
 		s.name(place[folderOf(k)], k[4:], o.names.value(p)[0])
 	})
 	o.files.each(func(p uint32) { s.file(o.files.key(p)) })
+	o.volumes.each(func(p uint32) { s.volumes.add(o.volumes.key(p), nil) })
 	newer := s.moved
 	s.moved = table{}
 	o.moved.each(func(p uint32) {

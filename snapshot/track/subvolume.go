@@ -2,6 +2,7 @@ package track
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strconv"
@@ -35,7 +36,17 @@ func (j *Journal) markTop() error {
 		return err
 	}
 	defer unix.Close(mount)
-	return unix.FanotifyMark(j.fd, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, mount, ".")
+	return j.markAt(mount, ".")
+}
+
+// subvolumeOf takes the key of a folder of a btrfs apart, into its number and the id of its subvolume; of another file system there is none. struct btrfs_fid has both, and
+// its generation.
+func subvolumeOf(key []byte) (ino uint64, volume []byte) {
+	const withoutParent = 0x4d // FILEID_BTRFS_WITHOUT_PARENT
+	if len(key) != 4+20 || binary.NativeEndian.Uint32(key) != withoutParent {
+		return 0, nil
+	}
+	return binary.NativeEndian.Uint64(key[4:]), key[12:20]
 }
 
 // mountedDevice is what the mount at a path was mounted from.

@@ -36,6 +36,14 @@ func (t *table) add(key, value []byte) (place uint32, isNew bool) {
 	return t.slots[i], true
 }
 
+// find returns the place of a key, 0 if it is not there.
+func (t *table) find(key []byte) (place uint32) {
+	if len(t.slots) == 0 {
+		return 0
+	}
+	return t.slots[t.slot(key)]
+}
+
 // slot is where a key is, or would go.
 func (t *table) slot(key []byte) uint64 {
 	mask := uint64(len(t.slots) - 1)
