@@ -1,9 +1,9 @@
 // Package capture makes a version of a partition: it walks the partition against the parent version, reads what changed, and stores it.
 //
 // It needs root: the partition is opened as a detached, non-recursive clone of its mount, so the walk sees what other mounts
-// cover and can enter none of them. All steps in it are relative to open directories, one descriptor a level, so neither depth nor the
-// length of a path matters; the process's limit of open files should be at its hard limit (Go's runtime sees to that). A folder that is
-// too deep even so gets a warning like any other that cannot be opened.
+// cover and can enter none of them. All steps in it are relative to open directories, one descriptor a level, so the
+// length of a path does not matter; the process's limit of open files should be at its hard limit (Go's runtime sees to that). A folder that is
+// too deep for that or for the memory it takes, which is past 4,096 others, gets a warning like any other that cannot be opened.
 //
 // The parent's chunks and pages are referred to, not copied: gc must leave the parent alone while Run is at work.
 package capture

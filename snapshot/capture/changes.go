@@ -117,6 +117,8 @@ func (w *walker) remember(v *snapshot.Version) {
 	switch {
 	case w.caseless.Load():
 		w.o.Memory.why = "there is a folder in which names have no case (chattr +F), and of which it cannot be told what changed"
+	case w.tooDeep.Load():
+		w.o.Memory.why = "there is a folder that lies too deep to be entered, and may lie less deep next time"
 	case w.unnumbered.Load() == 0 && len(w.again) <= maxAgainPaths:
 		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection, again: w.again, begun: w.begun}
 	}

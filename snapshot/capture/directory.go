@@ -2,15 +2,25 @@ package capture
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
 )
 
+// maxDepth is how many folders lie below one another, at most, that are entered: twice as many as a path can name. Each takes memory, some 10 KiB with two walkers or more.
+const maxDepth = 4096
+
+var errTooDeep = fmt.Errorf("it lies more than %d folders deep", maxDepth)
+
 // subdirectory opens a directory and walks it. One that cannot be opened is an empty one.
 func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, old *snapshot.Entry) error {
 	w.takeReady().close() // it is no file any more
+	if d.depth == maxDepth {
+		w.tooDeep.Store(true)
+		return w.unopened(ctx, d, t, e, old, errTooDeep)
+	}
 	before := w.now(d.vol)
 	fd, err := openAt(t.dir, t.name, openDir)
 	if err != nil && (changedType(err) || vanished(err)) {
@@ -18,13 +28,10 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	}
 	if err != nil {
 		w.lookAgain(true)
-		d.passOver(t.name)
-		w.warn(snapshot.NotOpened+": %v", err)
-		w.lost(old)
-		return w.other(ctx, t, e, old)
+		return w.unopened(ctx, d, t, e, old, err)
 	}
 	defer unix.Close(fd)
-	sub := directory{fd: fd, vol: d.vol, before: before}
+	sub := directory{fd: fd, vol: d.vol, before: before, depth: d.depth + 1}
 	sub.at, _ = w.filter.enter(d.at, w.path[:max(0, len(w.path)-len(t.name))], t.name.bytes())
 	st, err := statFD(fd, statMask)
 	if err != nil {
@@ -50,6 +57,14 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 		}
 	}
 	return w.opened(ctx, sub, &st, e, old)
+}
+
+// unopened makes the entry of a directory that is not entered.
+func (w *walker) unopened(ctx context.Context, d directory, t *target, e, old *snapshot.Entry, why error) error {
+	d.passOver(t.name)
+	w.warn(snapshot.NotOpened+": %v", why)
+	w.lost(old)
+	return w.other(ctx, t, e, old)
 }
 
 // opened captures an open directory with all below it into e.

@@ -15,23 +15,53 @@ import (
 func TestDeepFolders(t *testing.T) {
 	point := partition(t, "ext4")
 	const depth = 1500
-	fd, err := unix.Open(point, unix.O_DIRECTORY, 0)
-	must(t, err)
-	name := strings.Repeat("d", 50) // far past PATH_MAX
-	for range depth {
-		must(t, unix.Mkdirat(fd, name, 0o755))
-		sub, err := unix.Openat(fd, name, unix.O_DIRECTORY, 0)
-		must(t, err)
-		unix.Close(fd)
-		fd = sub
-	}
-	unix.Close(fd)
+	chain(t, point, strings.Repeat("d", 50), depth) // far past PATH_MAX
 	r := newRig(t, point)
 	if v := r.run(); v.Totals.Dirs != depth+1 {
 		t.Errorf("%d folders", v.Totals.Dirs)
 	}
 	if v := r.run(); v.Added+v.Changed+v.Deleted+v.NewBytes != 0 {
 		t.Errorf("%+v", v)
+	}
+}
+
+// chain makes that many folders in one another.
+func chain(t *testing.T, dir, name string, depth int) {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_DIRECTORY, 0)
+	must(t, err)
+	for range depth {
+		must(t, unix.Mkdirat(fd, name, 0o755))
+		sub, err := unix.Openat(fd, name, unix.O_DIRECTORY, 0)
+		unix.Close(fd)
+		must(t, err)
+		fd = sub
+	}
+	unix.Close(fd)
+}
+
+// Anybody can make such folders, and each that is open takes memory.
+func TestFoldersThatLieTooDeepAreNotEntered(t *testing.T) {
+	point := partition(t, "ext4")
+	must(t, os.Remove(point+"/lost+found"))
+	chain(t, point, "d", maxDepth+3)
+	r := newJournalRig(t, point, nil)
+	deepest := strings.Repeat("d/", maxDepth) + "d"
+	for _, because := range []string{"it is the first version", "there is a folder that lies too deep to be entered, and may lie less deep next time"} {
+		v := r.tryNext()
+		if v.Totals.Dirs != maxDepth+1 || v.Because != because {
+			t.Errorf("%d folders, %q", v.Totals.Dirs, v.Because)
+		}
+		if len(v.Warnings) != 1 || v.Warnings[0].Path != deepest || v.Warnings[0].What != "the folder cannot be opened: it lies more than 4096 folders deep" {
+			t.Errorf("%.200v", v.Warnings)
+		}
+	}
+	must(t, os.Rename(point+"/d/d/d/d", point+"/up"))
+	if v := r.next("walk"); v.Totals.Dirs != maxDepth+3 {
+		t.Errorf("%d folders", v.Totals.Dirs)
+	}
+	if v := r.next("journal"); v.Totals.Dirs != maxDepth+3 {
+		t.Errorf("%d folders", v.Totals.Dirs)
 	}
 }
 

@@ -25,6 +25,7 @@ type survey struct {
 	clock      func() time.Time // the one file times are taken from
 	unnumbered atomic.Uint64    // subvolumes without an id
 	caseless   atomic.Bool      // there is a folder with that flag
+	tooDeep    atomic.Bool      // there is a folder that was not entered for it lies too deep
 	changes    *resolver        // nil: by walk
 	held       map[fileID]*held
 	selection  [sha256.Size]byte
@@ -89,6 +90,7 @@ type directory struct {
 	fd     int
 	vol    volume
 	at     spot
+	depth  int       // how many are above it
 	before time.Time // when it was opened, or earlier
 	known  *known    // what the changes say of it; nil: nothing
 	other  bool      // it is not the folder that the parent version has there, or lies in such a one
