@@ -55,8 +55,9 @@ type resolver struct {
 
 // A touch is a file that something was done to, or may have been.
 type touch struct {
+	found map[location]bool // names of several
 	names uint32            // it has
-	found map[location]bool // of these; just one where it has one
+	met   bool              // when it had one, that was found
 }
 
 // A location is a name in a folder.
@@ -152,7 +153,7 @@ func (r *resolver) files(ctx context.Context) error {
 func (r *resolver) touch(st *stat) {
 	id := fileID{st.dev, st.ino}
 	if r.touched[id] == nil {
-		r.touched[id] = &touch{names: st.nlink, found: map[location]bool{}}
+		r.touched[id] = &touch{names: st.nlink}
 	}
 }
 
@@ -160,7 +161,7 @@ func (r *resolver) touch(st *stat) {
 func (r *resolver) heldFiles() error {
 	for _, f := range r.w.held {
 		if f.handle == nil {
-			r.touched[f.id] = &touch{names: math.MaxUint32, found: map[location]bool{}} // so that all names are searched for
+			r.touched[f.id] = &touch{names: math.MaxUint32} // so that all names are searched for
 			continue
 		}
 		fd, st, err := r.open(*f.handle)
@@ -430,12 +431,22 @@ func (r *resolver) meet(dir int, id fileID, name string) {
 
 func (t *touch) meet(p location) {
 	if t.names == 1 {
-		p = location{} // which one does not matter
+		t.met = true // which one does not matter
+		return
+	}
+	if t.found == nil {
+		t.found = map[location]bool{}
 	}
 	t.found[p] = true
 }
 
-func (t *touch) complete() bool { return len(t.found) >= int(t.names) }
+func (t *touch) complete() bool {
+	n := len(t.found)
+	if t.met {
+		n++
+	}
+	return n >= int(t.names)
+}
 
 // again places a path of the parent version that was not captured as it should be.
 func (r *resolver) again(ctx context.Context, a again) error {
