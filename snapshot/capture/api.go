@@ -63,8 +63,9 @@ type Options struct {
 	Now      func() time.Time
 	Tool     string // for the record
 
-	// For tests: the clock that file times are compared with, which is the machine's even where Now is not; and what is called before a file
-	// is opened ("open") and after each read ("read"), by whichever walker.
-	clock func() time.Time
-	trace func(op, path string)
+	// For tests: the clock that file times are compared with, which is the machine's even where Now is not; what is called before a file
+	// is opened ("open") and after each read ("read"), by whichever walker; and how long is waited for leases.
+	clock    func() time.Time
+	trace    func(op, path string)
+	patience time.Duration
 }

@@ -49,8 +49,8 @@ func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) err
 	if f.fd < 0 {
 		w.trace("open")
 		var err error
-		if f.fd, err = openAt(t.dir, t.name, openFile); err != nil {
-			return openError(err)
+		if f.fd, err = w.openLeased(ctx, t); err != nil {
+			return err
 		}
 	}
 	defer f.close()

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,7 @@ func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*wal
 		}
 		s.free <- h
 	}
+	s.patience.Store(int64(cmp.Or(o.patience, leasePatience())))
 	w := &walker{survey: s, ready: notOpened}
 	w.take(<-s.free)
 	w.selection = selectionOf(w)
