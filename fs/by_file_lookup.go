@@ -58,8 +58,7 @@ func (v *view) lookupPast(cancel <-chan struct{}, dir nodeID, name string, out *
 		case name == "..":
 			partition := kindNode(partitionKind, k.partition)
 			v.fillNode(out, partition)
-			v.folders.attr(partition, &out.Attr)
-			return nil
+			return v.partitionAttr(ctx, partition, &out.Attr)
 		}
 		if ver := p.file(name); ver != nil {
 			return v.foundIn(ctx, ver, k.path, out)

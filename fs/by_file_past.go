@@ -86,9 +86,7 @@ type pastBuilder struct {
 func (b *pastBuilder) build(ctx context.Context) error {
 	b.contents, b.pages = make(map[[sha256.Size]byte]struct{}), make(map[store.ID]struct{})
 	if b.key.path == "" {
-		err := b.buildTop(ctx)
-		b.made.guard = guard{}.with(b.made.access)
-		return err
+		return b.buildTop(ctx)
 	}
 	parent, err := b.past(ctx, b.key.parent())
 	if err != nil {
@@ -124,7 +122,9 @@ func (b *pastBuilder) buildTop(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	above, err := b.partitionAccess(ctx, b.key.partition)
+	b.made.guard = guard{}.with(above).with(b.made.access)
+	return err
 }
 
 // addFrom is add with the page that the path's name is in, if it is there. It decodes over e.

@@ -29,8 +29,11 @@ func (v *view) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.Att
 }
 
 func (v *view) folderAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr) fuse.Status {
-	if id.kind() == byFileKind {
+	switch id.kind() {
+	case byFileKind:
 		return v.pastAttr(cancel, id, a)
+	case partitionKind:
+		return v.withPast(cancel, func(ctx context.Context) error { return v.partitionAttr(ctx, id, a) })
 	}
 	if !v.folders.attr(id, a) {
 		return errno(errNoNode)

@@ -76,6 +76,7 @@ type testServer struct {
 	far    farPlace
 	vault  *store.Vault
 	mount  *Mount
+	closed *bool // see "say"
 	stuck  chan struct{}
 	inStep atomic.Bool
 	held   []*preparedPage
@@ -115,6 +116,9 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		return s.vault.PutInstance(ctx, store.Instance{ID: o.Key.Instance, Name: o.Name})
 	case "commit":
 		return s.commit(ctx, o.Key, trees[o.Name]())
+	case "say": // of where versions from now on are from, whether it is closed
+		closed := o.N > 0
+		s.closed = &closed
 	case "commit many":
 		return s.commitMany(ctx, o.Key, o.N)
 	case "delete":
@@ -224,13 +228,13 @@ func (s *testServer) commit(ctx context.Context, k store.VersionKey, t *tree) er
 	if err != nil {
 		return err
 	}
-	return commitRoot(ctx, w, k, root)
+	return commitRoot(ctx, w, k, root, s.closed)
 }
 
-func commitRoot(ctx context.Context, w *store.Writer, k store.VersionKey, root *snapshot.Entry) error {
+func commitRoot(ctx context.Context, w *store.Writer, k store.VersionKey, root *snapshot.Entry, closed *bool) error {
 	v := snapshot.Version{
 		Instance: k.Instance, Name: k.Version,
-		Partition: snapshot.Partition{Name: k.Partition, Size: 1 << 40, Used: 1 << 39, Inodes: 1 << 20},
+		Partition: snapshot.Partition{Name: k.Partition, Size: 1 << 40, Used: 1 << 39, Inodes: 1 << 20, Closed: closed},
 	}
 	v.SetRoot(root)
 	record, err := v.Encode()
@@ -254,7 +258,7 @@ func (s *testServer) commitMany(ctx context.Context, k store.VersionKey, n int) 
 	start := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range n {
 		k.Version = snapshot.Name(start.Add(time.Duration(i) * time.Minute))
-		if err := commitRoot(ctx, w, k, root); err != nil {
+		if err := commitRoot(ctx, w, k, root, s.closed); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,55 @@ func TestUsersMayDoWhatTheyMayOnAReadOnlyDisk(t *testing.T) {
 			t.Run("change", func(t *testing.T) { refusesAsADisk(t, p.path("tries"), filepath.Join(v.Path, "tries")) })
 			t.Run("print", func(t *testing.T) { printTheSame(t, fs, p.dir, v.Path) })
 		})
+	}
+}
+
+// A version of a partition that not everybody could come to, through the folders above its mount point, is root's alone, whatever its own modes say.
+func TestPartitionInAClosedFolderIsClosedInTheMount(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	var parts []*partition
+	for name, close := range map[string]func(dir string){
+		"by-mode": func(dir string) { must(t, os.Chmod(dir, 0o750)) },
+		"by-acl":  func(dir string) { command(t, "setfacl", "-m", "u:4004:-", dir) },
+	} {
+		dir := filepath.Join(work, "closed-"+name)
+		must(t, os.MkdirAll(dir+"/way", 0o755))
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		p := newPartitionAt(t, "ext4", gib, dir+"/way/stick-"+name)
+		must(t, os.WriteFile(p.path("private.txt"), []byte("for some"), 0o644))
+		close(dir)
+		parts = append(parts, p)
+	}
+	d := start(t, home)
+	d.activate("max", parts...)
+	ways := func(v version) []string {
+		folder := filepath.Dir(v.Path)
+		return []string{v.Path, filepath.Join(folder, "latest"), filepath.Join(folder, ".by-file")}
+	}
+	barred := &syscall.Credential{Uid: 4004, Gid: 4004}
+	d.run(done, "backup", "--wait")
+	for _, p := range parts {
+		v := d.versions(p)[0]
+		for _, way := range append(ways(v), filepath.Dir(v.Path)) {
+			if a := runAs(t, barred, "ls", way); a.code == 0 || !strings.Contains(a.stderr, "Permission denied") {
+				t.Errorf("a user lists %s: %+v", way, a)
+			}
+			if a := runAs(t, nil, "ls", way); a.code != 0 {
+				t.Errorf("root lists %s: %+v", way, a)
+			}
+		}
+		dir := filepath.Dir(filepath.Dir(p.dir))
+		command(t, "setfacl", "-b", dir)
+		must(t, os.Chmod(dir, 0o755))
+	}
+	d.run(done, "backup", "--wait")
+	for _, p := range parts {
+		for _, way := range ways(d.versions(p)[0]) {
+			if a := runAs(t, barred, "ls", way); a.code != 0 {
+				t.Errorf("after the way was opened a user lists %s: %+v", way, a)
+			}
+		}
 	}
 }
 

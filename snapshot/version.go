@@ -28,6 +28,8 @@ type Partition struct {
 	Size       uint64 `json:"size"`        // bytes
 	Used       uint64 `json:"used"`        // bytes
 	Inodes     uint64 `json:"inodes"`      // 0 if the file system does not say
+
+	Closed *bool `json:"closed,omitempty"` // not everybody can come to the mount point; nil if not known
 }
 
 // A Warning names a file that was not captured as it should be.

@@ -46,6 +46,7 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
 		Start: start, Journal: o.Certificate, Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
 	}
+	version.Partition.Closed = &src.closed
 	if src.live >= 0 {
 		version.Consistency = "snapshot"
 	}

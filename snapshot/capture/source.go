@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ type source struct {
 	fstype string
 
 	mounted stat // the root folder of the partition itself
+	closed  bool // not everybody can come there
 
 	live    int       // with a snapshot, the root folder of the partition itself; else -1
 	subvol  uint64    // id of the partition's subvolume, with a snapshot
@@ -54,6 +56,7 @@ func openSource(ctx context.Context, p snapshot.Partition, clock func() time.Tim
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
 	}
 	s.mounted = s.root
+	s.closed = isClosed(p.MountPoint)
 	if p.FSType == "btrfs" {
 		s.freeze(ctx, clock)
 	}
@@ -84,6 +87,22 @@ func checkMount(p snapshot.Partition) (stat, error) {
 		return st, nil
 	}
 	return st, fmt.Errorf("open partition %s: nothing is mounted there any more: %w", p.MountPoint, os.ErrNotExist)
+}
+
+// isClosed tells whether not everybody can come to a mount point: a folder above it lets some users not through, or it cannot be told.
+func isClosed(point string) bool {
+	const through = 0o111
+	for dir := point; dir != "/"; {
+		dir = path.Dir(dir)
+		st, err := statPath(dir, lookOnly)
+		if err != nil || st.mode&through != through {
+			return true
+		}
+		if _, err := unix.Lgetxattr(dir, "system.posix_acl_access", nil); err != unix.ENODATA && err != unix.EOPNOTSUPP {
+			return true // what the ACL says of whom is not kept
+		}
+	}
+	return false
 }
 
 // close closes everything, and removes the snapshot if thaw did not.

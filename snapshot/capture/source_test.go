@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,27 @@ func TestSubvolumes(t *testing.T) {
 	}
 	if v := r.run(); v.Added+v.Changed+v.Deleted+v.ReadBytes+v.NewBytes != 0 {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestVersionSaysWhetherEverybodyCanComeToThePartition(t *testing.T) {
+	r, point := emptyRig(t)
+	above := path.Dir(path.Dir(point))
+	for _, c := range []struct {
+		mode   os.FileMode
+		acl    string
+		closed bool
+	}{{0o700, "", true}, {0o755, "", false}, {0o750, "", true}, {0o705, "", true}, {0o711, "", false}, {0o711, "u:65534:-", true}} {
+		must(t, os.Chmod(above, c.mode))
+		if c.acl != "" {
+			command(t, "setfacl", "-m", c.acl, above)
+		}
+		if got := r.run().Partition.Closed; got == nil || *got != c.closed {
+			t.Errorf("below a folder of mode %o with the ACL %q: %v", c.mode, c.acl, got)
+		}
+	}
+	if isClosed("/") {
+		t.Error("the root folder is closed")
 	}
 }
 

@@ -1,0 +1,48 @@
+package fs
+
+import (
+	"context"
+	"slices"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"yester/snapshot"
+)
+
+// A version shows who may do what from its root on. Who could come there at all, through the folders above the mount point, is what the folders above
+// the version stand for: one that not everybody could come through is root's alone.
+
+// closed tells whether not everybody could come to a partition's mount point, as the newest version says whose record can be read; if none can, nobody may.
+// Versions of before that was recorded do not know, and are open.
+func (v *view) closed(ctx context.Context, partition uint64) (bool, error) {
+	_, versions := v.folders.history(partition)
+	for _, ver := range slices.Backward(versions) {
+		o, err := ver.open(ctx, v.vault)
+		switch {
+		case err == nil:
+			return o.partition.Closed != nil && *o.partition.Closed, nil
+		case ctx.Err() != nil || !snapshot.IsLost(err):
+			return true, err
+		}
+	}
+	return len(versions) > 0, nil
+}
+
+// partitionAccess returns who may do what in the folder of a partition.
+func (v *view) partitionAccess(ctx context.Context, partition uint64) (access, error) {
+	closed, err := v.closed(ctx, partition)
+	if err != nil || closed {
+		return rootOnly, err
+	}
+	return access{mode: 0o755}, nil
+}
+
+// partitionAttr is folderAttr of the folder of a partition.
+func (v *view) partitionAttr(ctx context.Context, id nodeID, a *fuse.Attr) error {
+	if !v.folders.attr(id, a) {
+		return errNoNode
+	}
+	who, err := v.partitionAccess(ctx, id.ord())
+	a.Mode = fuse.S_IFDIR | who.mode
+	return err
+}
