@@ -20,7 +20,7 @@ func (d *Daemon) tryMount() {
 		d.mountErr = errors.New("the settings name no mount folder")
 		return
 	}
-	d.mount, d.mountErr = fs.Serve(fs.Options{Dir: d.o.Home.Mount, Vault: d.vault, Log: d.log, Now: d.o.Now})
+	d.mount, d.mountErr = fs.Serve(fs.Options{Dir: d.o.Home.Mount, Vault: d.vault, Own: d.instance.ID, Log: d.log, Now: d.o.Now})
 	if d.mountErr != nil {
 		d.mount = nil
 		d.log.Error("the vault is not mounted, backups go on", "dir", d.o.Home.Mount, "err", d.mountErr)

@@ -155,7 +155,7 @@ func (f *Offline) instances(ctx context.Context, name string) (found []store.Ins
 	return found, nil
 }
 
-// Mount shows all versions in a folder until ctx ends or it is unmounted by hand.
+// Mount shows all versions in a folder until ctx ends or it is unmounted by hand. They are root's alone: nobody knows whose users this machine's are.
 func (f *Offline) Mount(ctx context.Context, dir string, ready func()) error {
 	m, err := yesterfs.Serve(yesterfs.Options{Dir: dir, Vault: f.vault, Log: f.log})
 	if err != nil {

@@ -30,6 +30,7 @@ import (
 type Options struct {
 	Dir   string           // an empty folder; made if it is not there
 	Vault *store.Vault     // must stay open until the mount is served no more
+	Own   string           // id of the instance whose users this machine's are; what others have is root's alone. "": none is
 	Log   *slog.Logger     // default: slog.Default()
 	Now   func() time.Time // default: time.Now
 

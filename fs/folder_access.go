@@ -9,8 +9,8 @@ import (
 	"yester/snapshot"
 )
 
-// A version shows who may do what from its root on. Who could come there at all, through the folders above the mount point, is what the folders above
-// the version stand for: one that not everybody could come through is root's alone.
+// A version shows who may do what from its root on. Who could come to that at all is up to the folders above it: that of a partition is root's alone if not
+// everybody could come to its mount point, and that of an instance if its users are not this machine's, for numbers are other people there.
 
 // closed tells whether not everybody could come to a partition's mount point, as the newest version says whose record can be read; if none can, nobody may.
 // Versions of before that was recorded do not know, and are open.

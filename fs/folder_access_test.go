@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -56,5 +57,25 @@ func TestPartitionIsAsOpenAsItsNewestVersionSays(t *testing.T) {
 	await(t, "the folder to be closed again", mode(0o700))
 	if isOpen() {
 		t.Error("the folder stayed open")
+	}
+}
+
+func TestOtherInstancesAreRootsAlone(t *testing.T) {
+	s, own := mounted(t, "small")
+	k := key("fedcba9876543210fedcba9876543210", "root", 1)
+	s.do(order{Do: "instance", Key: k, Name: "web2"})
+	s.do(order{Do: "commit", Key: k, Name: "small"})
+	other := filepath.Join(s.dir, "web2", "root")
+	await(t, "the other instance", func() bool { _, err := os.Stat(other); return err == nil })
+	for _, path := range []string{filepath.Join(other, k.Version, "hello"), filepath.Join(other, latest, "hello"), filepath.Join(other, byFileName, "hello", k.Version)} {
+		if _, err := os.ReadFile(path); err != nil {
+			t.Error("root reads", err)
+		}
+		if out, ok := as(nobody, "cat", path); ok || !strings.Contains(out, "Permission denied") {
+			t.Errorf("nobody reads %s: %v", path, ok)
+		}
+	}
+	if out, ok := as(nobody, "cat", filepath.Join(own, "hello")); !ok {
+		t.Error("nobody does not read the own instance:", out)
 	}
 }

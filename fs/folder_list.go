@@ -144,6 +144,9 @@ func (f *folders) attr(id nodeID, a *fuse.Attr) bool {
 		if in == nil {
 			return false
 		}
+		if in.id != f.own {
+			a.Mode = fuse.S_IFDIR | rootOnly.mode
+		}
 		setTimes(a, in.mtime)
 	default:
 		setTimes(a, f.mtime)

@@ -21,6 +21,7 @@ type folders struct {
 	versions   []*version
 
 	byID map[string]*instance
+	own  string // id of the instance whose users this machine's are
 }
 
 type instance struct {

@@ -124,7 +124,7 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 	case "delete":
 		return s.vault.Delete(ctx, o.Key)
 	case "serve", "serve and trace":
-		opts := Options{Dir: o.Name, Vault: s.vault, Log: s.logger()}
+		opts := Options{Dir: o.Name, Vault: s.vault, Own: machine, Log: s.logger()}
 		if o.Do != "serve" {
 			opts.trace = &s.trace
 		}

@@ -56,6 +56,7 @@ func newView(o Options) (*view, error) {
 		fullNames:  fullNames,
 		generation: uint64(uint32(o.Now().Unix())),
 	}
+	v.folders.own = o.Own
 	v.byFiles.start()
 	v.notifier.start(o.Vault)
 	if _, err := v.update(nil); err != nil {

@@ -24,6 +24,14 @@ func (d *daemon) sees(path string) string {
 	return filepath.Join("/proc", strconv.Itoa(d.cmd.Process.Pid), "root", path)
 }
 
+// mode is who may do what in a folder.
+func mode(t testing.TB, dir string) os.FileMode {
+	t.Helper()
+	info, err := os.Stat(dir)
+	must(t, err)
+	return info.Mode().Perm()
+}
+
 // An identity is who a daemon is, and what somebody should know.
 type identity struct {
 	Instance struct {
@@ -60,11 +68,18 @@ func TestNewMachineGoesOnWithTheVersionsOfAnOldOne(t *testing.T) {
 	if d.json(&is, "status"); is.Instance.ID == was.Instance.ID {
 		t.Fatal("the other machine is the same one: this tests nothing")
 	}
+	folder := d.sees(filepath.Join(home, "mnt", was.Instance.Name))
+	if got := mode(t, folder); got != 0o700 {
+		t.Errorf("the folder of another machine's versions, whose users have other numbers, has mode %o", got)
+	}
 	explained(t, at(t, home, "vault", "adopt", "--as-instance", "nobody"), failed, "nobody")
 	explained(t, at(t, home, "vault", "adopt", "--as-instance", was.Instance.Name), wrongUse, "--yes")
 	d.run(done, "vault", "adopt", "--as-instance", was.Instance.Name, "--yes")
 	if d.json(&is, "status"); is.Instance.ID != was.Instance.ID || is.Instance.Name != "web2" {
 		t.Errorf("after adopting it is %+v", is.Instance)
+	}
+	if got := mode(t, folder); got != 0o755 {
+		t.Errorf("after adopting, the folder of its versions has mode %o", got)
 	}
 	must(t, os.WriteFile(p.path("new"), []byte("new"), 0o644))
 	a = d.run(done, "activate")

@@ -63,6 +63,9 @@ func TestVaultAloneIsEnough(t *testing.T) {
 			t.Fatalf("mounted are %q", dirs)
 		}
 		same(t, "the version in the mount", want, read(t, dirs[0]))
+		if got := mode(t, filepath.Dir(filepath.Dir(dirs[0]))); got != 0o700 {
+			t.Errorf("users of this machine come to those of an unknown one: %o", got)
+		}
 	})
 	command(t, "umount", vault)
 	vault = writable
