@@ -185,6 +185,7 @@ func (c *conn) take(in []byte, r *reply) {
 	j := jobs.Get().(*job)
 	j.in = append(j.in[:0], in...)
 	j.unique, j.cancel, j.passed = h.Unique, make(chan struct{}), opNames[h.Opcode] == ""
+	j.begin, j.answered, j.reply.job = time.Now(), false, j
 	c.mu.Lock()
 	c.jobs[j.unique] = j
 	c.mu.Unlock()
@@ -203,11 +204,13 @@ func (c *conn) busy() bool {
 
 // A job is a request that has a goroutine of its own.
 type job struct {
-	unique uint64
-	in     []byte
-	cancel chan struct{}
-	passed bool // to go-fuse
-	reply  reply
+	unique   uint64
+	in       []byte
+	cancel   chan struct{}
+	passed   bool // to go-fuse
+	begin    time.Time
+	answered bool // or about to be; under the conn's lock
+	reply    reply
 }
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
@@ -228,17 +231,46 @@ func (c *conn) pass(j *job) {
 		j.reply.buf = make([]byte, fuseBuffer)
 	}
 	n, st := c.rest.HandleRequest([][]byte{j.in}, [][]byte{j.reply.buf[:cap(j.reply.buf)]})
+	if n > 0 && (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(j.in))).Opcode == opInterrupt {
+		time.Sleep(askAgain) // for the kernel does so at once
+	}
 	switch {
+	case !c.claim(j):
 	case n > 0:
-		if (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(j.in))).Opcode == opInterrupt {
-			time.Sleep(askAgain) // for the kernel does so at once
-		}
 		c.write(j.reply.buf[:n])
 	case st != fuse.OK: // or its process would wait for good
 		j.reply.room(0)
 		j.reply.head(j.unique, st, 0)
 		c.write(j.reply.buf)
 	}
+}
+
+// claim is called before a job is answered; false if it was given up.
+func (c *conn) claim(j *job) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if j.answered {
+		return false
+	}
+	j.answered = true
+	return true
+}
+
+// giveUp answers a job whose process got a signal, and which goes on: what it waits for does not look whether that is still wanted. The answer is sent under the
+// lock, for without jobs the connection may be closed.
+func (c *conn) giveUp(unique uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j := c.jobs[unique]
+	if j == nil || j.answered {
+		return
+	}
+	j.answered = true
+	delete(c.jobs, unique)
+	var r reply
+	r.room(0)
+	r.head(unique, fuse.Status(unix.EINTR), 0)
+	c.write(r.buf)
 }
 
 // interrupt tells a job that its process got a signal; false if go-fuse must be told, which has the job or knows what to answer if there is none. It may not
@@ -250,7 +282,9 @@ func (c *conn) interrupt(unique uint64) bool {
 	if j == nil {
 		return false
 	}
-	j.interrupt()
+	if j.interrupt() {
+		time.AfterFunc(patience-time.Since(j.begin), func() { c.giveUp(unique) })
+	}
 	return !j.passed
 }
 
@@ -269,12 +303,14 @@ func (c *conn) cancelAll() {
 	}
 }
 
-// interrupt is called under the conn's lock.
-func (j *job) interrupt() {
+// interrupt is called under the conn's lock; false if it was before.
+func (j *job) interrupt() bool {
 	select {
 	case <-j.cancel:
+		return false
 	default:
 		close(j.cancel)
+		return true
 	}
 }
 

@@ -40,6 +40,7 @@ type reply struct {
 	buf  []byte // the header, then what is told
 	list dirList
 	own  bool // of the goroutine that reads requests
+	job  *job // that it is of, nil if it is of none
 }
 
 // room makes the reply n bytes long besides its header, and returns these.
@@ -80,6 +81,10 @@ func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
 	if c.trace != nil {
 		fmt.Fprintf(c.trace, "rx %d: %s n%d\n", h.Unique, name, h.NodeId)
 	}
+	if r.job != nil && !c.claim(r.job) {
+		c.discard(h, st, pieces, r)
+		return true
+	}
 	if st != fuse.OK {
 		r.room(0)
 	}
@@ -91,6 +96,16 @@ func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
 	r.head(h.Unique, st, pieces.size)
 	c.sendPieces(r.buf, pieces)
 	return true
+}
+
+// discard takes back an answer that comes too late.
+func (c *conn) discard(h *fuse.InHeader, st fuse.Status, p *pieces, r *reply) {
+	if p != nil {
+		p.done()
+	}
+	if h.Opcode == opLookup && st == fuse.OK {
+		c.view.forget(nodeID((*fuse.EntryOut)(unsafe.Pointer(unsafe.SliceData(r.buf[outHeader:]))).NodeId), 1)
+	}
 }
 
 // sendPieces sends an answer to Read: what is small as one piece, for that is quicker.

@@ -1,16 +1,20 @@
 package fs
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
 
-// What go-fuse answers must end with its process too, or that could not even be killed.
-func TestProcessCanBeKilledWhileTheVaultDoesNotAnswer(t *testing.T) {
-	s, _ := mounted(t, "small")
+// killed runs a command that comes to wait for the vault, and kills it. What go-fuse answers must end with its process too, and what nobody looks after while it
+// waits, or that could not even be killed.
+func killed(t *testing.T, s *server, command ...string) {
+	t.Helper()
+	t.Cleanup(func() { s.try(order{Do: "back"}) })
 	s.do(order{Do: "away"})
-	cmd := exec.Command("stat", "--file-system", s.dir)
+	cmd := exec.Command(command[0], command[1:]...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +31,42 @@ func TestProcessCanBeKilledWhileTheVaultDoesNotAnswer(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("it goes on")
-		s.kill()
+		s.do(order{Do: "back"})
 		<-ended
 	}
+}
+
+func TestProcessCanBeKilledWhileTheVaultDoesNotAnswer(t *testing.T) {
+	for name, command := range map[string]func(top, dir string) []string{
+		"room":   func(top, _ string) []string { return []string{"stat", "--file-system", top} },
+		"folder": func(_, dir string) []string { return []string{"ls", "-l", dir + "/folder"} },
+		"file": func(_, dir string) []string {
+			if _, err := os.Stat(dir + "/hello"); err != nil { // else it is the folder that is waited for
+				t.Error(err)
+			}
+			return []string{"cat", dir + "/hello"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, dir := mounted(t, "small")
+			killed(t, s, command(s.dir, dir)...)
+			s.do(order{Do: "back"})
+			compareContent(t, dir+"/hello", smallTree().child("hello")) // the answers that come late are in nobody's way
+		})
+	}
+}
+
+// The kernel is not told of a folder below .by-file by an answer that comes too late.
+func TestLateAnswerIsForgotten(t *testing.T) {
+	s, dir := mounted(t, "small")
+	past := filepath.Join(filepath.Dir(dir), byFileName)
+	if _, err := os.Stat(past); err != nil {
+		t.Error(err)
+	}
+	killed(t, s, "stat", past+"/folder")
+	s.do(order{Do: "back"})
+	await(t, "the folder to be found, and forgotten", func() bool {
+		a := s.do(order{Do: "pasts"})
+		return a.Text == "2" && a.Count < 2 // the other is .by-file
+	})
 }

@@ -11,7 +11,8 @@ import (
 // killable while a vault far away does not answer.
 const patience = time.Second
 
-// An interrupt is the context of a request. It is cancelled when the kernel says that a signal came, and patience is over.
+// An interrupt is the context of a request. It is cancelled when the kernel says that a signal came, and patience is over. Whoever does not look at it is given up
+// then (conn.giveUp).
 type interrupt struct {
 	cancel <-chan struct{} // its caller may use it again once the request is answered
 	dead   <-chan struct{} // the mount is gone

@@ -53,21 +53,50 @@ type answer struct {
 	Count int
 }
 
-// A farPlace is one that may answer no more, for as long as anyone waits.
+// A farPlace is one that may answer no more, for as long as anyone waits; reading from it does not even look whether anyone does.
 type farPlace struct {
 	*place.Mem
-	away    atomic.Bool
+	away    atomic.Pointer[chan struct{}] // until it is closed
 	waiting atomic.Int32
 }
 
+func (p *farPlace) wait(given <-chan struct{}) {
+	away := p.away.Load()
+	if away == nil {
+		return
+	}
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
+	select {
+	case <-*away:
+	case <-given:
+	}
+}
+
 func (p *farPlace) Space(ctx context.Context) (free, total uint64, err error) {
-	if p.away.Load() {
-		p.waiting.Add(1)
-		defer p.waiting.Add(-1)
-		<-ctx.Done()
+	if p.wait(ctx.Done()); ctx.Err() != nil {
 		return 0, 0, ctx.Err()
 	}
 	return p.Mem.Space(ctx)
+}
+
+func (p *farPlace) Open(ctx context.Context, name string) (place.File, error) {
+	p.wait(nil)
+	f, err := p.Mem.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &farFile{f, p}, nil
+}
+
+type farFile struct {
+	place.File
+	place *farPlace
+}
+
+func (f *farFile) ReadAt(b []byte, off int64) (int, error) {
+	f.place.wait(nil)
+	return f.File.ReadAt(b, off)
 }
 
 // testServer is the serving process.
@@ -184,8 +213,13 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 			page.mu.Unlock()
 		}
 	case "away":
-		s.far.away.Store(true)
+		away := make(chan struct{})
+		s.far.away.CompareAndSwap(nil, &away)
 		a.Count = int(s.far.waiting.Load())
+	case "back":
+		if away := s.far.away.Swap(nil); away != nil {
+			close(*away)
+		}
 	case "pages":
 		s.mount.view.slots.mu.RLock()
 		defer s.mount.view.slots.mu.RUnlock()
@@ -197,7 +231,7 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		if o.N > 0 {
 			f.most = o.N
 		}
-		a.Count = len(f.byID)
+		a.Count, a.Text = len(f.byID), fmt.Sprint(f.last)
 	default:
 		return fmt.Errorf("no such order: %q", o.Do)
 	}
