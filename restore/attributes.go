@@ -125,7 +125,7 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	var set []snapshot.Xattr
 	value := make([]byte, 64<<10)
 	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
-		if name == "" || name == unfinished {
+		if name == "" || name == unfinished || name == underWay || name == underWayOfUser {
 			continue
 		}
 		n, err := get(name, value)

@@ -36,7 +36,7 @@ func (r *run) complete(f *file, it *item, replace bool) (m made, err error) {
 	if err := r.give(h, &it.entry); err != nil {
 		return m, err
 	}
-	if replace { // what is there now goes: what comes must be on the disk before
+	if replace || r.unmarked { // what is there now goes, or a power cut leaves what nobody would doubt: what comes must be on the disk before
 		if err := unix.Fsync(f.fd); err != nil {
 			return m, err
 		}

@@ -244,7 +244,11 @@ func (r *run) giveFolder(f *folder) error {
 		err = h.utimes(f.entry.Mtime)
 	}
 	if err == nil && f.entry.Flags&locks != 0 && !r.o.NoLocks {
-		r.lock(h, f.entry.Flags&locks)
+		if f.up == nil {
+			r.lockTop = f.entry.Flags & locks
+		} else {
+			r.lock(h, f.entry.Flags&locks)
+		}
 	}
 	return err
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"yester/snapshot"
 )
 
 // A made is a file in the target that is as the version has it: hard links may be made to it.
@@ -39,27 +37,15 @@ func (r *run) restore(it *item) (m made, err error) {
 		return r.put(it, nil)
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return r.putForFolder(it)
-	case r.o.OnConflict == Skip && !r.torn(it, &st):
-		return r.skip(it, &st)
+	case r.o.OnConflict == Skip:
+		if torn, err := r.torn(it, &st); err != nil {
+			return m, r.failed(it, err)
+		} else if !torn {
+			return r.skip(it, &st)
+		}
 	}
 	return r.put(it, &st)
 }
-
-// torn tells a file that a restore had put there and a power loss took content from: its time was set by us, to the nanosecond. It may be as long as it should be: one with
-// holes is made so at first, and the pieces of others come to the disk in any order. As it may be just compressed, it is compared.
-func (r *run) torn(it *item, st *unix.Statx_t) bool {
-	e := &it.entry
-	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || fileTime(st.Mtime) != e.Mtime || st.Blocks*512 >= e.Data {
-		return false
-	}
-	if st.Size != e.Size {
-		return st.Size < e.Size
-	}
-	m, err := r.asItShouldBe(it)
-	return err == nil && !m.ok
-}
-
-func fileTime(t unix.StatxTimestamp) snapshot.Time { return snapshot.Time{Sec: t.Sec, Nsec: t.Nsec} }
 
 // failed tells of an error that concerns one name only, and returns one that does not.
 func (r *run) failed(it *item, err error) error {
@@ -86,11 +72,11 @@ func explain(err error) error {
 
 // skip leaves what is there. The other names of a file may be linked to it if it is just what the version has.
 func (r *run) skip(it *item, st *unix.Statx_t) (m made, err error) {
-	if it.link != nil && it.entry.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == it.entry.Size && fileTime(st.Mtime) == it.entry.Mtime {
+	if it.link != nil && it.entry.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == it.entry.Size && sameTime(fileTime(st.Mtime), it.entry.Mtime) {
 		if m, err = r.asItShouldBe(it); err != nil {
 			return m, r.failed(it, err)
 		}
-	} else if it.link != nil && !it.entry.IsRegular() && uint32(st.Mode)&unix.S_IFMT == it.entry.Type() && fileTime(st.Mtime) == it.entry.Mtime {
+	} else if it.link != nil && !it.entry.IsRegular() && uint32(st.Mode)&unix.S_IFMT == it.entry.Type() && sameTime(fileTime(st.Mtime), it.entry.Mtime) {
 		m = madeOf(st)
 	}
 	r.count(func(t *Result) { t.Skipped.add(it.path(), "it is there") })

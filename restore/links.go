@@ -133,9 +133,13 @@ func (r *run) putLink(it *item) error {
 			return r.failed(it, err)
 		}
 		there = false
-	case there && r.o.OnConflict == Skip && !r.torn(it, &st):
-		_, err := r.skip(it, &st)
-		return err
+	case there && r.o.OnConflict == Skip:
+		if torn, err := r.torn(it, &st); err != nil {
+			return r.failed(it, err)
+		} else if !torn {
+			_, err = r.skip(it, &st)
+			return err
+		}
 	}
 	if r.o.DryRun {
 		r.restored(it, 0)

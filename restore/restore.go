@@ -2,7 +2,8 @@
 //
 // It walks the version's tree, collects files in batches, and has workers read them straight from the vault in the order in which they lie there. What is
 // new is made without a name (O_TMPFILE) or under a temporary one, gets its content and all it has, and then its name; so whatever stops a restore, there are
-// whole files only, and the next one that skips what is there goes on. Folders get what they have when everything in them is done.
+// whole files only, and the next one that skips what is there goes on; but for a power cut, after which it compares what is there. Folders get what they have when
+// everything in them is done.
 //
 // Every chunk opens under its seal and is checked against its id, so what is written is what the version has.
 //
@@ -122,6 +123,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err == nil && r.writes() {
 		if err = unix.Syncfs(o.Target); err != nil {
 			err = fmt.Errorf("sync what was restored: %w", err)
+		} else {
+			r.end()
 		}
 	}
 	return &r.result, err

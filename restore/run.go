@@ -35,6 +35,12 @@ type run struct {
 	spare   chan struct{}   // a token for each further thread that a large file may use
 	bufs    sync.Pool
 
+	// Set by begin.
+	resumes  bool // an earlier restore was broken off,
+	doubts   bool // and what it put there may not have come to the disk
+	ends     bool // no other restore than this one is under way, but for an earlier one of the same
+	unmarked bool // the target takes no mark
+
 	ctx   context.Context
 	items chan *item
 	batch []*item
@@ -47,6 +53,8 @@ type run struct {
 	result Result
 	notes  map[string]bool
 	late   []lateFlags
+
+	lockTop uint32 // flags of the target that would keep its mark from being removed
 }
 
 // An item is a name that is no folder.
@@ -107,6 +115,7 @@ func (r *run) checkPaths(ctx context.Context) error {
 }
 
 func (r *run) run(ctx context.Context) error {
+	r.begin()
 	group, ctx := errgroup.WithContext(ctx)
 	r.ctx, r.items = ctx, make(chan *item, batchItems)
 	for range r.o.Workers {

@@ -1,0 +1,101 @@
+package restore
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// underWay marks the target from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found. New files
+// get their names before their content is on the disk, for to wait for each would make a restore many times slower. An unprivileged user has a mark of another name.
+const (
+	underWay       = "trusted.yester.restoring"
+	underWayOfUser = "user.yester.restoring"
+)
+
+func markName() string {
+	if os.Geteuid() == 0 {
+		return underWay
+	}
+	return underWayOfUser
+}
+
+// begin marks the target, unless an earlier restore did that was broken off.
+func (r *run) begin() {
+	since := moment(r.o.Target)
+	value := make([]byte, 256)
+	if n, err := unix.Fgetxattr(r.o.Target, markName(), value); err == nil {
+		then, job, _ := strings.Cut(string(value[:n]), "\n")
+		r.resumes, r.doubts, r.ends = true, since == "" || then != since, job == r.job()
+		return
+	}
+	if !r.writes() {
+		return
+	}
+	err := unix.Fsetxattr(r.o.Target, markName(), []byte(since+"\n"+r.job()), 0)
+	if err == nil {
+		err = unix.Fsync(r.o.Target)
+	}
+	r.ends, r.unmarked = true, err != nil
+}
+
+// end removes the mark when everything is on the disk. That of an earlier restore stays if something that it may have put there was not looked at.
+func (r *run) end() {
+	all := r.o.OnConflict == Overwrite && r.select_.top().in && r.select_.excludes.none()
+	if !r.resumes || (r.ends || all) && r.result.Failed.Count == 0 {
+		_ = unix.Fremovexattr(r.o.Target, markName())
+	}
+	if r.lockTop != 0 {
+		r.lock(&holder{fd: r.o.Target}, r.lockTop)
+	}
+}
+
+// moment names the boot and the mount of the target: what was written in the same one is there, whatever was killed. "" before Linux 6.8, where it cannot be told.
+func moment(fd int) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	var st unix.Statx_t
+	if err != nil || unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID_UNIQUE, &st) != nil || st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %d", strings.TrimSpace(string(boot)), st.Mnt_id)
+}
+
+// job names what is restored.
+func (r *run) job() string {
+	o := &r.o
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", [][]string{{o.Version.Instance, o.Version.Partition.Name, o.Version.Name}, o.Paths, o.Includes, o.Excludes}))
+	return fmt.Sprintf("%x", sum[:8])
+}
+
+// torn tells a file that a restore had put there and a power loss took content from: its time was set by us. It may be as long as it should be, and take as much room: the
+// pieces come to the disk in any order, and after their blocks were taken. So, after a power loss, each is compared; else that is done with those that take too little room, which
+// may be just compressed.
+func (r *run) torn(it *item, st *unix.Statx_t) (bool, error) {
+	e := &it.entry
+	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || !sameTime(fileTime(st.Mtime), e.Mtime) || !r.doubts && st.Blocks*512 >= e.Data {
+		return false, nil
+	}
+	if st.Size != e.Size {
+		return st.Size < e.Size, nil
+	}
+	m, err := r.asItShouldBe(it)
+	return err == nil && !m.ok, err
+}
+
+func fileTime(t unix.StatxTimestamp) snapshot.Time { return snapshot.Time{Sec: t.Sec, Nsec: t.Nsec} }
+
+// sameTime tells whether a time is what a file system may make of another: ntfs holds tenths of microseconds, network disks perhaps microseconds, ext4 with small inodes
+// seconds.
+func sameTime(have, want snapshot.Time) bool {
+	for _, unit := range []uint32{1, 100, 1000, 1e9} {
+		if have.Sec == want.Sec && have.Nsec == want.Nsec-want.Nsec%unit {
+			return true
+		}
+	}
+	return false
+}

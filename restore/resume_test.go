@@ -1,0 +1,226 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// breakOff restores until n pieces were read.
+func (g *rig) breakOff(v *snapshot.Version, to string, n int32, change ...func(*Options)) {
+	g.t.Helper()
+	ctx, cancel := context.WithCancel(g.t.Context())
+	defer cancel()
+	stop := &limiter{do: cancel}
+	stop.after.Store(n)
+	if _, err := g.try(ctx, v, to, append(change, func(o *Options) { o.Limiter = stop })...); !errors.Is(err, context.Canceled) {
+		g.t.Fatalf("it was not broken off: %v", err)
+	}
+}
+
+// reboot has the mark of a restore that was broken off be of another boot.
+func reboot(t *testing.T, target string) {
+	t.Helper()
+	value := make([]byte, 256)
+	n, err := unix.Getxattr(target, underWay, value)
+	must(t, err)
+	must(t, unix.Setxattr(target, underWay, append([]byte("x"), value[:n]...), 0))
+}
+
+func isMarked(t *testing.T, target string) bool {
+	t.Helper()
+	_, err := unix.Getxattr(target, underWay, nil)
+	if err != nil && !errors.Is(err, unix.ENODATA) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// tear writes into a file, and leaves its time.
+func tear(t *testing.T, path string, do func(f *os.File) error) {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(path, &st))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	must(t, do(f))
+	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{st.Atim, st.Mtim}, 0))
+}
+
+// mountImage mounts the file system in a file until the test ends.
+func mountImage(t *testing.T, image string) (point string) {
+	t.Helper()
+	point = t.TempDir()
+	command(t, "mount", "-o", "loop", image, point)
+	t.Cleanup(func() {
+		if err := unix.Unmount(point, 0); err != nil {
+			t.Errorf("%s: %v", point, err)
+			_ = unix.Unmount(point, unix.MNT_DETACH)
+		}
+	})
+	return point
+}
+
+func command(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+// A power cut leaves names of files whose content was not on the disk yet, here of a file system that holds times to the second. The same restore puts them right, and leaves what is not
+// of the one before.
+func TestRestoreGoesOnAfterAPowerCut(t *testing.T) {
+	g := newRig(t)
+	kids := []snapshot.Entry{g.file("mine", "theirs")}
+	for i := range 40 {
+		kids = append(kids, g.dir(string(rune('a'+i)), g.file("one", text(i, 3*pieceLen)), g.file("two", "2")))
+	}
+	v, disk := g.version(kids...), filepath.Join(t.TempDir(), "disk")
+	must(t, os.WriteFile(disk, nil, 0o600))
+	must(t, os.Truncate(disk, 64<<20))
+	command(t, "mkfs.ext4", "-q", "-I", "128", disk)
+	dir := mountImage(t, disk)
+	write(t, filepath.Join(dir, "mine"), "mine")
+	unix.Sync()
+	g.breakOff(v, dir, 60)
+	f, err := os.Create(filepath.Join(dir, "else")) // somebody has the journal written
+	must(t, err)
+	must(t, f.Sync())
+	must(t, f.Close())
+
+	after := filepath.Join(t.TempDir(), "disk")
+	command(t, "cp", "--sparse=always", disk, after)
+	dir = mountImage(t, after)
+	torn := 0
+	for i := range 40 {
+		b, err := os.ReadFile(filepath.Join(dir, string(rune('a'+i)), "one"))
+		if err == nil && string(b) != text(i, 3*pieceLen) {
+			torn++
+		}
+	}
+	if torn == 0 {
+		t.Error("nothing is torn: this tests nothing")
+	}
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	if content(t, filepath.Join(dir, "mine")) != "mine" {
+		t.Error("what was in the way did not stay")
+	}
+	r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.ContentOnly = true, true })
+	wantLeft(t, "different", r.Differs, "mine")
+	if isMarked(t, dir) {
+		t.Error("the target is marked for good")
+	}
+}
+
+// After a power cut a file may be as long as it should be, have all its blocks and the right time, and be of zeros.
+func TestAfterAPowerCutFilesAreCompared(t *testing.T) {
+	g := newRig(t)
+	one := g.file("one", text(8, pieceLen))
+	one.Nlink = 2
+	two := one
+	two.Name = []byte("two")
+	v := g.version(g.file("big", text(1, 20*pieceLen)), g.file("torn", text(2, 2*pieceLen)), g.file("changed", text(3, pieceLen)), g.dir("links", one, two), g.file("z", text(4, 40*pieceLen)))
+	spoil := func(dir string) {
+		t.Helper()
+		for _, name := range []string{"torn", "links/one"} {
+			tear(t, filepath.Join(dir, name), func(f *os.File) error {
+				_, err := f.WriteAt(make([]byte, pieceLen), 0)
+				return err
+			})
+		}
+		write(t, filepath.Join(dir, "changed"), "changed")
+	}
+	dir := t.TempDir()
+	g.restore(v, dir)
+	if isMarked(t, dir) {
+		t.Error("after a restore the target is marked")
+	}
+	must(t, os.Remove(filepath.Join(dir, "z")))
+	spoil(dir)
+	g.breakOff(v, dir, 1)
+	g.breakOff(v, dir, 1) // it keeps the mark
+	reboot(t, dir)
+	g.restore(v, dir, func(o *Options) { o.Paths = []string{"big"} }) // another one does not end it
+	dry := g.restore(v, dir, func(o *Options) { o.DryRun = true })
+	g.breakOff(v, dir, 1) // and still doubts
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	if r.Files != dry.Files {
+		t.Errorf("%d files restored, and %d in a dry run", r.Files, dry.Files)
+	}
+	r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.ContentOnly = true, true })
+	wantLeft(t, "different", r.Differs, "changed")
+	if isMarked(t, dir) {
+		t.Error("the target is marked for good")
+	}
+	spoil(dir)
+	r = g.restore(v, dir)
+	wantLeft(t, "restored anew though there is nothing to doubt", List{Count: r.Files})
+}
+
+// Whoever broke a restore off, the files are there: they are not read again unless the machine was started anew, or the disk mounted.
+func TestRestoreThatWasBrokenOffGoesOnWithoutReading(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("a", text(1, 10*pieceLen)), g.file("b", text(2, 10*pieceLen))), t.TempDir()
+	if moment(openDir(t, dir)) == "" {
+		t.Skip("needs Linux 6.8")
+	}
+	g.breakOff(v, dir, 11, func(o *Options) { o.Workers = 1 })
+	if !isMarked(t, dir) {
+		t.Error("the target is not marked")
+	}
+	count := &limiter{do: func() {}}
+	count.after.Store(1000)
+	r := g.restore(v, dir, func(o *Options) { o.Limiter = count })
+	if read := 1000 - count.after.Load(); read != 10 || r.Skipped.Count != 1 {
+		t.Errorf("%d pieces were read, and %d files skipped", read, r.Skipped.Count)
+	}
+}
+
+func TestTargetThatBecomesImmutableIsNotMarkedForGood(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("f", "f")), t.TempDir()
+	root, err := v.RootEntry()
+	must(t, err)
+	root.Flags = 0x10
+	v.SetRoot(&root)
+	t.Cleanup(func() { _ = unix.IoctlSetPointerInt(openDir(t, dir), unix.FS_IOC_SETFLAGS, 0) })
+	r := g.restore(v, dir)
+	if r.Notes.Count > 0 {
+		t.Skipf("flags cannot be set here: %+v", r.Notes)
+	}
+	if flags, err := unix.IoctlGetUint32(openDir(t, dir), unix.FS_IOC_GETFLAGS); err != nil || flags&0x10 == 0 || isMarked(t, dir) {
+		t.Errorf("its flags are %x (%v), it is marked: %v", flags, err, isMarked(t, dir))
+	}
+}
+
+func openDir(t *testing.T, dir string) int {
+	t.Helper()
+	f, err := os.Open(dir)
+	must(t, err)
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
+}
+
+func TestTimesThatAFileSystemRoundsAreTheSame(t *testing.T) {
+	want := snapshot.Time{Sec: 1_600_000_001, Nsec: 123_456_789}
+	for have, same := range map[snapshot.Time]bool{
+		want: true, {Sec: want.Sec, Nsec: 123_456_700}: true, {Sec: want.Sec, Nsec: 123_456_000}: true, {Sec: want.Sec}: true,
+		{Sec: want.Sec, Nsec: 123_456_788}: false, {Sec: want.Sec, Nsec: 1}: false, {Sec: want.Sec - 1}: false, {Sec: want.Sec - 1, Nsec: want.Nsec}: false,
+	} {
+		if sameTime(have, want) != same {
+			t.Errorf("%v: %v", have, !same)
+		}
+	}
+}
