@@ -139,7 +139,24 @@ func (r *run) create(dir int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{dir: dir, fd: fd, temp: temp}, nil
+	f := &file{dir: dir, fd: fd, temp: temp}
+	f.hold()
+	return f, nil
+}
+
+// hold shows others that the file is being made, whoever may find its temporary name.
+func (f *file) hold() { _ = unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) }
+
+// sync has what was written come to the disk. A network disk may say only when a descriptor is closed that it has no room.
+func (f *file) sync() error {
+	if err := unix.Fsync(f.fd); err != nil && !errors.Is(err, unix.EINVAL) { // which is said where nothing can be synced
+		return err
+	}
+	again, err := unix.Dup(f.fd)
+	if err != nil {
+		return err
+	}
+	return unix.Close(again)
 }
 
 // finish gives the file its name.
@@ -148,6 +165,7 @@ func (f *file) finish(name string, replace bool) error {
 		to := name
 		if replace {
 			to = tempName()
+			f.hold()
 		}
 		if err := unix.Linkat(f.fd, "", f.dir, to, unix.AT_EMPTY_PATH); err != nil || !replace {
 			return err

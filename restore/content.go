@@ -36,8 +36,9 @@ func (r *run) complete(f *file, it *item, replace bool) (m made, err error) {
 	if err := r.give(h, &it.entry); err != nil {
 		return m, err
 	}
-	if replace || r.unmarked { // what is there now goes, or a power cut leaves what nobody would doubt: what comes must be on the disk before
-		if err := unix.Fsync(f.fd); err != nil {
+	// Is what is there now to go, may a power cut leave what nobody would doubt, or may the target tell of an error now only, it must be on the disk before.
+	if replace || r.unmarked || f.temp != "" {
+		if err := f.sync(); err != nil {
 			return m, err
 		}
 	}

@@ -162,6 +162,9 @@ func (r *run) inspect(f *folder) {
 		r.keepAll(f.path, "a vault lies in this folder, so what the version has not in it is not deleted")
 	}
 	f.marked = f.vault || r.marked(f)
+	if r.writes() && (r.resumes || r.unmarked) {
+		sweep(f.fd)
+	}
 	if _, err := unix.Fgetxattr(f.fd, unfinished, nil); err == nil {
 		f.ours = true
 		return

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,40 @@ func (r *run) end() {
 	}
 	if r.lockTop != 0 {
 		r.lock(&holder{fd: r.o.Target}, r.lockTop)
+	}
+}
+
+// leftover is what tempName makes.
+var leftover = regexp.MustCompile("^" + regexp.QuoteMeta(temporary) + "[0-9a-f]{8}-[0-9a-f]{16}$")
+
+// sweep removes from a folder files that an earlier restore was making when it was killed: those that nobody holds any more. What has several names is not one of these.
+func sweep(dir int) {
+	d, err := reopen(dir)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	for names, err := d.Readdirnames(1000); err == nil; names, err = d.Readdirnames(1000) {
+		for _, name := range names {
+			if leftover.MatchString(name) {
+				sweepFile(dir, name)
+			}
+		}
+	}
+}
+
+func sweepFile(dir int, name string) {
+	st, there, err := look(dir, name)
+	if err != nil || !there || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+		return
+	}
+	fd, err := openIn(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+		_ = unix.Unlinkat(dir, name, 0)
 	}
 }
 

@@ -188,6 +188,28 @@ func TestRestoreThatWasBrokenOffGoesOnWithoutReading(t *testing.T) {
 	}
 }
 
+// A file that a restore was killed over is removed when it goes on, and nothing else that is called like one.
+func TestPartsOfKilledRestoresAreRemoved(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("a", text(1, 9*pieceLen)), g.dir("d", g.file("f", "f"))), t.TempDir()
+	part, held, linked := temporary+"01234567-0123456789abcdef", temporary+"01234567-1123456789abcdef", temporary+"01234567-2123456789abcdef"
+	folder, like := temporary+"01234567-3123456789abcdef", temporary+"01234567-0123456789abcdef.txt"
+	for _, name := range []string{part, "d/" + part, held, linked, like} {
+		write(t, filepath.Join(dir, name), "x")
+	}
+	must(t, os.Mkdir(filepath.Join(dir, folder), 0o755))
+	must(t, os.Link(filepath.Join(dir, linked), filepath.Join(dir, "its other name")))
+	must(t, unix.Flock(openRW(t, filepath.Join(dir, held)), unix.LOCK_EX)) // as a restore under way does
+	stay := []string{held, linked, like, folder}
+	g.restore(v, dir, func(o *Options) { o.Paths = []string{"d"} })
+	there(t, dir, append(stay, part, "d/"+part)) // nothing says that one was broken off
+	g.breakOff(v, dir, 3)
+	g.restore(v, dir, func(o *Options) { o.DryRun = true })
+	there(t, dir, append(stay, part, "d/"+part))
+	g.restore(v, dir)
+	there(t, dir, stay, part, "d/"+part)
+}
+
 func TestTargetThatBecomesImmutableIsNotMarkedForGood(t *testing.T) {
 	g := newRig(t)
 	v, dir := g.version(g.file("f", "f")), t.TempDir()
