@@ -294,6 +294,8 @@ func (r *run) giveLate() {
 		if err == nil {
 			r.lock(&holder{fd: fd, path: join(l.dir, l.name)}, l.flags)
 			unix.Close(fd)
+		} else {
+			r.note("inode flags", join(l.dir, l.name), err)
 		}
 		unix.Close(dir)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,10 +21,36 @@ func openIn(dir int, path string, flags uint64) (int, error) {
 	if flags&unix.O_TMPFILE == unix.O_TMPFILE {
 		how.Mode = 0o600
 	}
-	for {
+	for tries := 0; ; tries++ {
 		fd, err := unix.Openat2(dir, path, &how)
-		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) { // the latter: something was renamed meanwhile
+		if !errors.Is(err, unix.EINTR) && (!errors.Is(err, unix.EAGAIN) || tries == 10) { // the latter: something was renamed meanwhile, or somebody holds a lease
 			return fd, err
+		}
+	}
+}
+
+const (
+	leasePause    = 20 * time.Millisecond
+	leasePatience = 3 * time.Second // for one file,
+	allPatience   = time.Minute     // and for all that follow each other: whoever may hold a lease on one may on thousands
+)
+
+var errLease = errors.New("somebody holds a lease on it, and does not let it go")
+
+// openFile opens a file to be read. Who holds a lease on it is told by that, and gets some time to let it go; the kernel would wait for most of a minute.
+func (r *run) openFile(dir int, name string) (int, error) {
+	for waited := time.Duration(0); ; waited += leasePause {
+		fd, err := openIn(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
+		if !errors.Is(err, unix.EAGAIN) {
+			return fd, err
+		}
+		if waited >= leasePatience || time.Duration(r.leases.Add(int64(leasePause))) > allPatience {
+			return -1, errLease
+		}
+		select {
+		case <-r.ctx.Done():
+			return -1, r.ctx.Err()
+		case <-time.After(leasePause):
 		}
 	}
 }

@@ -90,7 +90,7 @@ func madeOf(st *unix.Statx_t) made {
 
 // asItShouldBe compares the content of a file that is there.
 func (r *run) asItShouldBe(it *item) (m made, err error) {
-	fd, err := openIn(it.in.fd, it.name, unix.O_RDONLY|unix.O_NONBLOCK)
+	fd, err := r.openFile(it.in.fd, it.name)
 	if err != nil {
 		return m, err
 	}

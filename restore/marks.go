@@ -139,7 +139,7 @@ func (r *run) keepsAllIn(fd int) bool {
 	if err != nil || !there || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return err != nil
 	}
-	tag, err := openIn(fd, snapshot.CacheTag, unix.O_RDONLY|unix.O_NONBLOCK)
+	tag, err := r.openFile(fd, snapshot.CacheTag)
 	if err != nil {
 		return true
 	}

@@ -125,7 +125,7 @@ func pread(fd int, b []byte, off int64) (n int, err error) {
 // overwrite makes of a file that is there what the version has. One with the same content gets but the rest; another one is made of the equal
 // pieces of the old one and of those that differ, and takes its place when it is whole.
 func (r *run) overwrite(it *item) (m made, err error) {
-	old, err := openIn(it.in.fd, it.name, unix.O_RDONLY|unix.O_NONBLOCK)
+	old, err := r.openFile(it.in.fd, it.name)
 	if err != nil {
 		return m, err
 	}

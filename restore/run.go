@@ -32,6 +32,7 @@ type run struct {
 	unread  map[string]bool // folders in which something could not be read when the version was made
 	unsure  bool            // there are more of them
 	named   atomic.Bool     // the target makes no files without a name
+	leases  atomic.Int64    // how long leases on files were waited for, in nanoseconds
 	spare   chan struct{}   // a token for each further thread that a large file may use
 	bufs    sync.Pool
 

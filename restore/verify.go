@@ -23,22 +23,22 @@ func (r *run) verify(it *item, st *unix.Statx_t, there bool) error {
 		return nil
 	}
 	h := &holder{node: !it.entry.IsRegular(), path: it.path()}
-	flags := uint64(unix.O_RDONLY | unix.O_NONBLOCK)
+	var err error
 	if h.node {
-		flags = unix.O_PATH
+		h.fd, err = openIn(it.in.fd, it.name, unix.O_PATH)
+	} else {
+		h.fd, err = r.openFile(it.in.fd, it.name)
 	}
-	fd, err := openIn(it.in.fd, it.name, flags)
 	if err != nil {
 		return r.failed(it, err)
 	}
-	defer unix.Close(fd)
-	h.fd = fd
+	defer unix.Close(h.fd)
 	if !h.node {
-		now, err := lookFD(fd)
+		now, err := lookFD(h.fd)
 		if err != nil {
 			return r.failed(it, err)
 		}
-		d, err := r.compare(fd, now.Size, &it.entry)
+		d, err := r.compare(h.fd, now.Size, &it.entry)
 		if err != nil {
 			return r.failed(it, err)
 		}
