@@ -8,6 +8,7 @@ import (
 
 	"yester/control"
 	"yester/snapshot/capture"
+	"yester/store"
 )
 
 // activate begins daily backups, or gives an active instance other settings. Nothing changes if it fails.
@@ -43,7 +44,15 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	if err != nil {
 		return control.Activation{}, err
 	}
-	policy, err := d.newPolicy(d.basis(ctx), r, mounts)
+	v, err := d.findVault(ctx)
+	if err != nil {
+		return control.Activation{}, err
+	}
+	basis, err := d.basis(ctx, v)
+	if err != nil {
+		return control.Activation{}, err
+	}
+	policy, err := d.newPolicy(basis, r, mounts)
 	if err != nil {
 		return control.Activation{}, err
 	}
@@ -52,8 +61,10 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	}
 	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
 	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries))
-	if a.VaultMade, err = d.needVault(ctx); err != nil {
-		return a, err
+	if v == nil {
+		if a.VaultMade, err = d.makeVault(ctx); err != nil {
+			return a, err
+		}
 	}
 	if a.Outcome != control.Unchanged {
 		if err := d.usePolicy(old, policy); err != nil {
@@ -83,24 +94,26 @@ func change(old, policy *control.Policy) string {
 	return control.Replaced
 }
 
-// needVault makes a vault if there is none, and returns where.
-func (d *Daemon) needVault(ctx context.Context) (made string, err error) {
+// findVault opens the vault if that is to be done still: its disk may have come since the daemon began, or a call that made it broke off. nil if there is none. d.admin is held.
+func (d *Daemon) findVault(ctx context.Context) (*store.Vault, error) {
 	d.mu.Lock()
-	there := d.vault != nil
+	v := d.vault
 	d.mu.Unlock()
-	if there {
-		return "", nil
+	if v != nil {
+		return v, nil
 	}
-	// One may have been made by a call that broke off.
 	v, err := d.site.open(ctx, cacheBytes)
-	switch {
-	case err != nil:
-		return "", err
-	case v != nil:
-		d.useVault(v)
-		return "", nil
+	if err != nil || v == nil {
+		return nil, err
 	}
-	if v, err = d.site.init(ctx, control.VaultInitRequest{}, cacheBytes); err != nil {
+	d.useVault(v)
+	return v, nil
+}
+
+// makeVault makes a vault, and returns where. One that has come since is an error: it may have the settings of this machine.
+func (d *Daemon) makeVault(ctx context.Context) (made string, err error) {
+	v, err := d.site.init(ctx, control.VaultInitRequest{}, cacheBytes)
+	if err != nil {
 		return "", err
 	}
 	d.useVault(v)

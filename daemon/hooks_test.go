@@ -251,7 +251,7 @@ func TestHooksAreNeverTakenFromTheVault(t *testing.T) {
 	s.mu.Lock()
 	s.policy = nil
 	s.mu.Unlock()
-	if p := s.basis(t.Context()); p == nil || p.Start != "03:17" || p.Hooks != (control.Hooks{}) {
+	if p := mustNot[*control.Policy](t)(s.basis(t.Context(), s.vault)); p == nil || p.Start != "03:17" || p.Hooks != (control.Hooks{}) {
 		t.Errorf("got %+v", p)
 	}
 }

@@ -328,6 +328,60 @@ func TestUnreadablePinsLetNothingExpire(t *testing.T) {
 	}
 }
 
+// A machine that lost its state goes on with the settings of which the vault has a copy, or not at all: by others versions would go that these keep.
+func TestLostStateGoesOnWithTheSettingsInTheVaultOrNotAtAll(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	move := func(from, to string) func(*still, []string) {
+		return func(s *still, _ []string) {
+			if err := os.Rename(s.o.Home.Vault+from, s.o.Home.Vault+to); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	damage := func(s *still, files []string) {
+		for _, f := range files {
+			damageFile(s.t, f, 10, 20) // twice is not at all
+		}
+	}
+	nothing := func(*still, []string) {}
+	for name, tt := range map[string]struct {
+		before, begun, refused func(s *still, policy []string)
+		ctx                    context.Context // of the call that is refused
+	}{
+		"the vault's disk comes after the daemon began": {before: move("", ".away"), begun: move(".away", "")},
+		"whoever asked is gone":                         {before: nothing, begun: nothing, refused: nothing, ctx: gone},
+		"the copy is unreadable for a moment":           {before: damage, begun: nothing, refused: damage, ctx: t.Context()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStill(t)
+			s.days("2026-11-24", "2026-11-25")
+			s.change(control.ActivateRequest{RetentionDays: ptr(365)})
+			s.swept("2026-11-25 04:00")
+			files := mustNot[[]string](t)(filepath.Glob(filepath.Join(s.o.Home.Vault, "instances", s.instance.ID, "policy.json*")))
+			if err := s.end(); err != nil {
+				t.Fatal(err)
+			}
+			tt.before(s, files)
+			s.begin(s.o, newState(t))
+			tt.begun(s, files)
+			if tt.refused != nil {
+				if _, err := s.activate(tt.ctx, control.ActivateRequest{}); err == nil || !strings.Contains(err.Error(), "cannot be read") || !strings.Contains(err.Error(), "nothing was changed") {
+					t.Errorf("got %v", err)
+				}
+				s.wantState(control.StateNew)
+				tt.refused(s, files)
+			}
+			a := mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{}))
+			if a.Outcome != control.Activated || a.Policy.RetentionDays != 365 || a.Policy.Start != "03:17" || a.VaultMade != "" {
+				t.Errorf("got %+v", a)
+			}
+			s.swept("2027-03-24 12:00")
+			s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
+		})
+	}
+}
+
 func TestVersionsTellWhenTheyExpire(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24", "2026-11-25")

@@ -146,26 +146,29 @@ func costs(p *control.Policy) (lines []string) {
 }
 
 // basis is the policy that a new one begins with: the daemon's, or, if its state was lost, the one that the vault has a copy of; nil if there is
-// none.
-func (d *Daemon) basis(ctx context.Context) *control.Policy {
+// none. A copy that cannot be read is an error: by other settings versions would go that it keeps.
+func (d *Daemon) basis(ctx context.Context, v *store.Vault) (*control.Policy, error) {
 	d.mu.Lock()
-	policy, vault := d.policy, d.vault
+	policy := d.policy
 	d.mu.Unlock()
-	if policy != nil || vault == nil {
-		return policy
+	if policy != nil || v == nil {
+		return policy, nil
 	}
-	kept, err := d.keptPolicy(ctx, vault)
-	if err != nil || len(kept.Policy) == 0 {
-		return nil // keptPolicy has said why
+	kept, err := d.keptPolicy(ctx, v)
+	if err == nil && len(kept.Policy) == 0 {
+		return nil, nil
 	}
 	var p control.Policy
-	if err := json.Unmarshal(kept.Policy, &p); err != nil {
-		d.log.Warn("the copy of the policy in the vault makes no sense", "err", err)
-		return nil
+	if err == nil {
+		err = json.Unmarshal(kept.Policy, &p)
+	}
+	if err != nil {
+		return nil, control.Errorf(explain(err).Kind, "the settings that this machine had cannot be read (%s)", sentence(err)).
+			WithHint("nothing was changed; try again, and if that file of the vault and its copy are damaged for good, move both away: then it begins with new settings, and nothing pinned")
 	}
 	p.Hooks = control.Hooks{} // whoever can write the vault is not to run commands here
 	d.log.Info("the policy is the one of which the vault has a copy", "activated_at", p.ActivatedAt)
-	return &p
+	return &p, nil
 }
 
 // policyCause is the cause of the message that the vault's copy of the policy cannot be read.
