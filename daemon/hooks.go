@@ -52,7 +52,7 @@ func checkHooks(h *control.Hooks) error {
 }
 
 // around does the work of the backup between the hooks. The hook after runs whatever became of the one before and of the work: it may have to undo
-// what the first has done. If the daemon is killed meanwhile, the next one runs it.
+// what the first has done. If the daemon is killed meanwhile, or a stop of it cuts that hook off, the next one runs it.
 func (b *backup) around(ctx context.Context, work func() error) error {
 	select {
 	case <-b.d.hooksDone:
@@ -64,21 +64,30 @@ func (b *backup) around(ctx context.Context, work func() error) error {
 	}
 	err := b.hook(ctx, "before")
 	if err == nil {
-		err = work()
+		err = safely(b.log.log, work)
 	}
-	of := ctx
-	if ctx.Err() != nil {
-		var end context.CancelFunc
-		of, end = context.WithTimeoutCause(context.WithoutCancel(ctx), hookAfterCancel, fmt.Errorf("the task was cancelled, which leaves it %v", hookAfterCancel))
-		defer end()
-	}
+	of, end := outliving(ctx)
+	defer end()
 	if failed := b.hook(of, "after", b.outcome(ctx, err)...); failed != nil && err == nil {
 		err = failed
 	}
-	if b.policy.Hooks.After != "" {
+	if isCutOff := of.Err() != nil && b.d.tasks.stopping(); b.policy.Hooks.After != "" && !isCutOff {
 		b.d.paid()
 	}
 	return err
+}
+
+// outliving is a context for the hook after of a task: it ends hookAfterCancel after that of the task.
+func outliving(ctx context.Context) (of context.Context, end func()) {
+	of, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(hookAfterCancel):
+			cut(fmt.Errorf("the task was cancelled, which leaves it %v", hookAfterCancel))
+		case <-of.Done():
+		}
+	})
+	return of, func() { stop(); cut(nil) }
 }
 
 // owe keeps that the hook after is to run.
@@ -95,7 +104,7 @@ func (d *Daemon) paid() {
 	}
 }
 
-// runOwedHook runs the hook after of a backup that was cut off with its daemon, and lets others begin.
+// runOwedHook runs the hook after of a backup that was cut off with its daemon, or before that hook had ended, and lets others begin.
 func (d *Daemon) runOwedHook(ctx context.Context) {
 	defer close(d.hooksDone)
 	owed, err := d.db.OwedHook()
@@ -112,8 +121,8 @@ func (d *Daemon) runOwedHook(ctx context.Context) {
 	}
 	b := &backup{d: d, policy: control.Policy{Hooks: owed.Hooks}, job: &job{task: t}, log: taskLog{d.log, t.ID}}
 	b.instance.Name = owed.Instance
-	// It has failed whatever becomes of this; the task says so, and what the hook said.
-	_ = b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, "YESTER_VERSIONS=")
+	// The task has ended whatever becomes of this; it says what the hook said.
+	_ = b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, versionsMade(&t))
 	if ctx.Err() != nil {
 		return // the next daemon runs it
 	}
@@ -125,19 +134,22 @@ func (d *Daemon) runOwedHook(ctx context.Context) {
 
 // outcome is what the hook after is told.
 func (b *backup) outcome(ctx context.Context, err error) (env []string) {
-	var versions []string
-	b.job.update(func(t *control.Task) {
-		env = append(env, "YESTER_STATE="+outcome(ctx, t, err))
-		for _, r := range t.Results {
-			if r.Version != "" {
-				versions = append(versions, r.Partition+"/"+r.Version)
-			}
-		}
-	})
+	b.job.update(func(t *control.Task) { env = append(env, "YESTER_STATE="+outcome(ctx, t, err), versionsMade(t)) })
 	if err != nil {
 		env = append(env, "YESTER_ERROR="+explain(err).Message)
 	}
-	return append(env, "YESTER_VERSIONS="+strings.Join(versions, "\n"))
+	return env
+}
+
+// versionsMade is what the hook after is told of the versions that were made.
+func versionsMade(t *control.Task) string {
+	var versions []string
+	for _, r := range t.Results {
+		if r.Version != "" {
+			versions = append(versions, r.Partition+"/"+r.Version)
+		}
+	}
+	return "YESTER_VERSIONS=" + strings.Join(versions, "\n")
 }
 
 // hook runs a hook, if there is one, and keeps in the task what became of it. It fails if the backup is not to go on.

@@ -13,6 +13,7 @@ import (
 
 	"yester/control"
 	"yester/daemon/state"
+	"yester/snapshot/capture"
 	"yester/store"
 )
 
@@ -166,6 +167,64 @@ func TestCancelledTaskEndsItsHookAndStillRunsTheOneAfter(t *testing.T) {
 		t.Errorf("the hook after was told %q", got)
 	}
 	wantGone(t, pids)
+}
+
+// lasting is a hook that says what it is told, and goes on for ever when it runs for the first time; begun returns when it does.
+func lasting(t *testing.T) (command, said string, begun func()) {
+	t.Helper()
+	said, fifo := filepath.Join(t.TempDir(), "said"), filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command = "echo $YESTER_HOOK $YESTER_STATE $YESTER_VERSIONS >>" + said + "; test -p " + fifo + " || exit 0; cat " + fifo + " >/dev/null; rm " + fifo + "; exec sleep 3600"
+	return command, said, func() {
+		t.Helper()
+		if err := os.WriteFile(fifo, nil, 0); err != nil { // returns when it is read
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestHookAfterHasItsTwoSecondsWhenTheTaskIsCancelledMeanwhile(t *testing.T) {
+	command, said, begun := lasting(t)
+	s := withHooks(t, control.HookRequest{After: &command})
+	id := mustNot[control.Task](t)(s.startBackup(nil)).ID
+	begun()
+	task, err := s.tasks.cancel(t.Context(), id)
+	if err != nil || task.State != control.Cancelled || task.Error != "stopped on request" || len(task.Hooks) != 1 ||
+		task.Hooks[0].Error != "the task was cancelled, which leaves it 2s" {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	s.again()
+	if got := string(mustNot[[]byte](t)(os.ReadFile(said))); strings.Count(got, "\n") != 1 {
+		t.Errorf("said %q", got)
+	}
+}
+
+func TestHookAfterThatAStopCutsOffRunsWithTheNextDaemon(t *testing.T) {
+	command, said, begun := lasting(t)
+	s := withHooks(t, control.HookRequest{After: &command})
+	id := mustNot[control.Task](t)(s.startBackup(nil)).ID
+	begun()
+	s.again()
+	task := mustNot[control.Task](t)(s.tasks.get(id))
+	if task.State != control.Cancelled || task.Error != "the daemon was stopped" || len(task.Hooks) != 2 || len(task.Results) != 1 ||
+		task.Hooks[0].Error != "the task was cancelled, which leaves it 2s" || task.Hooks[1].Error != "" {
+		t.Fatalf("got %+v", task)
+	}
+	s.again() // once is enough
+	version := task.Results[0].Partition + "/" + task.Results[0].Version
+	if got, want := string(mustNot[[]byte](t)(os.ReadFile(said))), "after completed "+version+"\nafter cancelled "+version+"\n"; got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
+func TestHookAfterRunsThoughTheBackupMetABugOfOurs(t *testing.T) {
+	s := withHooks(t, control.HookRequest{After: ptr("echo $YESTER_STATE: $YESTER_ERROR")})
+	s.o.Discover = func() ([]capture.Mount, error) { panic("oops") }
+	if task := s.backedUp(); task.State != control.Failed || task.Error != "internal error: oops" || len(task.Hooks) != 1 || task.Hooks[0].Output != "failed: internal error: oops\n" {
+		t.Errorf("got %+v", task)
+	}
 }
 
 func TestHookMayLeaveSomethingBehind(t *testing.T) {
