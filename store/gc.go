@@ -166,21 +166,25 @@ func waitN(ctx context.Context, l Limiter, n int) error {
 	return l.WaitN(ctx, n)
 }
 
-// settle notes what is of use of the packs that stay.
+// settle notes what is of use of the packs that stay. Where the index has no room the next collection does.
 func (c *collection) settle() error {
+	room := c.v.index.room() == nil
 	for number, m := range c.marks {
 		c.result.Live += m.live
-		if err := c.settlePack(number, m); err != nil {
+		if err := c.settlePack(number, m, room); err != nil {
 			return err
 		}
 	}
 	for _, m := range c.young {
 		c.result.Live += m.live
 	}
+	if !room {
+		return nil
+	}
 	return c.v.index.setCollected(c.v.o.Now().Unix())
 }
 
-func (c *collection) settlePack(number uint32, m *packMarks) error {
+func (c *collection) settlePack(number uint32, m *packMarks, room bool) error {
 	v := c.v
 	v.mu.Lock()
 	u, there := v.uses[number]
@@ -190,11 +194,13 @@ func (c *collection) settlePack(number uint32, m *packMarks) error {
 		if c.relied(number, nil) == relyAll {
 			u.dead, u.deadRaw = 0, 0
 		}
-		v.uses[number] = u
+		if room {
+			v.uses[number] = u
+		}
 		c.result.Dead += u.dead
 	}
 	v.mu.Unlock()
-	if !there || u == old {
+	if !there || u == old || !room {
 		return nil
 	}
 	return v.index.setUse(number, u)

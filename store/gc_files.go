@@ -109,7 +109,7 @@ func (v *Vault) roomToCollect(ctx context.Context, n uint64) error {
 			return fmt.Errorf("%w: %s has %d MB free", ErrNoSpace, p, free/1e6)
 		}
 	}
-	return indexRoom(v.o.IndexDir)
+	return v.index.room()
 }
 
 // collectReserve is what gc leaves free of the reserve, for records and the small files.

@@ -86,7 +86,7 @@ func (m *mover) takeOut(number uint32, moved bitmap, into []uint32, force bool) 
 // crash then costs a new index, but there is room again.
 func (m *mover) retire(ctx context.Context, r retired) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := indexRoom(m.v.o.IndexDir); err != nil {
+	if err := m.v.index.room(); err != nil {
 		m.owed = append(m.owed, r)
 	} else if err := m.v.index.removePack(r.number, r.ids); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (m *mover) pay() error {
 	if len(m.owed) == 0 {
 		return nil
 	}
-	if err := indexRoom(m.v.o.IndexDir); err != nil {
+	if err := m.v.index.room(); err != nil {
 		m.v.log.Warn("the index will be made anew at the next start", "err", err)
 		return nil
 	}

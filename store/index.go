@@ -44,7 +44,7 @@ const (
 	chunkValue = 24
 	packValue  = 16 + 2 + 4 + 4 + 8 + 3
 	reserved   = 1 << 10  // numbers at a time
-	indexFull  = 64 << 20 // free bytes below which the index is not opened: it is mapped, and a full disk would be SIGBUS
+	indexFull  = 64 << 20 // free bytes below which the index is not written: it is mapped, and a full disk would be SIGBUS
 )
 
 // A location is where a chunk lies.
@@ -220,6 +220,9 @@ func (x *index) find(id ID) (l location, found bool, err error) {
 func (x *index) add(number uint32, p *packInfo, frames []pack.Frame, u use, keep func(*location) (bool, error)) error {
 	if x.temp != nil {
 		return x.temp.add(number, frames)
+	}
+	if err := x.room(); err != nil {
+		return fmt.Errorf("enter pack in index: %w", err)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -119,9 +119,38 @@ func fileSum(name string) (n int64, sum uint32, err error) {
 
 // moveAside renames the folder of a broken index, for whoever wants to know why it broke; the one before is removed.
 func (g *guard) moveAside() error {
-	aside := g.dir + ".broken"
-	if err := errors.Join(os.RemoveAll(aside), os.Rename(g.dir, aside), os.Mkdir(g.dir, 0o700)); err != nil {
+	if err := errors.Join(os.RemoveAll(g.aside()), os.Rename(g.dir, g.aside()), os.Mkdir(g.dir, 0o700)); err != nil {
 		return fmt.Errorf("move broken index aside: %w", err)
 	}
 	return nil
+}
+
+func (g *guard) aside() string { return g.dir + ".broken" }
+
+// room refuses a full disk: the index is mapped, and writing it there would kill us. A broken one gives way first. ErrNoSpace.
+func (g *guard) room() error {
+	free, err := freeIn(g.dir)
+	if err == nil && free < indexFull {
+		if err = os.RemoveAll(g.aside()); err == nil {
+			free, err = freeIn(g.dir)
+		}
+	}
+	if err == nil && free < indexFull {
+		err = fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrNoSpace, g.dir, indexFull>>20, free>>20)
+	}
+	return err
+}
+
+func freeIn(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	return st.Bavail * uint64(st.Bsize), err
+}
+
+// room tells whether the index can be written; it is asked before each time. ErrNoSpace.
+func (x *index) room() error {
+	if x.guard == nil {
+		return nil
+	}
+	return x.guard.room()
 }

@@ -29,6 +29,9 @@ func (x *index) removePack(number uint32, ids []ID) error {
 
 // removeChunks removes the entries of those of the chunks that lie in the pack, and syncs that.
 func (x *index) removeChunks(number uint32, ids []ID) error {
+	if err := x.room(); err != nil {
+		return fmt.Errorf("remove pack from index: %w", err)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	w := x.db.NewWriteBatch()
@@ -62,6 +65,9 @@ func (x *index) removed(err error) error {
 
 // enterChunk makes a chunk be found at l.
 func (x *index) enterChunk(l location) error {
+	if err := x.room(); err != nil {
+		return fmt.Errorf("enter chunk in index: %w", err)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if err := x.set(chunkKey(&l.frame.Chunk), l.append(nil)); err != nil {

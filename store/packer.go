@@ -182,7 +182,7 @@ func (w *Writer) tryPack(b *pack.Builder) (busy bool, err error) {
 	if err := w.v.room(ctx, w.v.underway.Add(need)); err != nil {
 		return false, err
 	}
-	if err := indexRoom(w.v.o.IndexDir); err != nil {
+	if err := w.v.index.room(); err != nil {
 		return false, err
 	}
 	s, err := w.v.savePack(ctx, w.instance, built, b.Frames(), w.o.Run, &w.relies)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,14 +19,13 @@ func (v *Vault) openIndex(ctx context.Context) error {
 	if dir == "" || v.o.ReadOnly {
 		return v.tryIndex(ctx)
 	}
-	if err := indexRoom(dir); err != nil {
-		return err
-	}
 	var err error
 	if v.guard, err = newGuard(dir); err != nil {
 		return err
 	}
-	err = v.tryIndex(ctx)
+	if err = v.guard.room(); err == nil {
+		err = v.tryIndex(ctx)
+	}
 	if errors.Is(err, errIndex) {
 		v.log.Warn("the index is made anew from the packs", "err", err)
 		if err = v.guard.moveAside(); err == nil {
@@ -64,24 +61,6 @@ func (v *Vault) tryIndex(ctx context.Context) (err error) {
 		return errors.Join(err, x.close())
 	}
 	return nil
-}
-
-// indexRoom refuses a full disk: the index is mapped, and writing it there would kill us.
-func indexRoom(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	for d := dir; ; d = path.Dir(d) {
-		var st syscall.Statfs_t
-		err := syscall.Statfs(d, &st)
-		if errors.Is(err, syscall.ENOENT) && d != path.Dir(d) {
-			continue
-		}
-		if free := st.Bavail * uint64(st.Bsize); err == nil && free < indexFull {
-			return fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrNoSpace, dir, indexFull>>20, free>>20)
-		}
-		return err
-	}
 }
 
 // reconcile enters packs that the index does not know. When one is gone that it knows, some chunks may lie elsewhere too, so everything is
@@ -178,7 +157,15 @@ func (v *Vault) enterSeen(ctx context.Context, id pack.ID, seen packSeen, keep k
 	v.mu.Lock()
 	number := v.number(info, u)
 	v.mu.Unlock()
-	if err := v.index.add(number, info, frames, u, keep); err != nil {
+	err = v.index.add(number, info, frames, u, keep)
+	if errors.Is(err, ErrNoSpace) { // nothing of it was entered
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.packs, number)
+		delete(v.uses, number)
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}
 	return nil
