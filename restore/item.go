@@ -79,6 +79,9 @@ func (r *run) skip(it *item, st *unix.Statx_t) (m made, err error) {
 	} else if it.link != nil && !it.entry.IsRegular() && uint32(st.Mode)&unix.S_IFMT == it.entry.Type() && sameTime(fileTime(st.Mtime), it.entry.Mtime) {
 		m = madeOf(st)
 	}
+	if m.ok && st.Nlink > 1 && !r.takes(it, m) {
+		m = made{}
+	}
 	r.count(func(t *Result) { t.Skipped.add(it.path(), "it is there") })
 	r.progress(1, it.entry.Size)
 	return m, nil

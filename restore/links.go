@@ -57,6 +57,19 @@ func (r *run) hardlink(e *snapshot.Entry) *hardlink {
 	return l
 }
 
+// takes has a file of the version that has several names be one that is there and has several too, unless it is another one of the version already.
+func (r *run) takes(it *item, m made) bool {
+	if it.link == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.taken[m] == nil {
+		r.taken[m] = it.link
+	}
+	return r.taken[m] == it.link
+}
+
 // linked deals with a name of a file that has several.
 func (r *run) linked(it *item) error {
 	l := it.link

@@ -123,7 +123,17 @@ func (r *run) refresh(it *item, st *unix.Statx_t) (m made, err error) {
 	if madeOf(&now) != madeOf(st) {
 		return m, errSwapped
 	}
-	if err := r.give(&holder{fd: fd, node: true, path: it.path()}, &it.entry); err != nil {
+	h := &holder{fd: fd, node: true, path: it.path()}
+	if now.Nlink > 1 { // see keepContent
+		what, err := r.otherwise(h, &now, &it.entry)
+		if err != nil {
+			return m, err
+		}
+		if len(what) > 0 || !r.takes(it, madeOf(st)) {
+			return r.putNode(it, true)
+		}
+	}
+	if err := r.give(h, &it.entry); err != nil {
 		return m, err
 	}
 	r.equal(it)

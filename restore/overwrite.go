@@ -138,11 +138,15 @@ func (r *run) overwrite(it *item) (m made, err error) {
 		return m, errors.New("it became something else meanwhile")
 	}
 	d, err := r.compare(old, st.Size, &it.entry)
-	switch {
-	case err != nil:
+	if err != nil {
 		return m, err
-	case d.equal() && (st.Nlink == 1 || it.entry.Nlink > 1):
-		return r.keepContent(it, old, &st)
+	}
+	if d.equal() {
+		if m, err = r.keepContent(it, old, &st); err != nil || m.ok {
+			return m, err
+		}
+	}
+	switch {
 	case r.o.DryRun:
 		r.restored(it, d.differ)
 		return m, nil
@@ -152,14 +156,19 @@ func (r *run) overwrite(it *item) (m made, err error) {
 	return r.patch(it, old, &d)
 }
 
-// keepContent leaves a file whose content is right, and gives it the rest. One that has other names here and none in the version does not come here.
+// keepContent leaves a file whose content is right, and gives it the rest. One that has other names is left only if it is just what the version has: they may be
+// of another file in the version, or lie outside the target. Otherwise nothing is made of it.
 func (r *run) keepContent(it *item, old int, st *unix.Statx_t) (m made, err error) {
 	h := &holder{fd: old, path: it.path()}
 	what, err := r.otherwise(h, st, &it.entry)
 	if err != nil {
 		return m, err
 	}
-	if !r.o.DryRun && (len(what) > 0 || r.flagsDiffer(old, it.entry.Flags)) {
+	differs := len(what) > 0 || r.flagsDiffer(old, it.entry.Flags)
+	if st.Nlink > 1 && (differs || !r.takes(it, madeOf(st))) {
+		return m, nil
+	}
+	if !r.o.DryRun && differs {
 		if err := r.give(&holder{fd: old, path: it.path(), flags: inherited}, &it.entry); err != nil {
 			return m, err
 		}

@@ -53,6 +53,7 @@ type run struct {
 	mu     sync.Mutex
 	result Result
 	notes  map[string]bool
+	taken  map[made]*hardlink // files that were there and have several names
 	late   []lateFlags
 
 	lockTop uint32 // flags of the target that would keep its mark from being removed
@@ -86,7 +87,7 @@ func newRun(o Options) (*run, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.NumCPU()
 	}
-	r := &run{o: o, links: map[uint64]*hardlink{}, notes: map[string]bool{}, spare: make(chan struct{}, o.Workers-1)}
+	r := &run{o: o, links: map[uint64]*hardlink{}, notes: map[string]bool{}, taken: map[made]*hardlink{}, spare: make(chan struct{}, o.Workers-1)}
 	r.checkTimes.Store(100)
 	r.bufs.New = func() any { b := make([]byte, o.Vault.ReadRoom()); return &b }
 	var err error

@@ -1,0 +1,116 @@
+package restore
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// names are an entry under each of some names.
+func names(e snapshot.Entry, all ...string) (kids []snapshot.Entry) {
+	e.Nlink = uint32(len(all))
+	for _, name := range all {
+		e.Name = []byte(name)
+		kids = append(kids, e)
+	}
+	return kids
+}
+
+// inode is the number and the link count of a file.
+func inode(t *testing.T, path string) (ino, links uint64) {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Lstat(path, &st))
+	return st.Ino, uint64(st.Nlink)
+}
+
+// Files that are two in the version and were made one since, as hardlink(1) does, are two again, whatever else they have.
+func TestTwoFilesThatWereMadeOneAreTwoAgain(t *testing.T) {
+	for _, equal := range []bool{false, true} {
+		for _, mode := range []Conflict{Overwrite, Skip} {
+			g := newRig(t)
+			one, other := g.file("", "the same"), g.file("", "the same")
+			other.UID, other.Mode = 2, unix.S_IFREG|0o600
+			if equal {
+				ino := other.Ino
+				other = one
+				other.Ino = ino
+			}
+			link, also := g.symlink("", "to"), g.symlink("", "to")
+			also.UID = 2
+			if equal {
+				also.UID, also.Mtime = link.UID, link.Mtime
+			}
+			kids := append(names(one, "a", "b"), names(other, "c", "d")...)
+			kids = append(append(kids, names(link, "k", "l")...), names(also, "m", "n")...)
+			v, dir := g.version(kids...), t.TempDir()
+			g.restore(v, dir)
+			path := func(name string) string { return filepath.Join(dir, name) }
+			join := func(from string, to ...string) {
+				for _, name := range to {
+					must(t, os.Remove(path(name)))
+					must(t, os.Link(path(from), path(name)))
+				}
+			}
+			join("a", "b", "c", "d")
+			join("k", "l", "m", "n")
+			if mode == Skip { // of each file a name was lost, which is no other one's
+				must(t, os.Remove(path("b")))
+				must(t, os.Remove(path("d")))
+			}
+			dry := g.restore(v, dir, func(o *Options) { o.OnConflict, o.DryRun = mode, true })
+			r := g.restore(v, dir, func(o *Options) { o.OnConflict = mode })
+			wantLeft(t, "failed", r.Failed)
+			if dry.Failed.Count > 0 || mode == Overwrite && (dry.Written > 0 || r.Written > 0) {
+				t.Errorf("restored %+v, and before dry %+v", r, dry)
+			}
+			pairs := [][2]string{{"b", "d"}}
+			if mode == Overwrite {
+				wantSame(t, g, v, dir)
+				pairs = [][2]string{{"b", "d"}, {"l", "n"}}
+			}
+			for _, p := range pairs {
+				one, _ := inode(t, path(p[0]))
+				if other, _ := inode(t, path(p[1])); one == other {
+					t.Errorf("equal %v, %s: %q are names of one file", equal, mode, p)
+				}
+			}
+		}
+	}
+}
+
+// What is overwritten in place may have names outside the target: nothing comes to these.
+func TestOtherNamesOfWhatIsOverwrittenStayAsTheyAre(t *testing.T) {
+	g := newRig(t)
+	kids := append(names(g.file("", text(1, 3*pieceLen)), "a", "b"), names(g.symlink("", "to"), "k", "l")...)
+	v, top := g.version(kids...), t.TempDir()
+	dir, outside := filepath.Join(top, "target"), filepath.Join(top, "outside")
+	must(t, os.Mkdir(dir, 0o755))
+	must(t, os.Mkdir(outside, 0o755))
+	g.restore(v, dir)
+	for name, path := range map[string]string{"a": "f", "k": "link"} {
+		must(t, os.Link(filepath.Join(dir, name), filepath.Join(outside, path)))
+	}
+	r := g.restore(v, dir, overwrite)
+	if before, links := inode(t, filepath.Join(outside, "f")); r.Equal != 4 || links != 3 {
+		t.Errorf("what is as it should be was made anew: %+v, %d, %d", r, before, links)
+	}
+	must(t, os.Chmod(filepath.Join(outside, "f"), 0o600))
+	must(t, os.Lchown(filepath.Join(outside, "f"), 7, 8))
+	must(t, os.Lchown(filepath.Join(outside, "link"), 7, 8))
+	before := listing(t, outside)
+	r = g.restore(v, dir, overwrite)
+	wantLeft(t, "failed", r.Failed)
+	if after := listing(t, outside); after != before {
+		t.Errorf("outside the target was\n%sand is\n%s", before, after)
+	}
+	wantSame(t, g, v, dir)
+	if r.Written != 0 || !strings.Contains(listing(t, dir), `"a" 100644 1000:1001`) {
+		t.Errorf("%d bytes came from the vault, and there is\n%s", r.Written, listing(t, dir))
+	}
+}
