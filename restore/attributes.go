@@ -125,7 +125,7 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	var set []snapshot.Xattr
 	value := make([]byte, 64<<10)
 	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
-		if name == "" || name == unfinished || name == underWay || name == underWayOfUser {
+		if name == "" || snapshot.IsRestoreMark(name) {
 			continue
 		}
 		n, err := get(name, value)
@@ -140,6 +140,28 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	return snapshot.EncodeXattrs(set), nil
 }
 
+// xattrsOf are those that the version has, but for the marks of a restore that was under way when it was made.
+func (r *run) xattrsOf(e *snapshot.Entry) (snapshot.Xattrs, error) {
+	all, err := snapshot.GetXattrs(r.ctx, r.o.Vault, e)
+	if err != nil {
+		return nil, err
+	}
+	var rest []snapshot.Xattr
+	marked := false
+	err = all.All(func(name, value []byte) bool {
+		if snapshot.IsRestoreMark(string(name)) {
+			marked = true
+		} else {
+			rest = append(rest, snapshot.Xattr{Name: string(name), Value: value})
+		}
+		return true
+	})
+	if !marked {
+		return all, err
+	}
+	return snapshot.EncodeXattrs(rest), err
+}
+
 // wanted tells whether an attribute of the version is put back.
 func (r *run) wanted(name string) bool { return !r.o.NoOwner || name != capability }
 
@@ -148,7 +170,7 @@ func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
 	if h.fresh && len(e.Xattrs) == 0 && len(e.XattrRefs) == 0 {
 		return nil
 	}
-	want, err := snapshot.GetXattrs(r.ctx, r.o.Vault, e)
+	want, err := r.xattrsOf(e)
 	if err != nil {
 		return err
 	}

@@ -38,9 +38,6 @@ type folder struct {
 	pending atomic.Int64 // things in it that are not done, and one while it is walked
 }
 
-// unfinished marks a folder that was made and has not yet what the version has for it.
-const unfinished = "trusted.yester.unfinished"
-
 // errTold is why a folder cannot be restored in, for those below it: it was told once.
 var errTold = errors.New("told")
 
@@ -135,7 +132,7 @@ func (r *run) make(f *folder) error {
 	}
 	f.made, f.fresh, f.ours = true, true, true
 	r.count(func(t *Result) { t.Dirs++ })
-	_ = unix.Fsetxattr(f.fd, unfinished, nil, 0) // without it, a restore that goes on leaves the folder as it is
+	markUnfinished(f.fd)
 	early(f.fd, f.entry.Flags)
 	r.learn(f)
 	return nil
@@ -165,14 +162,13 @@ func (r *run) inspect(f *folder) {
 	if r.writes() && (r.resumes || r.unmarked) {
 		sweep(f.fd)
 	}
-	if _, err := unix.Fgetxattr(f.fd, unfinished, nil); err == nil {
-		f.ours = true
+	if f.ours = r.isUnfinished(f); f.ours {
 		return
 	}
 	f.fresh = empty(f.fd)
 	f.ours = f.fresh && (f.whole || f.up != nil) // the target itself is somebody's, unless the whole of the version comes to it
 	if f.ours && r.writes() {
-		_ = unix.Fsetxattr(f.fd, unfinished, nil, 0)
+		markUnfinished(f.fd)
 	}
 }
 
@@ -243,7 +239,7 @@ func (r *run) giveFolder(f *folder) error {
 		}
 	}
 	err := r.give(h, &f.entry)
-	if f.ours && unix.Fremovexattr(f.fd, unfinished) == nil && err == nil {
+	if f.ours && unix.Fremovexattr(f.fd, snapshot.UnfinishedMark) == nil && err == nil {
 		err = h.utimes(f.entry.Mtime)
 	}
 	if err == nil && f.entry.Flags&locks != 0 && !r.o.NoLocks {

@@ -12,18 +12,13 @@ import (
 	"yester/snapshot"
 )
 
-// underWay marks the target from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found. New files
-// get their names before their content is on the disk, for to wait for each would make a restore many times slower. An unprivileged user has a mark of another name.
-const (
-	underWay       = "trusted.yester.restoring"
-	underWayOfUser = "user.yester.restoring"
-)
-
+// markName is that of the mark that the target bears from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found.
+// New files get their names before their content is on the disk, for to wait for each would make a restore many times slower.
 func markName() string {
 	if os.Geteuid() == 0 {
-		return underWay
+		return snapshot.RestoringMark
 	}
-	return underWayOfUser
+	return snapshot.RestoringMarkOfUser
 }
 
 // begin marks the target, unless an earlier restore did that was broken off.
@@ -98,6 +93,35 @@ func moment(fd int) string {
 		return ""
 	}
 	return fmt.Sprintf("%s %d", strings.TrimSpace(string(boot)), st.Mnt_id)
+}
+
+// markUnfinished marks a folder that this restore is to give what the version has for it. Without that, one that goes on leaves the folder as it is.
+func markUnfinished(fd int) {
+	if st, err := lookFD(fd); err == nil {
+		_ = unix.Fsetxattr(fd, snapshot.UnfinishedMark, fmt.Appendf(nil, "%o %d %d", st.Mode&0o7777, st.Uid, st.Gid), 0)
+	}
+}
+
+// isUnfinished tells whether a restore that was broken off left the folder to this one. It did not if another has been put right since, or somebody has given the folder
+// a mode or an owner; then the mark goes.
+func (r *run) isUnfinished(f *folder) bool {
+	value := make([]byte, 64)
+	n, err := unix.Fgetxattr(f.fd, snapshot.UnfinishedMark, value)
+	if err != nil {
+		return false
+	}
+	var then struct{ mode, uid, gid uint32 }
+	_, scanErr := fmt.Sscanf(string(value[:n]), "%o %d %d", &then.mode, &then.uid, &then.gid)
+	st, err := lookFD(f.fd)
+	mode, e := uint32(st.Mode&0o7777), &f.entry
+	own := func(has, then, version uint32) bool { return has == then || has == version } // it may have been broken off between the two
+	if r.resumes && scanErr == nil && err == nil && own(mode, then.mode, e.Mode&0o7777) && own(st.Uid, then.uid, e.UID) && own(st.Gid, then.gid, e.GID) {
+		return true
+	}
+	if r.writes() {
+		_ = unix.Fremovexattr(f.fd, snapshot.UnfinishedMark)
+	}
+	return false
 }
 
 // job names what is restored.

@@ -30,14 +30,14 @@ func (g *rig) breakOff(v *snapshot.Version, to string, n int32, change ...func(*
 func reboot(t *testing.T, target string) {
 	t.Helper()
 	value := make([]byte, 256)
-	n, err := unix.Getxattr(target, underWay, value)
+	n, err := unix.Getxattr(target, snapshot.RestoringMark, value)
 	must(t, err)
-	must(t, unix.Setxattr(target, underWay, append([]byte("x"), value[:n]...), 0))
+	must(t, unix.Setxattr(target, snapshot.RestoringMark, append([]byte("x"), value[:n]...), 0))
 }
 
 func isMarked(t *testing.T, target string) bool {
 	t.Helper()
-	_, err := unix.Getxattr(target, underWay, nil)
+	_, err := unix.Getxattr(target, snapshot.RestoringMark, nil)
 	if err != nil && !errors.Is(err, unix.ENODATA) {
 		t.Fatal(err)
 	}
@@ -208,6 +208,61 @@ func TestPartsOfKilledRestoresAreRemoved(t *testing.T) {
 	there(t, dir, append(stay, part, "d/"+part))
 	g.restore(v, dir)
 	there(t, dir, stay, part, "d/"+part)
+}
+
+// Folders that a restore made, and did not get to give what they have, are given it by the one that goes on; but not once somebody has put them right.
+func TestFoldersThatSomebodyPutRightStay(t *testing.T) {
+	g := newRig(t)
+	kids := []snapshot.Entry{g.file("z", text(9, 9*pieceLen))}
+	for i, name := range []string{"theirs", "moded", "as made", "half", "empty"} {
+		e := g.dir(name, g.file("big", text(i, 3*pieceLen)))
+		if name == "empty" {
+			e.Mode |= 0o007
+		}
+		kids = append(kids, e)
+	}
+	v, dir := g.version(kids...), t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	must(t, os.Mkdir(in("empty"), 0o711))
+	g.breakOff(v, dir, 1)
+	for _, name := range []string{"theirs", "moded", "as made", "half", "empty"} {
+		if _, err := unix.Getxattr(in(name), snapshot.UnfinishedMark, nil); err != nil {
+			t.Fatalf("%s: %v: this tests nothing", name, err)
+		}
+		write(t, filepath.Join(in(name), "mine"), "mine") // one that is empty gets all it has
+	}
+	must(t, os.Chown(in("theirs"), 7, 7))
+	must(t, os.Chmod(in("moded"), 0o711))
+	must(t, os.Chown(in("half"), 1000, 1001)) // the restore did
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	r = g.restore(v, dir, func(o *Options) { o.VerifyOnly = true })
+	wantLeft(t, "different", r.Differs, ".", "theirs", "moded")
+	for _, name := range []string{"theirs", "moded", "as made", "half", "empty"} {
+		if _, err := unix.Getxattr(in(name), snapshot.UnfinishedMark, nil); err == nil {
+			t.Errorf("%s is marked for good", name)
+		}
+	}
+	must(t, os.Chmod(in("as made"), 0o700)) // a mark that is left where no restore was broken off means nothing
+	must(t, unix.Setxattr(in("as made"), snapshot.UnfinishedMark, []byte("700 1000 1001"), 0))
+	g.restore(v, dir)
+	if st, err := os.Stat(in("as made")); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+}
+
+// A version that was made while a restore was under way may have its marks.
+func TestMarksOfAVersionAreNotPutBack(t *testing.T) {
+	g := newRig(t)
+	d := g.xattrs(g.dir("d", g.file("f", "f")), snapshot.Xattr{Name: "user.a", Value: []byte("b")}, snapshot.Xattr{Name: snapshot.UnfinishedMark})
+	v, dir := g.version(d), t.TempDir()
+	g.restore(v, dir)
+	if _, err := unix.Getxattr(filepath.Join(dir, "d"), snapshot.UnfinishedMark, nil); err == nil {
+		t.Error("the folder is marked")
+	}
+	wantSame(t, g, v, dir)
+	g.restore(v, dir, overwrite)
+	wantSame(t, g, v, dir)
 }
 
 func TestTargetThatBecomesImmutableIsNotMarkedForGood(t *testing.T) {

@@ -113,7 +113,7 @@ func (r *run) otherwise(h *holder, st *unix.Statx_t, e *snapshot.Entry) (what []
 	if fileTime(st.Mtime) != e.Mtime {
 		what = append(what, "time")
 	}
-	want, err := snapshot.GetXattrs(r.ctx, r.o.Vault, e)
+	want, err := r.xattrsOf(e)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (r *xattrReader) read(n int, err error, get func(name string) (int, error))
 	}
 	r.set = r.set[:0]
 	for name := range strings.SplitSeq(string(r.list[:n]), "\x00") {
-		if name == "" {
+		if name == "" || snapshot.IsRestoreMark(name) {
 			continue
 		}
 		n, err := get(name)
