@@ -12,39 +12,35 @@ import (
 	"yester/snapshot"
 )
 
-// markName is that of the mark that the target bears from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found.
-// New files get their names before their content is on the disk, for to wait for each would make a restore many times slower.
-func markName() string {
-	if os.Geteuid() == 0 {
-		return snapshot.RestoringMark
-	}
-	return snapshot.RestoringMarkOfUser
-}
-
-// begin marks the target, unless an earlier restore did that was broken off.
+// begin marks the target, from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found: new files get their names before
+// their content is on the disk, for to wait for each would make a restore many times slower. The mark of an earlier restore that was broken off stays.
 func (r *run) begin() {
-	since := moment(r.o.Target)
+	marks, since := [...]string{snapshot.RestoringMark, snapshot.RestoringMarkOfUser}, moment(r.o.Target)
 	value := make([]byte, 256)
-	if n, err := unix.Fgetxattr(r.o.Target, markName(), value); err == nil {
-		then, job, _ := strings.Cut(string(value[:n]), "\n")
-		r.resumes, r.doubts, r.ends = true, since == "" || then != since, job == r.job()
-		return
+	for _, r.mark = range marks {
+		if n, err := unix.Fgetxattr(r.o.Target, r.mark, value); err == nil {
+			then, job, _ := strings.Cut(string(value[:n]), "\n")
+			r.resumes, r.doubts, r.ends = true, since == "" || then != since, job == r.job()
+			return
+		}
 	}
 	if !r.writes() {
 		return
 	}
-	err := unix.Fsetxattr(r.o.Target, markName(), []byte(since+"\n"+r.job()), 0)
-	if err == nil {
-		err = unix.Fsync(r.o.Target)
+	r.ends = true
+	for _, r.mark = range marks {
+		if unix.Fsetxattr(r.o.Target, r.mark, []byte(since+"\n"+r.job()), 0) == nil && unix.Fsync(r.o.Target) == nil {
+			return
+		}
 	}
-	r.ends, r.unmarked = true, err != nil
+	r.unmarked = true
 }
 
 // end removes the mark when everything is on the disk. That of an earlier restore stays if something that it may have put there was not looked at.
 func (r *run) end() {
 	all := r.o.OnConflict == Overwrite && r.select_.top().in && r.select_.excludes.none()
 	if !r.resumes || (r.ends || all) && r.result.Failed.Count == 0 {
-		_ = unix.Fremovexattr(r.o.Target, markName())
+		_ = unix.Fremovexattr(r.o.Target, r.mark)
 	}
 	if r.lockTop != 0 {
 		r.lock(&holder{fd: r.o.Target}, r.lockTop)
@@ -102,8 +98,8 @@ func markUnfinished(fd int) {
 	}
 }
 
-// isUnfinished tells whether a restore that was broken off left the folder to this one. It did not if another has been put right since, or somebody has given the folder
-// a mode or an owner; then the mark goes.
+// isUnfinished tells whether a restore that was broken off left the folder to this one. If a restore has ended well since, or somebody has given the folder a mode or an
+// owner, the mark means nothing, and goes.
 func (r *run) isUnfinished(f *folder) bool {
 	value := make([]byte, 64)
 	n, err := unix.Fgetxattr(f.fd, snapshot.UnfinishedMark, value)

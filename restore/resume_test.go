@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -299,5 +300,30 @@ func TestTimesThatAFileSystemRoundsAreTheSame(t *testing.T) {
 		if sameTime(have, want) != same {
 			t.Errorf("%v: %v", have, !same)
 		}
+	}
+}
+
+// Who may set no trusted attributes, as root of a container may not, marks the target by another.
+func TestTargetIsMarkedWithoutPrivileges(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("a", text(1, 9*pieceLen))), t.TempDir()
+	func() {
+		runtime.LockOSThread() // which the target is marked on
+		defer runtime.UnlockOSThread()
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var all [2]unix.CapUserData
+		must(t, unix.Capget(&head, &all[0]))
+		less := all
+		less[0].Effective &^= 1 << unix.CAP_SYS_ADMIN
+		must(t, unix.Capset(&head, &less[0]))
+		defer func() { must(t, unix.Capset(&head, &all[0])) }()
+		g.breakOff(v, dir, 3)
+	}()
+	if _, err := unix.Getxattr(dir, snapshot.RestoringMarkOfUser, nil); err != nil {
+		t.Error(err)
+	}
+	g.restore(v, dir)
+	if _, err := unix.Getxattr(dir, snapshot.RestoringMarkOfUser, nil); err == nil {
+		t.Error("the target is marked for good")
 	}
 }

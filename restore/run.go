@@ -41,6 +41,7 @@ type run struct {
 	doubts   bool // and what it put there may not have come to the disk
 	ends     bool // no other restore than this one is under way, but for an earlier one of the same
 	unmarked bool // the target takes no mark
+	mark     string
 
 	ctx   context.Context
 	items chan *item

@@ -4,7 +4,7 @@ package snapshot
 // are not put back.
 const (
 	RestoringMark       = "trusted.yester.restoring"  // the target,
-	RestoringMarkOfUser = "user.yester.restoring"     // by an unprivileged user
+	RestoringMarkOfUser = "user.yester.restoring"     // by who may not set the other one
 	UnfinishedMark      = "trusted.yester.unfinished" // a folder that has not yet what the version has for it
 )
 
