@@ -281,12 +281,16 @@ func (r *run) giveLock(h *holder, it *item) {
 		return
 	}
 	if it.link != nil { // other names are still to come
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.late = append(r.late, lateFlags{it.in.path, it.name, it.entry.Flags & locks})
+		r.lockLate(it)
 		return
 	}
 	r.lock(h, it.entry.Flags&locks)
+}
+
+func (r *run) lockLate(it *item) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = append(r.late, lateFlags{it.in.path, it.name, it.entry.Flags & locks})
 }
 
 func (r *run) lock(h *holder, flags uint32) {
@@ -299,7 +303,7 @@ func (r *run) lock(h *holder, flags uint32) {
 	}
 }
 
-// lateFlags are locks of a file with several names, which are set when all of these are there.
+// lateFlags are locks of a file that are set when all else is there: of one with several names, or one that an earlier restore put there.
 type lateFlags struct {
 	dir, name string
 	flags     uint32

@@ -283,6 +283,46 @@ func TestTargetThatBecomesImmutableIsNotMarkedForGood(t *testing.T) {
 	}
 }
 
+// A file with several names becomes immutable when all of them are there, also if the first were put there by a restore that was broken off.
+func TestLocksAreGivenByTheRestoreThatGoesOn(t *testing.T) {
+	g := newRig(t)
+	one, alone := g.file("one", "two names"), g.file("alone", "one name")
+	one.Nlink, one.Flags, alone.Flags = 2, 0x10, 0x20
+	two := one
+	two.Name = []byte("two")
+	v, dir := g.version(one, two, alone, g.file("z", text(1, 9*pieceLen))), t.TempDir()
+	flags := func(name string) uint32 {
+		f, err := unix.IoctlGetUint32(openDir(t, filepath.Join(dir, name)), unix.FS_IOC_GETFLAGS)
+		must(t, err)
+		return f & locks
+	}
+	unlock := func() {
+		for _, name := range []string{"one", "alone"} {
+			_ = unix.IoctlSetPointerInt(openDir(t, filepath.Join(dir, name)), unix.FS_IOC_SETFLAGS, 0)
+		}
+	}
+	t.Cleanup(unlock)
+	g.breakOff(v, dir, 9, func(o *Options) { o.Workers = 1 })
+	if content(t, filepath.Join(dir, "one")) != "two names" || flags("one") != 0 {
+		t.Fatal("this tests nothing")
+	}
+	unlock() // as if it had been killed before that of one name was locked
+	g.restore(v, dir, func(o *Options) { o.DryRun = true })
+	if flags("one") != 0 {
+		t.Error("a dry run changed something")
+	}
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	if flags("one") != 0x10 || flags("two") != 0x10 || flags("alone") != 0x20 {
+		t.Errorf("the flags are %x, %x and %x", flags("one"), flags("two"), flags("alone"))
+	}
+	unlock() // as somebody may wish
+	g.restore(v, dir)
+	if flags("one") != 0 || flags("alone") != 0 {
+		t.Error("files that are to stay as they are were locked")
+	}
+}
+
 func openDir(t *testing.T, dir string) int {
 	t.Helper()
 	f, err := os.Open(dir)
