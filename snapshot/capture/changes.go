@@ -128,8 +128,11 @@ func (w *walker) remember(v *snapshot.Version) {
 // whether it was read before the last store to a mapping that was writable already.
 func (w *walker) doubted(old *snapshot.Entry) bool {
 	m, p := w.o.Memory, w.o.Parent
-	if m == nil || p == nil || m.version != p.Name || w.changes == nil && m.begun.IsZero() {
+	switch {
+	case p == nil:
 		return false
+	case m == nil || m.version != p.Name || w.changes == nil && m.begun.IsZero(): // all that is known of that capture is its record
+		return !old.Ctime.Time().Before(p.Start.Add(-grain(old.Ctime)))
 	}
 	return !old.Ctime.Time().Before(m.begun.Add(-coarseGrain))
 }

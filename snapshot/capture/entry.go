@@ -18,12 +18,16 @@ const (
 // isRacy is git's rule: tells whether a file with these times, looked at or read from the moment before on, may change once more without its times
 // changing. Times in the future prove nothing either.
 func isRacy(before time.Time, st *stat) bool {
-	grain := fineGrain
-	if st.ctime.Nsec == 0 {
-		grain = coarseGrain
-	}
-	limit := before.Add(-grain)
+	limit := before.Add(-grain(st.ctime))
 	return !st.ctime.Time().Before(limit) || !st.mtime.Time().Before(limit)
+}
+
+// grain is how exact a ctime is.
+func grain(ctime snapshot.Time) time.Duration {
+	if ctime.Nsec == 0 {
+		return coarseGrain
+	}
+	return fineGrain
 }
 
 // setStat fills what stat tells into e, and nothing else.

@@ -51,9 +51,9 @@ func newRig(t testing.TB, point string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, vault: v, mem: mem, start: time.Date(2026, 11, 22, 3, 17, 5, 0, time.UTC)}
+	r := &rig{t: t, vault: v, mem: mem, start: time.Now().UTC().Truncate(time.Second)}
 	r.o = Options{Partition: m.Partition, Instance: store.Instance{ID: strings.Repeat("ab", 16), Name: "web1"}, Tool: "yester test", Walkers: 3}
-	// Files of a test are young; a clock that is ahead makes them old, and tests need not wait.
+	// Files of a test are young; clocks that are ahead make them old, and tests need not wait.
 	r.o.clock = func() time.Time { return time.Now().Add(time.Minute) }
 	return r
 }

@@ -168,18 +168,15 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 	}
 	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root}
 	d.before = w.now(d.vol)
-	if w.o.Memory != nil {
-		w.begun = d.before
-		w.held, err = heldFiles(ctx, src, heldPatience)
-		if err != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil && byChanges {
-			return unsure("it cannot be told which files are mapped: %v", err)
-		}
-		if err != nil {
-			w.begun = time.Time{}
-		}
+	w.begun = d.before
+	if err = w.findHeld(ctx); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && byChanges {
+		return unsure("it cannot be told which files are mapped: %v", err)
+	}
+	if err != nil {
+		w.begun, w.blind, d.before = time.Time{}, true, d.before.Add(-dirtyFor)
 	}
 	if byChanges || toAudit {
 		if err := w.upToTheMoment(); err != nil {
@@ -218,6 +215,16 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 		return nil
 	}
 	return w.changes.complete()
+}
+
+// findHeld finds the held files, and does not try once more what took too long.
+func (w *walker) findHeld(ctx context.Context) (err error) {
+	if w.src.searched {
+		return errHeldLate
+	}
+	w.held, err = heldFiles(ctx, w.src, heldPatience)
+	w.src.searched = errors.Is(err, errHeldLate)
+	return err
 }
 
 // touchedBySnapshot tells whether the root folder differs only in the time that making and removing snapshots in it sets.

@@ -28,6 +28,8 @@ type source struct {
 	moment  time.Time // when the snapshot was made, or earlier
 	name    string    // of the snapshot
 	because string    // why there is none, where there could be one
+
+	searched bool // for held files, in vain, as it took too long
 }
 
 // openSource opens a clone of the mount at the partition's mount point, after making sure that it is still that partition's, and of a btrfs a snapshot.

@@ -32,6 +32,7 @@ type survey struct {
 	selection  [sha256.Size]byte
 	audit      *audit // nil: none
 	begun      time.Time
+	blind      bool        // it could not be told which files are mapped
 	free       chan *hands // hands that nobody uses
 	fail       context.CancelCauseFunc
 }
@@ -240,13 +241,21 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 	return true, w.other(ctx, &t, e, old)
 }
 
-// now is the moment of what is looked at or read in a volume from now on.
+// now is the moment of what is looked at or read in a volume from now on. Of what may be mapped it is earlier: what is stored in a page sets no time as long
+// as the page was not written back.
 func (w *walker) now(v volume) time.Time {
-	if w.src.live >= 0 && v.id == 0 {
-		return w.src.moment
+	now := w.src.moment
+	if w.src.live < 0 || v.id != 0 {
+		now = w.clock()
 	}
-	return w.clock()
+	if w.blind {
+		now = now.Add(-dirtyFor)
+	}
+	return now
 }
+
+// dirtyFor is how long the kernel puts off writing a page back, with room (vm.dirty_expire_centisecs and vm.dirty_writeback_centisecs).
+const dirtyFor = time.Minute
 
 // lost counts what the parent version has below old as deleted.
 func (w *walker) lost(old *snapshot.Entry) {

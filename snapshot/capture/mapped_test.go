@@ -1,0 +1,95 @@
+package capture
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapped maps the first bytes of a file, to be stored in.
+func mapped(t *testing.T, path string) []byte {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	must(t, err)
+	return m
+}
+
+// wantContent compares what the newest version has of a file.
+func (r *rig) wantContent(path, want string) {
+	r.t.Helper()
+	e := r.entries(r.last)[path]
+	if got, _ := r.content(&e); string(got) != want {
+		r.t.Errorf("%s holds %q, want %q", path, got, want)
+	}
+}
+
+// Nobody listens, and what is stored in a page that was stored in before it was read would set no time.
+func TestWalkAloneFindsWhatAMappingLeft(t *testing.T) {
+	r, point := emptyRig(t)
+	write(t, point+"/file", "12345678")
+	m := mapped(t, point+"/file")
+	m[0] = 'x'
+	r.run()
+	m[0] = 'y'
+	must(t, unix.Munmap(m))
+	r.run()
+	r.wantContent("file", "y2345678")
+}
+
+// After a restart nothing is remembered of the capture before, during which a file may have been mapped.
+func TestWalkWithoutMemoryFindsWhatAMappingLeft(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	r.o.Now = time.Now
+	write(t, point+"/file", "87654321")
+	r.next("walk")
+	write(t, point+"/file", "12345678")
+	var m []byte
+	r.memory = Memory{}
+	r.o.trace = func(op, _ string) {
+		if op == "open" && m == nil {
+			m = mapped(t, point+"/file")
+			m[0] = 'x'
+		}
+	}
+	r.next("walk")
+	defer unix.Munmap(m)
+	r.o.trace = nil
+	m[0] = 'y'
+	r.memory = Memory{}
+	r.next("walk")
+	r.wantContent("file", "y2345678")
+}
+
+// Where it cannot be told who has what mapped, what was young when it was read is read again.
+func TestWalkThatKnowsNoMappingsTrustsNoYoungFile(t *testing.T) {
+	r, point := emptyRig(t)
+	write(t, point+"/file", "12345678")
+	m := mapped(t, point+"/file")
+	m[0] = 'x'
+	r.o.clock = func() time.Time { return time.Now().Add(10 * time.Second) } // as if it was read so much later
+
+	dir := t.TempDir()
+	for _, sub := range []string{"/hidden/upper", "/hidden/work", "/lower", "/over"} {
+		must(t, os.MkdirAll(dir+sub, 0o755))
+	}
+	mount(t, dir+"/over", "mount", "-t", "overlay", "overlay", "-o", fmt.Sprintf("lowerdir=%s/lower,upperdir=%[1]s/hidden/upper,workdir=%[1]s/hidden/work", dir), dir+"/over")
+	held, err := os.Create(dir + "/over/file")
+	must(t, err)
+	defer held.Close()
+	command(t, "mount", "-t", "tmpfs", "tmpfs", dir+"/hidden")
+	v, err := r.try(t.Context())
+	must(t, unix.Unmount(dir+"/hidden", 0))
+	must(t, err)
+	r.last = v
+
+	m[0] = 'y'
+	must(t, unix.Munmap(m))
+	r.run()
+	r.wantContent("file", "y2345678")
+}
