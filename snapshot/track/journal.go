@@ -23,6 +23,7 @@ const (
 type Journal struct {
 	path    string
 	boot    string
+	kernel  int // its version
 	stop    int // eventfd
 	unheard *Unheard
 	stopped chan struct{}
@@ -51,7 +52,7 @@ func Open(path string, u *Unheard) (*Journal, error) {
 		return nil, fmt.Errorf("listen to %s: %w", path, err)
 	}
 	j := &Journal{
-		path: path, boot: boot, unheard: u, limit: maxBytes, busy: busyNames, how: ignoreFlags,
+		path: path, boot: boot, kernel: runningKernel(), unheard: u, limit: maxBytes, busy: busyNames, how: ignoreFlags,
 		fd: -1, stopped: make(chan struct{}), buf: make([]byte, readSize),
 	}
 	if j.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
@@ -276,8 +277,8 @@ func (j *Journal) check() {
 	if err == nil && (len(after) != 1 || after[0] != before[0]) {
 		err = errors.New("another file system was mounted")
 	}
-	if err == nil && overlaysUnheard() {
-		err = errors.New("overlay file systems are mounted, which before Linux 6.5 write unheard")
+	if err == nil && overlaysUnheard(j.kernel) {
+		err = errors.New("the kernel has overlay file systems, which before Linux 6.5 write unheard")
 	}
 	if err == nil && j.clock.wasSet() {
 		err = errors.New("the clock was set")

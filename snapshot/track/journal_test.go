@@ -191,6 +191,31 @@ func TestChangedFlagsAreCounted(t *testing.T) {
 	}
 }
 
+// It need not be mounted any more.
+func TestOverlayThatIsGoneMakesAnOldKernelsSetUnknown(t *testing.T) {
+	dir := mounted(t, image(t))
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	j := open(t, dir)
+	for _, c := range []struct {
+		kernel  int
+		unknown bool
+	}{{6<<8 | 4, true}, {6<<8 | 5, false}} {
+		j.mu.Lock()
+		j.kernel = c.kernel
+		j.mu.Unlock()
+		merged := filepath.Join(dir, "merged")
+		run(t, "mount", "-t", "overlay", "-o", "lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work", "overlay", merged)
+		err := os.WriteFile(filepath.Join(merged, "file"), []byte("1"), 0o600)
+		must(t, unix.Unmount(merged, 0))
+		must(t, err)
+		if why := cut(t, j).Unknown(); strings.Contains(why, "overlay") != c.unknown {
+			t.Errorf("with kernel %#x the set is unknown because %q", c.kernel, why)
+		}
+	}
+}
+
 func TestOverlaysAreUnheardOfOldKernelsOnly(t *testing.T) {
 	for release, want := range map[string]bool{"5.17.0": false, "6.1.0-28-amd64": false, "6.5.0-14-generic": true, "6.18.44": true, "7.0-rc1": true} {
 		if got := kernelVersion(release) >= overlayHeardSince; got != want {
@@ -204,10 +229,7 @@ func TestOverlaysAreUnheardOfOldKernelsOnly(t *testing.T) {
 	merged := filepath.Join(dir, "merged")
 	run(t, "mount", "-t", "overlay", "-o", "lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work", "overlay", merged)
 	defer unix.Unmount(merged, 0)
-	if !overlayMounted() {
-		t.Error("an overlay is not seen")
-	}
-	if overlaysUnheard() {
+	if runningKernel() < overlayHeardSince {
 		t.Skip("this kernel does not tell what they write")
 	}
 	j := open(t, dir)
