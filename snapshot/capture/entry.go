@@ -42,7 +42,7 @@ func setStat(e *snapshot.Entry, st *stat, vol volume, before time.Time) {
 }
 
 // unchanged tells whether what the parent version has of a name still holds, e being what stat tells now. Any change of content or attributes sets ctime,
-// which nobody can set back.
+// which nobody can set back, but on file systems that do not keep it: to vfat it is mtime, and to exfat once the kernel has forgotten the file.
 func unchanged(old, e *snapshot.Entry) bool {
 	return old != nil && !old.Racy && old.Type() == e.Type() && old.Size == e.Size && old.Mtime == e.Mtime && old.Ctime == e.Ctime &&
 		old.Btime == e.Btime && old.Ino == e.Ino && old.Rdev == e.Rdev
