@@ -47,6 +47,8 @@ func openSource(ctx context.Context, p snapshot.Partition, clock func() time.Tim
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
 	}
 	s := &source{clone: clone, fd: -1, live: -1, fstype: p.FSType}
+	// What is mounted there from now on stays out as it is, but no kernel promises it. Before Linux 5.12 it cannot be said.
+	_ = unix.MountSetattr(clone, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
 	if s.fd, err = openAt(clone, dot, openDir); err == nil {
 		s.root, err = statFD(s.fd, statMask|unix.STATX_SUBVOL)
 	}

@@ -77,6 +77,27 @@ func TestOtherMountsAreNotEnteredAndWhatTheyCoverIsSeen(t *testing.T) {
 	}
 }
 
+func TestWhatIsMountedMeanwhileIsNotEntered(t *testing.T) {
+	point := partition(t, "ext4")
+	must(t, os.Remove(point+"/lost+found"))
+	must(t, unix.Mount("", point, "", unix.MS_SHARED, ""))
+	write(t, point+"/first", "x")
+	write(t, point+"/sub/covered", "x")
+	r := newRig(t, point)
+	covered := false
+	r.o.Walkers = 1
+	r.o.trace = func(string, string) {
+		if !covered {
+			covered = true
+			mount(t, point+"/sub", "mount", "-t", "tmpfs", "none", point+"/sub")
+			write(t, point+"/sub/not mine", "x")
+		}
+	}
+	if got := r.paths(r.run(), point); !slices.Equal(got, []string{"first", "sub/", "sub/covered"}) || !covered {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestNeverFoldersAreNotListed(t *testing.T) {
 	point := partition(t, "ext4")
 	for _, d := range []string{"vault/packs", "home", "yester", "kept"} {
