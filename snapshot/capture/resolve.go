@@ -312,11 +312,12 @@ func (r *resolver) path(fd int, st *stat) (string, error) {
 		if at, err := r.lookup(path); err == nil && at.same(st) {
 			return path, nil
 		}
-		if strings.HasSuffix(path, " (deleted)") || r.outside(fd) {
+		// The kernel says " (deleted)" of the path, but a folder may have such a name.
+		if now, err := statFD(fd, statMask); err == nil && now.nlink == 0 || r.outside(fd) {
 			return "", errGone
 		}
 	}
-	return "", unsure("a changed folder moves too fast to be found")
+	return "", &errUnsure{why: "a changed folder moves too fast to be found", moved: true} // or it was the topmost one of a deleted subvolume
 }
 
 // lookup stats a path in the partition: in its snapshot if there is one, or what is nested in it.

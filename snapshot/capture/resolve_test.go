@@ -1,9 +1,38 @@
 package capture
 
 import (
+	"os"
 	"runtime"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+func TestFolderIsNotGoneForItsName(t *testing.T) {
+	open := func(dir string) int {
+		must(t, os.MkdirAll(dir, 0o755))
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+		must(t, err)
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	dir := t.TempDir()
+	there, gone := open(dir+"/dir/x (deleted)"), open(dir+"/dir/gone")
+	r := &resolver{src: &source{fd: open(dir + "/elsewhere"), live: -1}} // as if both were moved just when they are looked up
+	path := func(fd int) error {
+		st, err := statFD(fd, statMask)
+		must(t, err)
+		_, err = r.path(fd, &st)
+		return err
+	}
+	if err := path(there); !isUnsure(err) {
+		t.Error(err)
+	}
+	must(t, os.Remove(dir+"/dir/gone"))
+	if err := path(gone); err != errGone {
+		t.Error(err)
+	}
+}
 
 // A set may hold half a million files.
 func TestTouchedFileTakesLittleMemory(t *testing.T) {
