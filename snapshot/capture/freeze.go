@@ -248,7 +248,7 @@ func removeAbandoned(root int) (removed []string, err error) {
 	}
 	defer unix.Close(list)
 	var n names
-	err = n.list(list, make([]byte, 64<<10), func(name []byte) bool { return strings.HasPrefix(string(name), snapshotPrefix) })
+	err = n.list(context.Background(), list, make([]byte, 64<<10), func(name []byte) bool { return strings.HasPrefix(string(name), snapshotPrefix) })
 	for i := range n.len() {
 		fd, e := openAt(root, n.at(i), openDir)
 		if e != nil {

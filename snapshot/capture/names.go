@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"slices"
 
@@ -55,16 +56,20 @@ func (n *names) sort() {
 	n.order = slices.CompactFunc(n.order, func(a, b uint32) bool { return bytes.Equal(n.name(a), n.name(b)) })
 }
 
-// list reads the open directory fd with buf, keeping the names that want says yes to. What was read before an error is there.
-func (n *names) list(fd int, buf []byte, want func(name []byte) bool) error {
+// list reads the open directory fd with buf, keeping the names that want says yes to. What was read before an error is there, if that is not the context's.
+func (n *names) list(ctx context.Context, fd int, buf []byte, want func(name []byte) bool) error {
 	n.reset()
-	defer n.sort()
 	for {
+		if err := ctx.Err(); err != nil {
+			n.reset()
+			return err
+		}
 		got, err := unix.Getdents(fd, buf)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil || got <= 0 {
+			n.sort()
 			return err
 		}
 		for b := buf[:got]; len(b) > 0; {

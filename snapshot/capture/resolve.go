@@ -98,7 +98,7 @@ func (w *walker) resolve(ctx context.Context, src *source, changes Changes) (*re
 		if err := w.step(ctx); err != nil {
 			return err
 		}
-		return r.folder(h, all, names, fresh)
+		return r.folder(ctx, h, all, names, fresh)
 	})
 	if err != nil {
 		return nil, err
@@ -256,7 +256,7 @@ func (r *resolver) found() error {
 }
 
 // folder places a folder with changes.
-func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []bool) error {
+func (r *resolver) folder(ctx context.Context, h unix.FileHandle, all bool, names []string, fresh []bool) error {
 	fd, st, err := r.openFolder(h)
 	if fd < 0 || err != nil {
 		return err
@@ -277,7 +277,7 @@ func (r *resolver) folder(h unix.FileHandle, all bool, names []string, fresh []b
 		d.told = true
 	}
 	if all {
-		return r.whole(fd, fileID{st.dev, st.ino}, d)
+		return r.whole(ctx, fd, fileID{st.dev, st.ino}, d)
 	}
 	for i, name := range names {
 		r.meet(fd, fileID{st.dev, st.ino}, name)
@@ -399,7 +399,7 @@ func split(path string) iter.Seq[string] {
 }
 
 // whole marks a folder wholly dirty. Its names are met: files that were touched may be among them.
-func (r *resolver) whole(fd int, id fileID, d *dirty) error {
+func (r *resolver) whole(ctx context.Context, fd int, id fileID, d *dirty) error {
 	if d != nil {
 		d.all = true
 	}
@@ -409,10 +409,17 @@ func (r *resolver) whole(fd int, id fileID, d *dirty) error {
 	}
 	defer unix.Close(dir)
 	var l names
-	if err := l.list(dir, make([]byte, 64<<10), func([]byte) bool { return true }); err != nil {
+	err = l.list(ctx, dir, make([]byte, 64<<10), func([]byte) bool { return true })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		return unsure("a changed folder cannot be listed: %v", err)
 	}
 	for i := range l.len() {
+		if err := r.w.step(ctx); err != nil {
+			return err
+		}
 		r.meet(dir, id, string(l.at(i).bytes()))
 	}
 	return nil

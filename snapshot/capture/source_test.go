@@ -1,7 +1,9 @@
 package capture
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -176,5 +178,29 @@ func TestPartitionsThatCannotBeOpened(t *testing.T) {
 		if _, err := r.try(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", p, err, want)
 		}
+	}
+}
+
+// Folders may have millions of names.
+func TestListingAFolderEndsWhenItIsCancelled(t *testing.T) {
+	dir := t.TempDir()
+	const files = 1000
+	for i := range files {
+		write(t, fmt.Sprintf("%s/%d", dir, i), "")
+	}
+	fd, err := unix.Open(dir, openDir, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var n names
+	asked := 0
+	err = n.list(ctx, fd, make([]byte, 4<<10), func([]byte) bool {
+		cancel()
+		asked++
+		return true
+	})
+	if !errors.Is(err, context.Canceled) || asked == files || n.len() != 0 {
+		t.Errorf("%v, asked for %d names and got %d", err, asked, n.len())
 	}
 }

@@ -124,7 +124,11 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 	l := w.level()
 	l.audit = w.audit != nil && !d.other
 	defer func() { w.levels = append(w.levels, l) }() // the hands may be others by then
-	if err := l.names.list(d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) }); err != nil {
+	err = l.names.list(ctx, d.fd, w.dirents, func(name []byte) bool { return w.wants(d.at, name) })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		w.lookAgain(true)
 		w.warn(snapshot.NotListed+": %v", err)
 	}
