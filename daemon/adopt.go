@@ -105,6 +105,10 @@ func (d *Daemon) becomes(ctx context.Context, v *store.Vault, name string) (id s
 		return "", control.Errorf(control.Conflict, "%s is activated as itself, it cannot go on as another instance", d.instance.Name).
 			WithHint("`yester cancel` would end that, and delete its own versions; a daemon with another home can go on as %s", in.Name)
 	}
+	if d.serviceState() == control.StateCancelling {
+		return "", control.Errorf(control.Conflict, "%s is being cancelled: as its own again, all versions of %s would be deleted", d.instance.Name, in.Name).
+			WithHint("nothing was changed; a daemon with another home can go on as %s", in.Name)
+	}
 	d.registering.Lock()
 	defer d.registering.Unlock()
 	if err := v.PutOwner(ctx, d.owner(in.ID)); err != nil {

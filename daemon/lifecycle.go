@@ -103,16 +103,19 @@ func (d *Daemon) keepService(to string) error {
 }
 
 // cancel ends the service: everything of this instance is deleted.
-func (d *Daemon) cancel(context.Context, control.None) (control.Task, error) {
+func (d *Daemon) cancel(ctx context.Context, _ control.None) (control.Task, error) {
 	d.admin.Lock()
 	defer d.admin.Unlock()
-	_, err := d.openedVault()
+	v, err := d.openedVault()
 	switch now := d.serviceState(); {
 	case now == control.StateNew:
 		return control.Task{}, errNotActive()
 	case err != nil:
 		return control.Task{}, err
 	case now != control.StateCancelling:
+		if err := d.keepOff(ctx, v); err != nil { // or it would delete them when they are its own again
+			return control.Task{}, err
+		}
 		d.look()
 		if err := d.keepService(control.StateCancelling); err != nil {
 			return control.Task{}, err

@@ -523,6 +523,45 @@ func TestCancelThatWasCutOffGoesOnAndNothingIsSetMeanwhile(t *testing.T) {
 	}
 }
 
+// Whose versions are another daemon's deletes none of them: not at once, and not when they are its own again.
+func TestCancelOfWhatIsAnotherDaemonsDeletesNothing(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	take := func() {
+		t.Helper()
+		if err := s.vault.PutOwner(t.Context(), store.Owner{Instance: s.instance.ID, Holder: "other", Run: "other"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back := control.AdoptRequest{AsInstance: s.instance.ID}
+	upkeep := func() {
+		t.Helper()
+		if err := s.chores(); err != nil && !errors.Is(err, control.Conflict) {
+			t.Error(err)
+		}
+		if j := s.tasks.jobs[control.KindCancel]; j != nil {
+			<-j.done
+		}
+		s.wantVersions("2026-11-24T0317")
+	}
+	take()
+	if _, err := s.cancel(t.Context(), control.None{}); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("cancel: %v", err)
+	}
+	s.wantState(control.StateReady)
+	mustNot[control.Adoption](t)(s.adopt(t.Context(), back))
+	upkeep()
+
+	if err := s.keepService(control.StateCancelling); err != nil { // and taken over before all was deleted
+		t.Fatal(err)
+	}
+	take()
+	if _, err := s.adopt(t.Context(), back); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("adopt: %v", err)
+	}
+	upkeep()
+}
+
 // Two who change things at once: each change is whole, and one after the other.
 func TestTwoClientsAtOnce(t *testing.T) {
 	s := newStill(t)
