@@ -26,10 +26,12 @@ const (
 	MessageLate   = "late"   // a partition has no version of the last day
 	MessageClock  = "clock"  // the machine's clock is not believed
 	MessageMissed = "missed" // a journal did not tell of a change
+
+	MessageInstance = "instance" // the machine has another id than before
 )
 
 // MessageKinds lists them.
-var MessageKinds = []string{MessageBackup, MessageClock, MessageDamage, MessageDrill, MessageLate, MessageMissed, MessagePlace, MessageSpace, MessageTask}
+var MessageKinds = []string{MessageBackup, MessageClock, MessageDamage, MessageDrill, MessageInstance, MessageLate, MessageMissed, MessagePlace, MessageSpace, MessageTask}
 
 // A MessagesRequest narrows a listing.
 type MessagesRequest struct {

@@ -66,6 +66,11 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 			return a, err
 		}
 	}
+	if old == nil { // whatever the machine's id may become, its versions are under this one
+		if err := d.db.PutInstance(d.instance.ID); err != nil {
+			return a, err
+		}
+	}
 	if a.Outcome != control.Unchanged {
 		if err := d.usePolicy(old, policy); err != nil {
 			return a, err

@@ -154,11 +154,15 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
 	d.site.passphrase = o.passphrase
 	var err error
-	if d.instance, err = identify(db, o.MachineID); err != nil {
+	var changed string
+	if d.instance, changed, err = identify(db, &o); err != nil {
 		return nil, err
 	}
 	if err := d.openAlerts(); err != nil {
 		return nil, err
+	}
+	if changed != "" {
+		d.kept(d.alerts.Note(control.MessageInstance, "instance", changed))
 	}
 	d.owned.run = randomID()
 	if d.owned.holder, err = holder(db, o.Home.State, o.MachineID); err != nil {

@@ -2,13 +2,17 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -34,27 +38,74 @@ func deriveID(machineID []byte) (id string, ok bool) {
 	return hex.EncodeToString(m.Sum(nil)[:idBytes]), true
 }
 
-// identify returns the machine's instance. One that got a random id keeps it.
-func identify(db *state.DB, machineIDFile string) (control.Instance, error) {
-	in := control.Instance{Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	var err error
+// machine is what the machine says of itself.
+func (o *Options) machine() (m state.Machine, err error) {
+	b, err := os.ReadFile(o.MachineID)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return m, control.Errorf(control.Internal, "the machine's id cannot be read (%s)", sentence(err)).
+			WithHint("without it nobody can tell whose versions are this machine's; see to %s and start again", o.MachineID)
+	}
+	m.Instance, _ = deriveID(b)
+	b, _ = os.ReadFile(filepath.Join(o.Sys, "class/dmi/id/product_uuid")) // many have none
+	m.Hardware = string(bytes.TrimSpace(b))
+	return m, nil
+}
+
+// identify returns the machine's instance. One that was activated keeps its id, and so does one that got a random id. changed is what somebody should know if the
+// machine has another id than before.
+func identify(db *state.DB, o *Options) (in control.Instance, changed string, err error) {
+	in.Platform = runtime.GOOS + "/" + runtime.GOARCH
 	if in.Name, err = os.Hostname(); err != nil || in.Name == "" {
 		in.Name = "localhost"
 	}
-	in.ID, err = db.Instance()
-	if !errors.Is(err, state.ErrNotFound) {
-		return in, err
+	now, err := o.machine()
+	if err != nil {
+		return in, "", err
 	}
-	b, _ := os.ReadFile(machineIDFile) // none is as good as an empty one
-	id, ok := deriveID(b)
-	if !ok {
-		id = randomID()
-		err = db.PutInstance(id)
-	} else {
+	kept, err := db.Instance()
+	was, err2 := db.Machine()
+	_, err3 := db.Policy()
+	for _, err := range []error{err, err2, err3} {
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			return in, "", err
+		}
+	}
+	keep := kept != "" || err3 == nil // also the id of one that an earlier version of the program activated
+	now.Hardware = cmp.Or(now.Hardware, was.Hardware)
+	switch {
+	case kept != "":
+		in.ID, changed = goesOnAs(kept, was, now)
+	case now.Instance != "":
+		in.ID = now.Instance
+	case keep:
+		return in, "", control.Errorf(control.Conflict, "the versions of this machine are kept by its id, and %s gives none", o.MachineID).
+			WithHint("write it there again as it was; if nobody knows it, move %s away, start again and run `yester vault adopt --as-instance`", o.Home.State)
+	default:
+		in.ID, keep = randomID(), true
+	}
+	now.Instance = cmp.Or(now.Instance, was.Instance)
+	switch {
+	case keep && in.ID != kept:
+		err = db.PutMachine(now, in.ID)
+	case now != was:
+		err = db.PutMachine(now, "")
+	default:
 		err = nil
 	}
-	in.ID = id
-	return in, err
+	return in, changed, err
+}
+
+// goesOnAs is the id of an instance that had one, and what somebody should know. A machine whose id became another is still the same; but with other hardware too it is a copy, and what
+// it was may go on elsewhere.
+func goesOnAs(id string, was, now state.Machine) (as, changed string) {
+	switch {
+	case now.Instance == "" || was.Instance == "" || now.Instance == was.Instance:
+		return id, ""
+	case was.Hardware == "" || was.Hardware == now.Hardware:
+		return id, fmt.Sprintf("this machine has another machine id than before; it goes on as the instance %s, under which its versions are", short(id))
+	}
+	return now.Instance, fmt.Sprintf("this machine is a copy of another one, with a machine id and hardware of its own: it begins its own versions, as the instance %s. If there is no other one, "+
+		"`yester cancel` and then `yester vault adopt --as-instance %s` go on with those that it had", short(now.Instance), short(id))
 }
 
 func randomID() string {

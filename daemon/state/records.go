@@ -112,6 +112,27 @@ func (db *DB) Instance() (id string, err error) {
 // PutInstance keeps an id.
 func (db *DB) PutInstance(id string) error { return db.put("instance", id) }
 
+// A Machine is what the machine says of itself: "" for what it does not.
+type Machine struct {
+	Instance string `json:"instance,omitempty"` // the id that it gives one
+	Hardware string `json:"hardware,omitempty"` // the id of its hardware
+}
+
+// Machine returns what the machine said when the daemon was last started. ErrNotFound.
+func (db *DB) Machine() (m Machine, err error) {
+	err = db.get("machine", &m)
+	return m, err
+}
+
+// PutMachine keeps it together with the id of the instance, unless that is "": both or neither.
+func (db *DB) PutMachine(m Machine, instance string) error {
+	all := map[string]any{"machine": m}
+	if instance != "" {
+		all["instance"] = instance
+	}
+	return db.putAll(all)
+}
+
 // Holder returns what the daemon is called. ErrNotFound.
 func (db *DB) Holder() (id string, err error) {
 	err = db.get("holder", &id)

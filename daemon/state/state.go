@@ -5,7 +5,8 @@
 //	policy         the instance's policy
 //	schedule       which turns of its backup were decided
 //	service        whether it is ready, paused or being cancelled
-//	instance       its id, only if it is not the one that the machine gives
+//	instance       its id, once it was activated, or if it is not the one that the machine gives
+//	machine        what the machine said of itself
 //	holder         what this daemon is called as the owner of an instance
 //	vault          the vault that was last opened
 //	watch          what is known of the time
