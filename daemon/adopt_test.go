@@ -159,6 +159,7 @@ func TestOfACopiedMachineTheLaterGoesOn(t *testing.T) {
 		t.Errorf("got %+v", task)
 	}
 	wantFailed(t, first)
+	wantFailed(t, first) // also when it has been told
 	if task := backUp(t, second); task.State != control.Completed {
 		t.Errorf("got %+v", task)
 	}

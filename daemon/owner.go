@@ -63,7 +63,7 @@ func (d *Daemon) mine(ctx context.Context, v *store.Vault) (free bool, err error
 		d.owned.lost = nil
 		return o.Run != d.owned.run, nil
 	}
-	d.owned.taken, d.owned.lost = false, notMine(d.instance.Name, &o)
+	d.owned.lost = notMine(d.instance.Name, &o) // what it took stays taken: of another that is the same it would not notice that it holds
 	return false, d.owned.lost
 }
 
