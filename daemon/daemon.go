@@ -107,6 +107,8 @@ type Daemon struct {
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
 
 	hooksDone chan struct{} // closed when the hook that a killed daemon owed has run
+	owing     sync.Mutex    // held while what is kept of the hook that is owed is changed
+	unpaid    bool          // it has run, and that could not be kept
 
 	spreadEnded atomic.Bool // a task that spreads packs failed or was cancelled; the next daemon goes on
 	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin

@@ -95,13 +95,33 @@ func (b *backup) owe() error {
 	if b.policy.Hooks.After == "" {
 		return nil
 	}
-	return b.d.db.PutOwedHook(state.OwedHook{Task: b.log.task, Instance: b.instance.Name, Hooks: b.policy.Hooks})
+	b.d.owing.Lock()
+	defer b.d.owing.Unlock()
+	err := b.d.db.PutOwedHook(state.OwedHook{Task: b.log.task, Instance: b.instance.Name, Hooks: b.policy.Hooks})
+	b.d.unpaid = b.d.unpaid && err != nil
+	return err
 }
 
+// paid keeps that the hook after has run.
 func (d *Daemon) paid() {
-	if err := d.db.ForgetOwedHook(); err != nil {
-		d.log.Error("keep that the hook after has run", "err", err)
+	d.owing.Lock()
+	d.unpaid = true
+	d.owing.Unlock()
+	if err := d.pay(); err != nil {
+		d.log.Error("keep that the hook after has run", "err", err) // it is tried again
 	}
+}
+
+// pay is paid for where that could not be kept.
+func (d *Daemon) pay() error {
+	d.owing.Lock()
+	defer d.owing.Unlock()
+	if !d.unpaid {
+		return nil
+	}
+	err := d.db.ForgetOwedHook()
+	d.unpaid = err != nil
+	return err
 }
 
 // runOwedHook runs the hook after of a backup that was cut off with its daemon, or before that hook had ended, and lets others begin.

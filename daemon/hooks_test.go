@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -216,6 +217,35 @@ func TestHookAfterThatAStopCutsOffRunsWithTheNextDaemon(t *testing.T) {
 	version := task.Results[0].Partition + "/" + task.Results[0].Version
 	if got, want := string(mustNot[[]byte](t)(os.ReadFile(said))), "after completed "+version+"\nafter cancelled "+version+"\n"; got != want {
 		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
+func TestHookAfterThatRanOnAFullDiskRunsNotAgain(t *testing.T) {
+	said := filepath.Join(t.TempDir(), "said")
+	s := newStill(t)
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	db, full, most := smallState(t)
+	s.begin(s.o, db)
+	after := fmt.Sprintf("echo said >>%s; head -c %d /dev/zero >%s", said, most, full)
+	mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{Paths: []string{s.dir}, Hooks: control.HookRequest{After: &after}}))
+	task := s.backedUp()
+	if _, err := db.OwedHook(); err != nil || task.State != control.Completed {
+		t.Fatalf("got %+v, %v", task, err)
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.chores(); err != nil {
+		t.Error(err)
+	}
+	s.again()
+	if got := string(mustNot[[]byte](t)(os.ReadFile(said))); got != "said\n" {
+		t.Errorf("said %q", got)
+	}
+	if task := mustNot[control.Task](t)(s.tasks.get(task.ID)); task.State != control.Completed {
+		t.Errorf("got %+v", task)
 	}
 }
 

@@ -35,7 +35,8 @@ func goesOn(kind string) string {
 type job struct {
 	progress progress
 	cancel   context.CancelCauseFunc
-	done     chan struct{} // closed after the task has ended and was kept
+	done     chan struct{} // closed after the task has ended, and was kept if that was possible
+	isKept   bool          // the end; may be read when done is closed
 
 	mu   sync.Mutex
 	task control.Task

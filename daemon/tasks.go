@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -78,6 +79,11 @@ func (ts *tasks) begin(kind string, scheduled bool, keep func(control.Task) erro
 		return t, control.Errorf(control.Busy, "a %s is already running (%s)", t.Kind, t.ID).
 			WithHint("see `yester tasks watch %s`", t.ID)
 	}
+	if j := ts.jobs[lane(kind)]; j != nil {
+		if err := ts.keepEnd(j); err != nil {
+			return control.Task{}, err
+		}
+	}
 	t, err := ts.open(kind, control.Running, scheduled)
 	if err == nil {
 		err = keep(t)
@@ -142,11 +148,34 @@ func (ts *tasks) run(ctx context.Context, j *job, work func(context.Context, *jo
 	} else {
 		ts.log.Info("task ends", "task", id, "state", t.State)
 	}
-	if err := ts.db.PutTask(t); err != nil {
-		ts.log.Error("keep the end of a task", "task", id, "err", err)
+	if err := ts.keepEnd(j); err != nil {
+		ts.log.Error("keep the end of a task", "task", id, "err", err) // it is tried again
 	}
 	ts.tell(&t)
 	j.cancel(nil)
+}
+
+// keepEnd keeps the end of a job, unless that was done.
+func (ts *tasks) keepEnd(j *job) error {
+	if j.isKept {
+		return nil
+	}
+	err := ts.db.PutTask(j.look(ts.now()))
+	j.isKept = err == nil
+	return err
+}
+
+// keepEnds keeps the ends that could not be kept when they came. Meanwhile their jobs tell of them.
+func (ts *tasks) keepEnds() error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	var errs []error
+	for lane, j := range ts.jobs {
+		if ts.running(lane) == nil {
+			errs = append(errs, ts.keepEnd(j))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // tell tells of a task that ended.

@@ -48,6 +48,9 @@ func (ts *tasks) stop(ctx context.Context) error {
 			return fmt.Errorf("task %s does not stop: %w", j.look(ts.now()).ID, ctx.Err())
 		}
 	}
+	if err := ts.keepEnds(); err != nil {
+		ts.log.Error("keep the ends of tasks", "err", err) // the next daemon takes them for cut off
+	}
 	return nil
 }
 

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,6 +158,73 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	}
 	close(release)
 	wait(t, ts, id)
+}
+
+// smallState is a state on a file system of its own, and a file there that takes what is free but for 8 MiB, which is too little to write.
+func smallState(t *testing.T) (db *state.DB, full string, most int64) {
+	t.Helper()
+	dir := t.TempDir()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	if err := syscall.Mount("yester-test", dir, "tmpfs", 0, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	db = mustNot[*state.DB](t)(state.Open(filepath.Join(dir, "state"), quiet()))
+	full = filepath.Join(dir, "full")
+	t.Cleanup(func() {
+		os.Remove(full) // or it cannot be closed
+		db.Close()
+	})
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return db, full, int64(st.Bavail)*st.Bsize - 8<<20
+}
+
+func TestEndThatCannotBeKeptIsKeptLater(t *testing.T) {
+	ts := newTasks(t)
+	db, full, most := smallState(t)
+	ts.db = db
+	fills := func(context.Context, *job) error { return os.WriteFile(full, make([]byte, most), 0o600) }
+	var ids []string
+	wantEnded := func() {
+		t.Helper()
+		all, err := ts.list()
+		if err != nil || len(all) != len(ids) {
+			t.Errorf("got %+v, %v", all, err)
+		}
+		for _, task := range all {
+			if task.State != control.Completed {
+				t.Errorf("got %+v", task)
+			}
+		}
+	}
+	for range 2 { // the second one takes the place of the first
+		id := wait(t, ts, begin(t, ts, fills).ID).ID
+		ids = append(ids, id)
+		if kept, err := db.Task(id); err != nil || kept.Ended() {
+			t.Fatalf("kept is %+v, %v", kept, err)
+		}
+		if _, err := ts.start(control.KindBackup, false, untilCancelled); !errors.Is(err, state.ErrNoSpace) {
+			t.Errorf("got %v", err)
+		}
+		wantEnded()
+		if err := os.Remove(full); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ts.keepEnds(); err != nil {
+		t.Error(err)
+	}
+	ts.jobs = nil // those that are kept count
+	wantEnded()
 }
 
 func TestSkippedTaskIsRecorded(t *testing.T) {

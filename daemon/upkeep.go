@@ -71,6 +71,9 @@ func (d *Daemon) upkeep(ctx context.Context) {
 // chores starts what is due; what cannot start now is left for the next time.
 func (d *Daemon) chores() error {
 	d.kept(d.alerts.Remind())
+	if err := errors.Join(d.tasks.keepEnds(), d.pay()); err != nil {
+		d.log.Error("keep how tasks ended", "err", err)
+	}
 	v, err := d.openedVault()
 	if err != nil {
 		return d.openAgain(context.Background())
