@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/store"
 )
 
 // A webhook is an HTTP server on an address of its own that notes the alerts it gets.
@@ -207,5 +208,15 @@ func TestTasksThatDoNotEndWellAreToldAndThatTheNextOneDid(t *testing.T) {
 	s.taskEnded(&control.Task{ID: "r-2", Kind: control.KindRestore, State: control.Completed})
 	if got := s.open(control.MessageTask); len(got) != 0 {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A version that is not taken in keeps no backup from going by journal.
+func TestStrayVersionIsToldAndIsNoDamageOfOthers(t *testing.T) {
+	s := newStill(t)
+	s.tell(store.Trouble{Kind: store.Stray, File: "instances/m/versions/root/v", Offset: -1})
+	all := s.alerts.List(false)
+	if len(all) != 1 || all[0].Kind != control.MessageDamage || !strings.Contains(all[0].Text, "instances/m/versions/root/v came with a place") || s.vaultDamaged() {
+		t.Errorf("told %+v", all)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"yester/control"
 	"yester/daemon/state"
+	"yester/snapshot"
 	"yester/store"
 	"yester/store/place"
 )
@@ -175,6 +176,7 @@ func (s *site) options(dirs []string) (store.Options, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := store.Options{Log: s.log, Now: s.now, Secret: s.secret, OnTrouble: s.trouble, Leave: s.leave, Look: s.seen}
+	o.Marker = func(v *store.Vault) store.Mark { return snapshot.Marker(v) }
 	var missing error
 	for _, dir := range dirs {
 		p, err := s.dir(dir, len(dirs) > 1)

@@ -24,6 +24,7 @@ func (v *Vault) noteLacking(s *survey) {
 			lacking |= s.listed // there is something to tidy
 		}
 	}
+	v.noteStrays(s)
 	for _, p := range v.packs {
 		lacking |= s.lacking(l, p)
 	}
@@ -79,7 +80,7 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 		if progress != nil {
 			progress(i, len(todo))
 		}
-		if err := v.fillInFile(ctx, name); err != nil {
+		if err := v.fillInFile(ctx, s, name); err != nil {
 			return err
 		}
 	}
@@ -89,13 +90,16 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 	return nil
 }
 
-func (v *Vault) fillInFile(ctx context.Context, name string) error {
-	if err := v.mendFile(ctx, damagedFile{name: name, offset: -1}, false); err != nil {
-		return err
-	}
+func (v *Vault) fillInFile(ctx context.Context, s *survey, name string) error {
 	k, ok := parseVersionName(name)
-	if !ok || v.hasVersion(k) {
-		return nil
+	found := ok && !v.hasVersion(k)
+	if found && v.o.Marker != nil && s.few(v.place.layout(), name) {
+		if whole, err := v.vouch(ctx, s, k); !whole || err != nil {
+			return err
+		}
+	}
+	if err := v.mendFile(ctx, damagedFile{name: name, offset: -1}, false); err != nil || !found {
+		return err
 	}
 	defer v.place.locks.lock(name)()
 	if f, err := v.place.Open(ctx, name); err == nil && !v.place.stones.has(name) {

@@ -88,12 +88,17 @@ func newReach(v *Vault, l Limiter, lost IDs) *reach {
 
 // version looks at all that a version reaches and no earlier one did.
 func (r *reach) version(ctx context.Context, k VersionKey, mark Mark) error {
-	r.missing = 0
 	record, err := r.v.Record(ctx, k)
 	if err != nil {
 		return err
 	}
-	err = mark(ctx, record, func(id ID, n int64) (bool, error) { return r.visit(ctx, id, n) })
+	return r.record(ctx, record, mark)
+}
+
+// record is version for its record.
+func (r *reach) record(ctx context.Context, record []byte, mark Mark) error {
+	r.missing = 0
+	err := mark(ctx, record, func(id ID, n int64) (bool, error) { return r.visit(ctx, id, n) })
 	if r.missing > 0 {
 		err = errors.Join(fmt.Errorf("%d pieces are %w", r.missing, ErrLost), err)
 	}

@@ -38,7 +38,12 @@ const maxMissing = 1 << 19
 
 // markAll marks what all versions reach. There may be records that Vault.versions does not know: just written, or put back by hand.
 func (c *collection) markAll(ctx context.Context) error {
-	if err := c.v.eachRecord(ctx, func(k VersionKey) { c.versions[k] = struct{}{} }); err != nil {
+	err := c.v.eachRecord(ctx, func(k VersionKey) {
+		if !c.v.isLost(k) {
+			c.versions[k] = struct{}{}
+		}
+	})
+	if err != nil {
 		return err
 	}
 	total := len(c.versions) + len(c.held)

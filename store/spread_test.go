@@ -29,7 +29,8 @@ type spreadVault struct {
 	versions map[string][]int // the chunks that each is made of
 	chunks   [][]byte
 	secret   func(context.Context, []KeyInfo) (Secret, error)
-	needed   atomic.Bool  // versions whose deletion failed stay
+	needed   atomic.Bool // versions whose deletion failed stay
+	marker   func(*Vault) Mark
 	left     atomic.Int32 // how often leave to delete one was given back
 
 	mu       sync.Mutex
@@ -71,7 +72,7 @@ func newSpreadVault(t *testing.T, s shape) *spreadVault {
 }
 
 func (sv *spreadVault) options(mems ...*place.Mem) Options {
-	o := Options{Log: slog.New(slog.NewTextHandler(&sv.log, nil)), Reserve: 1, Survive: sv.survive, OnTrouble: sv.trouble, Leave: sv.leave, Cache: 1, Secret: sv.secret}
+	o := Options{Log: slog.New(slog.NewTextHandler(&sv.log, nil)), Reserve: 1, Survive: sv.survive, OnTrouble: sv.trouble, Leave: sv.leave, Cache: 1, Secret: sv.secret, Marker: sv.marker}
 	for _, m := range mems {
 		o.Places = append(o.Places, m)
 	}

@@ -62,6 +62,10 @@ type Options struct {
 	// end is called. It is asked from any goroutine.
 	Leave func(VersionKey) (end func(), ok bool)
 
+	// Marker, if not nil, makes the Mark of a vault. A record that lies in fewer places than everything must may be that of a version which was never committed, or
+	// deleted long ago, and chunks of it may have been collected: it is listed, and spread, only once the Mark found all of it, in the background. Without Marker it is listed as it is.
+	Marker func(*Vault) Mark
+
 	// OnTrouble, if not nil, is told of failing places and of damage, from any goroutine. It must not block.
 	OnTrouble func(Trouble)
 

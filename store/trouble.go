@@ -13,6 +13,7 @@ const (
 	PlaceFailed TroubleKind = "place failed" // a place is not used for a while; the vault works without it
 	PlaceBack   TroubleKind = "place back"   // it is used again and has all that it missed
 	Damaged     TroubleKind = "damaged"      // bytes in a place are not what was written there
+	Stray       TroubleKind = "stray"        // a record came with a place, and parts of its version are nowhere; it is not listed
 )
 
 // A Trouble is what Options.OnTrouble is told.

@@ -40,6 +40,7 @@ type Vault struct {
 	uses     map[uint32]use
 	nextPack uint32
 	versions map[VersionKey]struct{}
+	strays   map[VersionKey]bool // see stray.go
 	watchers map[int]func(VersionKey, bool)
 	watchID  int
 	holding  holding

@@ -62,7 +62,11 @@ func compareKeys(a, b VersionKey) int {
 // loadVersions lists the version records.
 func (v *Vault) loadVersions(ctx context.Context) error {
 	v.versions = map[VersionKey]struct{}{}
-	return v.eachRecord(ctx, func(k VersionKey) { v.versions[k] = struct{}{} })
+	return v.eachRecord(ctx, func(k VersionKey) {
+		if _, stray := v.strays[k]; !stray {
+			v.versions[k] = struct{}{}
+		}
+	})
 }
 
 // eachRecord calls f for every file that has a version's name.
@@ -138,6 +142,7 @@ func (v *Vault) announce(k VersionKey, there bool) {
 	v.mu.Lock()
 	if there {
 		v.versions[k] = struct{}{}
+		delete(v.strays, k)
 	} else {
 		delete(v.versions, k)
 	}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// A record that lies in fewer places than everything must was perhaps never committed: the power went while it was written. Or its version was deleted, and the place that
+// has it came back from an old copy. Nobody was told of such a version, so chunks of it may have been collected while that place was away. It is a stray until all of it
+// was found: not listed, and not spread. One of which parts are lost, when no missing place can make it more than that, is nothing to collecting; its record stays where it
+// is, in case a place brings the rest.
+//
+// Strays are the versions that are so, and whether they are lost.
+
+// few tells whether so few places that could be listed have a record that it may be a stray.
+func (s *survey) few(l *layout, name string) bool {
+	in := s.files[name].shards()
+	return in > 0 && in < l.need()
+}
+
+// noteStrays has records that may be strays not listed by Open.
+func (v *Vault) noteStrays(s *survey) {
+	v.strays = map[VersionKey]bool{}
+	if v.o.Marker == nil || v.o.ReadOnly {
+		return
+	}
+	l := v.place.layout()
+	for name := range s.files {
+		if k, ok := parseVersionName(name); ok && s.few(l, name) {
+			v.strays[k] = false
+		}
+	}
+}
+
+// vouch tells whether a record that few places have is that of a version which is whole.
+func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole bool, err error) {
+	record, _, err := v.record(ctx, k)
+	if notThere(err) { // it was removed meanwhile
+		return false, ctx.Err()
+	}
+	if err == nil {
+		err = newReach(v, nil, IDs{}).record(ctx, record, v.o.Marker(v))
+	}
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, ErrLost) && !isDamage(err):
+		return false, err
+	}
+	l := v.place.layout()
+	might := s.files[k.file()].shards() // have it, with those that are missing
+	for _, m := range l.members {
+		if s.listed&(1<<m.shard) == 0 || m.reader() == nil {
+			might++
+		}
+	}
+	lost := might < l.need()
+	v.mu.Lock()
+	v.strays[k] = lost
+	v.mu.Unlock()
+	v.log.Warn("a version that few places have is not whole and not listed", "version", k, "lost", lost, "err", err)
+	if lost && v.mend.first(k.file()) {
+		v.place.tell(Trouble{Kind: Stray, Place: v.place.String(), File: k.file(), Offset: -1, Err: err})
+	}
+	return false, nil
+}
+
+// isLost tells whether a version is a stray of which parts are lost.
+func (v *Vault) isLost(k VersionKey) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.strays[k]
+}
