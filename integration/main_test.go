@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(memfsEnv); dir != "" {
 		os.Exit(memfsServe(dir))
 	}
+	if dir := os.Getenv(caselessEnv); dir != "" {
+		os.Exit(caselessServe(dir))
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }

@@ -32,8 +32,10 @@ type folder struct {
 	ours   bool  // fresh, or left unfinished by an earlier restore
 	acl    bool  // what is made in it gets an ACL
 	flags  uint32
-	marked bool // others in it are to be kept, whatever they are
-	vault  bool // for it is a vault, or lies in one
+	cased  bool          // it has names that differ in case only, or may have
+	met    map[made]bool // if not: folders in it that the version has by a name that was met
+	marked bool          // others in it are to be kept, whatever they are
+	vault  bool          // for it is a vault, or lies in one
 
 	pending atomic.Int64 // things in it that are not done, and one while it is walked
 }
@@ -83,6 +85,11 @@ func (r *run) openOrMake(f *folder) (err error) {
 			f.fd = -1
 			return errOwn
 		}
+		if err == nil && f.up.hasMet(f.fd, f.name) {
+			unix.Close(f.fd)
+			f.fd = -1
+			return errOneName
+		}
 		if err == nil {
 			r.inspect(f)
 			return nil
@@ -123,12 +130,18 @@ func (r *run) make(f *folder) error {
 		return err
 	}
 	made := err == nil
+	if !made && f.up.fresh && !isListed(f.up.fd, f.name) {
+		return errOneName
+	}
 	if f.fd, err = openIn(f.up.fd, f.name, asFolder); err != nil {
 		return folderError(err)
 	}
 	if !made { // somebody else did
 		r.inspect(f)
 		return nil
+	}
+	if !f.up.fresh {
+		f.up.hasMet(f.fd, f.name)
 	}
 	f.made, f.fresh, f.ours = true, true, true
 	r.count(func(t *Result) { t.Dirs++ })

@@ -65,7 +65,7 @@ func explain(err error) error {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("what is in its place cannot be changed (immutable, perhaps: see lsattr): %w", err)
 	case errors.Is(err, unix.EEXIST):
-		return errors.New("something appeared in its place meanwhile")
+		return errors.New("something appeared in its place meanwhile, or this file system cannot tell it from another name in the folder")
 	}
 	return err
 }

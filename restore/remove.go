@@ -55,17 +55,12 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	if f.marked || !r.hasAllIn(f) {
 		return nil
 	}
-	d, err := reopen(f.fd)
+	names, err := list(f.fd)
 	if err != nil {
 		r.fail(f.path, err)
 		return nil
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		r.fail(f.path, err)
-		return nil
-	}
+	var also *aliases // looked for when one is about to go
 	for _, name := range names {
 		path := join(f.path, name)
 		_, visit := r.select_.enter(at, path, name)
@@ -94,7 +89,17 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 			r.keepAll(f.path, "not all names in this folder could be read when the version was made, so what the version has not in it is not deleted")
 			return nil
 		}
-		do(name, path)
+		if also == nil {
+			if also, err = r.aliases(f, names); isLost(err) {
+				r.fail(f.path, err)
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		if !also.have(f.fd, name) {
+			do(name, path)
+		}
 	}
 	return nil
 }
@@ -148,12 +153,7 @@ func (r *run) removeIn(fd int, path string) error {
 	if holdsVault(fd) {
 		return fmt.Errorf("%s: %w", path, errVault)
 	}
-	d, err := reopen(fd)
-	if err != nil {
-		return err
-	}
-	names, err := d.Readdirnames(-1)
-	d.Close()
+	names, err := list(fd)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,103 @@
+package restore
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+)
+
+// A file system may take several names for one, as those do that cannot tell upper from lower case: what the version calls Docs is there, and is listed as docs.
+
+// errOneName is why one of two folders is not made.
+var errOneName = errors.New("the version has two names here that this file system cannot tell apart")
+
+// aliases are names of the version in a folder that are there and not listed, for what they stand for is listed by another name.
+type aliases []string
+
+// aliases finds them, if these are the names that were listed.
+func (r *run) aliases(f *folder, listed []string) (*aliases, error) {
+	listed = slices.Sorted(slices.Values(listed))
+	found := new(aliases)
+	rd := snapshot.NewReader(r.o.Vault, f.entry.Tree)
+	for e := (snapshot.Entry{}); rd.Next(r.ctx, &e); {
+		if name := string(e.Name); valid(e.Name) {
+			if _, is := slices.BinarySearch(listed, name); is {
+				continue
+			}
+			if _, there, err := look(f.fd, name); err != nil || there {
+				*found = append(*found, name)
+			}
+		}
+	}
+	if err := rd.Err(); err != nil || len(*found) == 0 {
+		return found, err
+	}
+	if now, err := list(f.fd); err == nil { // some may have been put there since
+		slices.Sort(now)
+		*found = slices.DeleteFunc(*found, func(name string) bool { _, is := slices.BinarySearch(now, name); return is })
+	}
+	return found, nil
+}
+
+// have tells whether what is listed by a name is there by one of the aliases too. If that cannot be told, it is.
+func (a *aliases) have(dir int, name string) bool {
+	if len(*a) == 0 {
+		return false
+	}
+	fd, err := openIn(dir, name, unix.O_PATH) // while it is open it keeps its number
+	if err != nil {
+		return !errors.Is(err, unix.ENOENT)
+	}
+	defer unix.Close(fd)
+	st, err := lookFD(fd)
+	return err != nil || slices.ContainsFunc(*a, func(alias string) bool {
+		same, there, err := look(dir, alias)
+		return err != nil || there && madeOf(&same) == madeOf(&st)
+	})
+}
+
+// hasMet tells whether the version has an open folder by another name too, which was met before: that is so only where names have no case. It is called by the
+// walk only.
+func (f *folder) hasMet(sub int, name string) bool {
+	st, err := lookFD(sub)
+	if err != nil || f.cased {
+		return false
+	}
+	if f.met == nil {
+		other := strings.ToUpper(name)
+		if other == name {
+			other = strings.ToLower(name)
+		}
+		if other == name {
+			return false
+		}
+		same, there, err := look(f.fd, other)
+		if f.cased = err != nil || !there || madeOf(&same) != madeOf(&st); f.cased {
+			return false
+		}
+		f.met = map[made]bool{}
+	}
+	met := f.met[madeOf(&st)]
+	f.met[madeOf(&st)] = true
+	return met
+}
+
+// isListed tells whether a folder has a name just as it is written. If that cannot be told, it has.
+func isListed(dir int, name string) bool {
+	names, err := list(dir)
+	return err != nil || slices.Contains(names, name)
+}
+
+// list returns all names in a folder.
+func list(dir int) ([]string, error) {
+	d, err := reopen(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
