@@ -27,3 +27,25 @@ func ParsePath(text string) (string, error) {
 	}
 	return path, nil
 }
+
+// PatternTexts are patterns as they stand in JSON, see PathText.
+func PatternTexts(patterns []string) []string {
+	all := make([]string, 0, len(patterns))
+	for _, p := range patterns {
+		all = append(all, PathText(p))
+	}
+	return all
+}
+
+// ParsePatterns is the reverse of PatternTexts.
+func ParsePatterns(texts []string) ([]string, error) {
+	all := make([]string, 0, len(texts))
+	for _, t := range texts {
+		p, err := ParsePath(t)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}

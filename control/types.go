@@ -25,7 +25,7 @@ type Policy struct {
 	Compression   string    `json:"compression,omitempty"` // "lz4" or "zstd"; none: that of the priority
 	Partitions    []string  `json:"partitions,omitempty"`  // names; none: every eligible one
 	Paths         []string  `json:"paths,omitempty"`       // absolute; none: whole partitions
-	Excludes      []string  `json:"excludes,omitempty"`    // globs
+	Excludes      []string  `json:"excludes,omitempty"`    // globs, as PathText has them
 	IncludeSystem bool      `json:"include_system,omitempty"`
 	ExcludeCaches bool      `json:"exclude_caches,omitempty"` // what is in a folder that is tagged as a cache (CACHEDIR.TAG)
 	ExcludeNodump bool      `json:"exclude_nodump,omitempty"` // what has the inode flag "no dump"
@@ -106,8 +106,8 @@ type Status struct {
 // An ActivateRequest gives settings; what is missing gets its default on a new instance and stays as it is on an active one. A list that is
 // there and empty empties that of the policy.
 type ActivateRequest struct {
-	Paths         []string `json:"paths,omitzero"` // absolute
-	Excludes      []string `json:"excludes,omitzero"`
+	Paths         []string `json:"paths,omitzero"`      // absolute
+	Excludes      []string `json:"excludes,omitzero"`   // as PathText has them
 	Partitions    []string `json:"partitions,omitzero"` // names or mount points
 	Start         string   `json:"start,omitempty"`     // "HH:MM"
 	Priority      string   `json:"priority,omitempty"`

@@ -17,8 +17,8 @@ type RestoreRequest struct {
 	Instance   string   `json:"instance,omitempty"`    // whose, by name or id; "": the daemon's
 	Partition  string   `json:"partition,omitempty"`   // needed if no path says which
 	Paths      []string `json:"paths,omitempty"`       // as PathText has them, absolute, as they were called at the source; none: all of the partition
-	Includes   []string `json:"includes,omitempty"`    // patterns; of the paths only what matches one
-	Excludes   []string `json:"excludes,omitempty"`    // patterns
+	Includes   []string `json:"includes,omitempty"`    // patterns, as PathText has them; of the paths only what matches one
+	Excludes   []string `json:"excludes,omitempty"`    // patterns, as PathText has them
 	To         string   `json:"to,omitempty"`          // a folder that is there, absolute; "": where the partition is mounted
 	OnConflict string   `json:"on_conflict,omitempty"` // default ConflictSkip
 	DryRun     bool     `json:"dry_run,omitempty"`

@@ -187,7 +187,7 @@ func (b *backup) options(t target) capture.Options {
 		Instance:      b.instance,
 		Parent:        t.parent,
 		Includes:      t.includes,
-		Excludes:      b.policy.Excludes,
+		Excludes:      patterns(b.policy.Excludes),
 		System:        b.policy.IncludeSystem,
 		ExcludeCaches: b.policy.ExcludeCaches,
 		ExcludeNodump: b.policy.ExcludeNodump,

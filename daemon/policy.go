@@ -113,13 +113,30 @@ func checkPolicy(p *control.Policy, asked *control.ActivateRequest, mounts []cap
 	if err := checkHooks(&p.Hooks); err != nil {
 		return err
 	}
-	for _, e := range p.Excludes {
+	excludes, err := control.ParsePatterns(p.Excludes)
+	if err != nil {
+		return control.Errorf(control.BadRequest, "of the excludes, %v", err)
+	}
+	for _, e := range excludes {
 		if e == "" || !doublestar.ValidatePattern(e) {
 			return control.Errorf(control.BadRequest, "the exclude %q is no pattern", e).
 				WithHint("write globs like '*.iso', '/home/*/.cache' or '**/node_modules'")
 		}
 	}
 	return choose(p, asked.Partitions != nil, asked.Paths != nil, mounts)
+}
+
+// patterns are those of a policy as bytes. What is no text of one is one itself: daemons once kept them as they were.
+func patterns(texts []string) []string {
+	all := make([]string, 0, len(texts))
+	for _, t := range texts {
+		p, err := control.ParsePath(t)
+		if err != nil {
+			p = t
+		}
+		all = append(all, p)
+	}
+	return all
 }
 
 func checkRetention(p *control.Policy) error {

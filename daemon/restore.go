@@ -236,6 +236,9 @@ func (o *restoration) choose(ctx context.Context, p *held, now time.Time) error 
 	case r.Rate < 0:
 		return control.Errorf(control.BadRequest, "a rate below zero makes no sense")
 	}
+	if _, err := control.ParsePatterns(slices.Concat(r.Includes, r.Excludes)); err != nil {
+		return control.Errorf(control.BadRequest, "of the patterns, %v", err)
+	}
 	k, err := p.pick(r.Version, now)
 	if err != nil {
 		return err
@@ -420,8 +423,8 @@ func (o *restoration) options() restore.Options {
 	r := &o.request
 	caches, nodump, named := o.marks()
 	opts := restore.Options{
-		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: r.Includes, Excludes: r.Excludes,
-		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep, Own: o.own,
+		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: patterns(r.Includes), Excludes: patterns(r.Excludes),
+		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: patterns(o.keep), Own: o.own,
 		KeepCaches: caches, KeepNodump: nodump, Named: named,
 		Others: o.covered() && len(r.Includes) == 0,
 	}

@@ -179,6 +179,25 @@ func TestPathsIncludesAndExcludes(t *testing.T) {
 	}
 }
 
+// Names are bytes, and those that are no text are told apart.
+func TestPatternsTellBytesApart(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.file("\xfe", "x"), g.file("\xff", "x"), g.file("\ufffd", "x"), g.dir("d\xfe", g.file("f", "x")), g.dir("d\xff", g.file("f", "x")))
+	for _, c := range []struct {
+		change     func(*Options)
+		have, none []string
+	}{
+		{func(o *Options) { o.Includes = []string{"\xff", "/data/d\xff/*"} }, []string{"\xff", "d\xff/f"}, []string{"\xfe", "\ufffd", "d\xfe/f"}},
+		{func(o *Options) { o.Excludes = []string{"\xff", "/data/d\xff"} }, []string{"\xfe", "\ufffd", "d\xfe/f"}, []string{"\xff", "d\xff"}},
+		{func(o *Options) { o.Excludes = []string{"\ufffd", "d[\xf0-\xfe]"} }, []string{"\xfe", "\xff", "d\xff/f"}, []string{"\ufffd", "d\xfe"}},
+		{func(o *Options) { o.Excludes = []string{"?"} }, []string{"d\xfe", "d\xff"}, []string{"\xfe", "\xff", "\ufffd"}},
+	} {
+		dir := t.TempDir()
+		g.restore(v, dir, c.change)
+		there(t, dir, c.have, c.none...)
+	}
+}
+
 func TestNothingOutsideTheTargetIsWritten(t *testing.T) {
 	g := newRig(t)
 	evil := func(name string) snapshot.Entry { return g.file(name, "evil") }

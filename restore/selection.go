@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"yester/snapshot"
 )
 
 // A selection tells which names of a version are restored.
@@ -90,7 +92,7 @@ type globs struct {
 
 func newGlobs(patterns []string) (g globs, err error) {
 	for _, in := range patterns {
-		p := strings.TrimRight(in, "/")
+		p := snapshot.Runes(strings.TrimRight(in, "/"))
 		switch {
 		case p == "" || !doublestar.ValidatePattern(p):
 			return g, fmt.Errorf("malformed pattern %q", in)
@@ -108,6 +110,10 @@ func newGlobs(patterns []string) (g globs, err error) {
 func (g *globs) none() bool { return len(g.whole) == 0 && len(g.bases) == 0 }
 
 func (g *globs) match(whole, name string) bool {
+	if g.none() {
+		return false
+	}
+	name, whole = snapshot.Runes(name), snapshot.Runes(whole)
 	for _, p := range g.bases {
 		if doublestar.MatchUnvalidated(p, name) {
 			return true

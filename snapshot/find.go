@@ -43,15 +43,16 @@ func ParseGlob(pattern string) (Glob, error) {
 	default:
 		g.pattern, g.name = p, true
 	}
+	g.pattern = Runes(g.pattern)
 	return g, nil
 }
 
 // Match tells whether an absolute path matches.
 func (g *Glob) Match(at string) bool {
 	if g.name {
-		return doublestar.MatchUnvalidated(g.pattern, path.Base(at))
+		return doublestar.MatchUnvalidated(g.pattern, Runes(path.Base(at)))
 	}
-	return doublestar.MatchUnvalidated(g.pattern, at[1:])
+	return doublestar.MatchUnvalidated(g.pattern, Runes(at[1:]))
 }
 
 // under is where below a mount point all paths lie that can match; ok is false if there is no such place.

@@ -59,6 +59,10 @@ func TestFindMatchesWholePathsPartsAndNames(t *testing.T) {
 		{"/etc/**", "/home", ""},
 		{"/homes/**", "/home", ""},
 		{"/nope/*", "/", ""},
+		{"\xff", "/", "/a/b/\xff"},
+		{"/a/*/\xff", "/", "/a/b/\xff"},
+		{"\xfe", "/", ""},
+		{"\ufffd", "/", ""},
 	} {
 		if got := found(t, m, tt.pattern, tt.point, root); strings.Join(got, " ") != each(tt.want) {
 			t.Errorf("%s at %s: got %q, want %q", tt.pattern, tt.point, got, tt.want)

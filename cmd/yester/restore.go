@@ -61,7 +61,7 @@ func restoreArgs(c *cli.Context) (o restoreOptions, err error) {
 	o = restoreOptions{yes: c.Bool("yes"), wait: c.Bool("wait"), json: c.Bool("json")}
 	r := &o.request
 	*r = control.RestoreRequest{
-		Version: c.Args().First(), Partition: c.String("partition"), Includes: c.StringSlice("include"), Excludes: c.StringSlice("exclude"),
+		Version: c.Args().First(), Partition: c.String("partition"), Includes: control.PatternTexts(c.StringSlice("include")), Excludes: control.PatternTexts(c.StringSlice("exclude")),
 		OnConflict: c.String("on-conflict"), DryRun: c.Bool("dry-run"), VerifyOnly: c.Bool("verify-only"), NoOwner: c.Bool("no-owner"), Delete: c.Bool("delete"),
 	}
 	if o.offline, err = offlineArgs(c); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +47,7 @@ func settings(c *cli.Context) (r control.ActivateRequest, err error) {
 		return r, err
 	}
 	if c.IsSet("exclude") {
-		r.Excludes = c.StringSlice("exclude")
+		r.Excludes = control.PatternTexts(c.StringSlice("exclude"))
 	}
 	if c.IsSet("partition") {
 		r.Partitions = c.StringSlice("partition")
@@ -168,7 +167,10 @@ func runPolicy(ctx context.Context, p *program, r control.ActivateRequest, json 
 
 // leftOut lists what is not backed up: what was asked for, and the folders of the system.
 func leftOut(q *control.Policy, ps []control.Partition) string {
-	all := slices.Clone(q.Excludes)
+	var all []string
+	for _, e := range q.Excludes {
+		all = append(all, pathText(e))
+	}
 	if q.ExcludeCaches {
 		all = append(all, "what is in caches (CACHEDIR.TAG)")
 	}

@@ -32,6 +32,37 @@ func TestSwitchesThatAreNotGivenAreNotAskedFor(t *testing.T) {
 	}
 }
 
+// Patterns go as JSON to the daemon, and are bytes.
+func TestPatternsThatAreNoTextAreQuoted(t *testing.T) {
+	const flag, want = "*.\xff", `"*.\xff"`
+	var r control.RestoreRequest
+	var p control.ActivateRequest
+	app := &cli.App{Commands: []*cli.Command{
+		{Name: "restore", Flags: (&program{}).restoreCommand().Flags, Action: func(c *cli.Context) error {
+			o, err := restoreArgs(c)
+			r = o.request
+			return err
+		}},
+		{Name: "set", Flags: settingFlags(), Action: func(c *cli.Context) (err error) {
+			p, err = settings(c)
+			return err
+		}},
+	}}
+	for _, args := range [][]string{{"restore", "--include", flag, "--exclude", flag, "latest"}, {"set", "--exclude", flag}} {
+		if err := app.Run(append([]string{"yester"}, args...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, got := range [][]string{r.Includes, r.Excludes, p.Excludes} {
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := leftOut(&control.Policy{Excludes: p.Excludes}, nil); got != want {
+		t.Errorf("shown is %s, want %s", got, want)
+	}
+}
+
 func TestWhatIsLeftOutIsShown(t *testing.T) {
 	p := control.Policy{Excludes: []string{"*.iso"}, ExcludeCaches: true, ExcludeNodump: true}
 	const want = "*.iso, what is in caches (CACHEDIR.TAG), what has the no-dump flag"

@@ -104,7 +104,7 @@ func (n *node) make(rel string, leads bool) *node {
 }
 
 func (f *filter) exclude(pattern string) error {
-	p := strings.TrimRight(pattern, "/")
+	p := snapshot.Runes(strings.TrimRight(pattern, "/"))
 	if p == "" || !doublestar.ValidatePattern(p) {
 		return fmt.Errorf("exclude %q: malformed pattern", pattern)
 	}
@@ -136,7 +136,7 @@ func (f *filter) excluded(rel, name []byte) bool {
 	if len(f.bases) == 0 && len(f.patterns) == 0 {
 		return false
 	}
-	s := unsafe.String(unsafe.SliceData(name), len(name)) // patterns only look
+	s := snapshot.Runes(unsafe.String(unsafe.SliceData(name), len(name))) // patterns only look
 	for _, p := range f.bases {
 		if doublestar.MatchUnvalidated(p, s) {
 			return true
@@ -145,7 +145,7 @@ func (f *filter) excluded(rel, name []byte) bool {
 	if len(f.patterns) == 0 {
 		return false
 	}
-	whole := path.Join(f.point, string(rel), s)[1:]
+	whole := snapshot.Runes(path.Join(f.point, string(rel), s)[1:])
 	for _, p := range f.patterns {
 		if doublestar.MatchUnvalidated(p, whole) {
 			return true

@@ -59,6 +59,9 @@ func TestFilter(t *testing.T) {
 		},
 		{"an include that is excluded by name", "/", Options{Includes: []string{"/home/a.tmp"}, Excludes: []string{"*.tmp"}}, "home/a.tmp home/a.tmp/x", "home/a.tmp/b.tmp"},
 		{"bytes that are no text", "/", Options{Excludes: []string{"?.bad"}}, "\xff\xff.bad", "\xff.bad"},
+		{"one byte that is no text", "/", Options{Excludes: []string{"\xff.bad"}}, "\xfe.bad \ufffd.bad", "\xff.bad \xfe/\xff.bad"},
+		{"a folder that is no text", "/", Options{Excludes: []string{"/\xff/*"}}, "\xff \xfe/x \ufffd/x", "\xff/x \xff/\xfe"},
+		{"the rune for what is no text", "/", Options{Excludes: []string{"\ufffd"}}, "\xff \xfe", "\ufffd"},
 	} {
 		f, err := newFilter(c.point, &c.o)
 		if err != nil {

@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"yester/control"
+)
+
+// Patterns are bytes, as names are, though they come as JSON: of a policy and of a restore.
+func TestPatternsAreBytes(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	out, in := filepath.Join(dir, "a\xff.bad"), filepath.Join(dir, "a\xfe.bad")
+	for _, f := range []string{out, in} {
+		if err := os.WriteFile(f, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(f string) bool {
+		_, err := os.Lstat(f)
+		return err == nil
+	}
+	c, _ := serve(t, options(t))
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max", Excludes: control.PatternTexts([]string{"*\xff.bad"})}); err != nil {
+		t.Fatal(err)
+	}
+	if task := backUp(t, c); task.State != control.Completed {
+		t.Fatalf("got %+v", task)
+	}
+	restore := func(r control.RestoreRequest) {
+		t.Helper()
+		r.Version, r.Paths, r.OnConflict = "latest", []string{dir}, control.ConflictOverwrite
+		task, err := c.Restore(t.Context(), r)
+		if task = await(t, c, task, err); task.State != control.Completed {
+			t.Errorf("got %+v", task)
+		}
+	}
+	restore(control.RestoreRequest{Delete: true})
+	if !there(out) || !there(in) {
+		t.Errorf("what is left out of versions is there: %v, the other: %v", there(out), there(in))
+	}
+	if err := errors.Join(os.Remove(out), os.Remove(in)); err != nil {
+		t.Fatal(err)
+	}
+	restore(control.RestoreRequest{Excludes: control.PatternTexts([]string{"*\xfe.bad"})})
+	if there(in) {
+		t.Error("what the restore leaves out is there")
+	}
+	restore(control.RestoreRequest{Includes: control.PatternTexts([]string{"*\xfe.bad"})})
+	if there(out) || !there(in) {
+		t.Errorf("what versions have not is there: %v, the other: %v", there(out), there(in))
+	}
+	const malformed = `"a`
+	if _, err := c.Restore(t.Context(), control.RestoreRequest{Version: "latest", Paths: []string{dir}, Excludes: []string{malformed}}); !errors.Is(err, control.BadRequest) {
+		t.Errorf("a restore by what is no pattern: %v", err)
+	}
+	if _, err := c.Set(t.Context(), control.ActivateRequest{Excludes: []string{malformed}}); !errors.Is(err, control.BadRequest) {
+		t.Errorf("a policy of what is no pattern: %v", err)
+	}
+}
