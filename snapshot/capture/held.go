@@ -157,7 +157,7 @@ func (h *holding) files(dir string) (there bool, err error) {
 		var link unix.Stat_t
 		// The mode of the link says what the file is open for.
 		if unix.Fstatat(int(d.Fd()), name, &link, unix.AT_SYMLINK_NOFOLLOW) == nil && link.Mode&0o200 != 0 {
-			if err := h.look(dir+"/fd/"+name, false, true); err != nil {
+			if err := ended(h.look(dir+"/fd/"+name, false, true)); err != nil {
 				return false, err
 			}
 		}
@@ -175,21 +175,42 @@ func ended(err error) error {
 
 // maps looks at what a thread has mapped shared, and tells whether it has anything mapped. It may have been writable, or become so.
 func (h *holding) maps(dir string) (any bool, err error) {
-	b, err := os.ReadFile(dir + "/maps")
-	if err != nil {
-		return false, ended(err)
-	}
-	for line := range bytes.Lines(b) {
-		// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
-		f := bytes.Fields(line)
-		if len(f) >= 6 && len(f[1]) == 4 && (f[1][3] == 's' || f[1][3] == 'S') && string(f[4]) != "0" {
-			if err := h.look(dir+"/map_files/"+mapName(string(f[0])), true, f[1][1] == 'w'); err != nil {
-				return false, err
+	var moved map[string]bool // files of which a mapping has other addresses by now; nil: any
+	for range mapsAgain {
+		b, err := os.ReadFile(dir + "/maps")
+		if err != nil {
+			return false, ended(err)
+		}
+		again := map[string]bool{}
+		for line := range bytes.Lines(b) {
+			// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
+			f := bytes.Fields(line)
+			if len(f) < 6 || len(f[1]) != 4 || f[1][3] != 's' && f[1][3] != 'S' || string(f[4]) == "0" {
+				continue
+			}
+			file := string(f[3]) + " " + string(f[4])
+			if moved != nil && !moved[file] {
+				continue
+			}
+			err := h.look(dir+"/map_files/"+mapName(string(f[0])), true, f[1][1] == 'w')
+			if err == unix.ENOENT {
+				again[file] = true
+			} else if err != nil {
+				return false, ended(err)
 			}
 		}
+		if len(again) == 0 {
+			return len(b) > 0, nil
+		}
+		moved = again
 	}
-	return len(b) > 0, nil
+	return false, errMoving
 }
+
+// mapsAgain is how often mappings are looked at that are divided, joined or moved while that is done.
+const mapsAgain = 100
+
+var errMoving = errors.New("a mapping changes too fast to be looked at")
 
 // mapName is the name in map_files of a stretch of addresses: without the zeros at the front that maps has.
 func mapName(stretch string) string {
@@ -199,17 +220,32 @@ func mapName(stretch string) string {
 }
 
 // look takes in the file that a link in /proc leads to, if it is of the partition. written tells that it is open, or mapped, for writing. What only its mount tells
-// of is left to byMounts. Nothing is asked of the file system that might be that of a server that does not answer.
+// of is left to byMounts. Nothing is asked of the file system that might be that of a server that does not answer. The error is ENOENT if the link is gone.
 func (h *holding) look(link string, mapped, written bool) error {
 	st, err := statPath(link, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC)
 	switch {
-	case err != nil || st.kind() != unix.S_IFREG:
+	case err == unix.ESTALE || err == unix.ENOTCONN: // of a server, and lost
+	case err == unix.EACCES && h.refuses(link):
+	case err != nil:
+		return err
+	case st.kind() != unix.S_IFREG:
 	case h.ours(&st, ""):
 		h.takeIn(link, &st, mapped)
 	case unix.Major(st.dev) == 0:
 		h.unsaid = append(h.unsaid, unsaid{link, st, mapped, written})
 	}
 	return nil
+}
+
+// refuses tells whether the file that a link leads to is of a FUSE file system that tells nobody but its owner anything. That it is another than the partition it tells
+// all the same.
+func (h *holding) refuses(link string) bool {
+	var (
+		x  unix.Statx_t
+		st stat
+	)
+	err := statx(unix.AT_FDCWD, append(zname(link), 0), unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, 0, &x, &st)
+	return err == nil && st.dev != h.dev
 }
 
 // byMounts takes in those of the files looked at that are of the partition by what the thread says that is mounted. dir is its folder in /proc. It tells whether the
@@ -302,9 +338,7 @@ func (h *holding) loops() error {
 		if err != nil {
 			continue
 		}
-		if err := h.look(strings.TrimSuffix(string(image), "\n"), false, true); err != nil {
-			return err
-		}
+		_ = h.look(strings.TrimSuffix(string(image), "\n"), false, true)
 		h.loop("/dev/" + d.Name())
 	}
 	_, err = h.byMounts("/proc/self")

@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -135,6 +140,107 @@ func TestSearchForHeldFilesEnds(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := heldFiles(t.Context(), src, time.Millisecond); !errors.Is(err, errHeldLate) {
+		t.Error(err)
+	}
+}
+
+// What is stored in a mapping may divide it, or join it with others, while it is looked at.
+func TestMappingThatIsDividedMeanwhileIsFound(t *testing.T) {
+	point := partition(t, "ext4")
+	size := 3 * os.Getpagesize()
+	write(t, point+"/file", strings.Repeat("x", size))
+	fd, err := unix.Open(point+"/file", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	m, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	must(t, err)
+	defer unix.Munmap(m)
+	st, err := statFD(fd, statMask)
+	must(t, err)
+
+	var group sync.WaitGroup
+	defer group.Wait()
+	stop := make(chan struct{})
+	defer close(stop)
+	group.Go(func() {
+		for prot := unix.PROT_READ; ; prot ^= unix.PROT_WRITE {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Mprotect(m[size/3:2*size/3], prot)
+			}
+		}
+	})
+	for range 1000 {
+		h := &holding{dev: st.dev, fstype: "ext4", found: map[fileID]*held{}}
+		if _, err := h.maps("/proc/self"); err != nil && err != errMoving {
+			t.Fatal(err)
+		} else if err == nil && h.found[fileID{st.dev, st.ino}] == nil {
+			t.Fatal("it is not found")
+		}
+	}
+}
+
+// What cannot be looked at may be of the partition.
+func TestMappingThatMayNotBeLookedAtIsAnError(t *testing.T) {
+	needRoot(t)
+	path := t.TempDir() + "/file"
+	write(t, path, "12345678")
+	defer unix.Munmap(mapped(t, path))
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		var none [2]unix.CapUserData
+		err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
+		if err == nil {
+			_, err = (&holding{}).maps("/proc/self")
+		}
+		failed <- err
+	}()
+	if err := <-failed; !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+}
+
+// A FUSE file system of a user tells root nothing.
+func TestFileThatOnlyItsOwnerMaySeeIsPassedOver(t *testing.T) {
+	src := openedSource(t, partition(t, "ext4"))
+	const owner = 1000
+	point := t.TempDir()
+	d := &mute{mute: new(atomic.Bool)}
+	options := &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, Options: []string{fmt.Sprintf("user_id=%d", owner), fmt.Sprintf("group_id=%[1]d", owner)}}}
+	server, err := fuse.NewServer(gofuse.NewNodeFS(d, options), point, &options.MountOptions)
+	must(t, err)
+	go server.Serve()
+	defer server.Wait()
+	defer unix.Unmount(point, unix.MNT_DETACH)
+	root, err := unix.Open(point, unix.O_PATH|unix.O_CLOEXEC, 0) // the way there is root's
+	must(t, err)
+	defer unix.Close(root)
+	type result struct {
+		fd  int
+		err error
+	}
+	opened := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		for _, call := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
+			if _, _, e := unix.RawSyscall(call, owner, owner, owner); e != 0 {
+				opened <- result{-1, e}
+				return
+			}
+		}
+		fd, err := unix.Openat(root, "file", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		opened <- result{fd, err}
+	}()
+	r := <-opened
+	must(t, r.err)
+	defer unix.Close(r.fd)
+	if _, err := statFD(r.fd, statMask); err != unix.EACCES {
+		t.Skip("root may: ", err)
+	}
+	if _, err := heldFiles(t.Context(), src, time.Hour); err != nil {
 		t.Error(err)
 	}
 }
