@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,6 +29,52 @@ func TestFolderThatIsNotThereAndWasNotRemovedMakesAWalk(t *testing.T) {
 		t.Error(v.Because)
 	}
 	r.asWalk(v)
+	r.look()
+}
+
+// xfs tells nobody that it cannot read something.
+func TestFolderThatCannotBeReadMakesAWalk(t *testing.T) {
+	for _, program := range []string{"xfs_db", "fsfreeze"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("needs", program)
+		}
+	}
+	point := partition(t, "xfs")
+	r := newJournalRig(t, point, nil)
+	write(t, point+"/dir/file", "1")
+	r.next("walk")
+	must(t, os.Remove(point+"/dir/file"))
+	st, err := statPath(point+"/dir", 0)
+	must(t, err)
+	command(t, "fsfreeze", "-f", point) // writes everything to where it belongs
+	command(t, "fsfreeze", "-u", point)
+	image := filepath.Join(filepath.Dir(point), "image")
+	_, where, _ := strings.Cut(command(t, "xfs_db", "-r", "-c", fmt.Sprintf("convert inode %d fsbyte", st.ino), image), "(")
+	at, err := strconv.ParseInt(strings.TrimSuffix(where, ")"), 10, 64)
+	must(t, err)
+	disk, err := os.OpenFile(image, os.O_RDWR, 0)
+	must(t, err)
+	defer disk.Close()
+	magic := make([]byte, 2) // of an inode
+	if _, err := disk.ReadAt(magic, at); string(magic) != "IN" {
+		t.Fatalf("%q, %v", magic, err)
+	}
+	_, err = disk.WriteAt([]byte("XX"), at)
+	must(t, err)
+	for range 100 {
+		must(t, os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0))
+		if _, err = os.Stat(point + "/dir"); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		t.Fatal("the folder is still in the cache")
+	}
+	if v := r.tryNext(); v.Method != "walk" || len(v.Warnings) != 1 || v.Warnings[0].Path != "dir" {
+		t.Errorf("by %s because %q, %v", v.Method, v.Because, v.Warnings)
+	}
+	_, err = disk.WriteAt(magic, at)
+	must(t, err)
 	r.look()
 }
 
