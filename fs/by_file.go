@@ -175,10 +175,3 @@ func (f *byFiles) of(partition uint64) (all []nodeID) {
 	}
 	return all
 }
-
-// forget takes in that the kernel forgot a node. Of other kinds it may come back to it at any time.
-func (v *view) forget(id nodeID, times uint64) {
-	if id.kind() == byFileKind {
-		v.byFiles.forget(id, times)
-	}
-}

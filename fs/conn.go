@@ -314,10 +314,11 @@ func (j *job) interrupt() bool {
 	}
 }
 
-// write sends an answer, or news.
-func (c *conn) write(b []byte) {
+// write sends an answer, or news; false if the kernel did not take it.
+func (c *conn) write(b []byte) bool {
 	_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	c.written(errno)
+	return errno == 0
 }
 
 func (c *conn) writev(iov [][]byte) {

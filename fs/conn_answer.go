@@ -81,16 +81,23 @@ func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
 	if c.trace != nil {
 		fmt.Fprintf(c.trace, "rx %d: %s n%d\n", h.Unique, name, h.NodeId)
 	}
-	if r.job != nil && !c.claim(r.job) {
-		c.discard(h, st, pieces, r)
-		return true
-	}
 	if st != fuse.OK {
 		r.room(0)
 	}
+	node, times := r.tells(h, st)
+	c.view.tell(node, times) // before the kernel can forget it
+	if r.job != nil && !c.claim(r.job) {
+		if pieces != nil {
+			pieces.done()
+		}
+		c.view.forget(node, times)
+		return true
+	}
 	if pieces == nil {
 		r.head(h.Unique, st, 0)
-		c.write(r.buf)
+		if !c.write(r.buf) {
+			c.view.forget(node, times)
+		}
 		return true
 	}
 	r.head(h.Unique, st, pieces.size)
@@ -98,14 +105,18 @@ func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
 	return true
 }
 
-// discard takes back an answer that comes too late.
-func (c *conn) discard(h *fuse.InHeader, st fuse.Status, p *pieces, r *reply) {
-	if p != nil {
-		p.done()
+// tells returns how many nodes the kernel is told of, and one of them or the folder that they are in.
+func (r *reply) tells(h *fuse.InHeader, st fuse.Status) (node nodeID, times uint64) {
+	switch {
+	case st != fuse.OK:
+	case h.Opcode == opReadDirPlus:
+		return nodeID(h.NodeId), r.list.told
+	case h.Opcode == opLookup:
+		if id := nodeID((*fuse.EntryOut)(unsafe.Pointer(unsafe.SliceData(r.buf[outHeader:]))).NodeId); id != 0 {
+			return id, 1
+		}
 	}
-	if h.Opcode == opLookup && st == fuse.OK {
-		c.view.forget(nodeID((*fuse.EntryOut)(unsafe.Pointer(unsafe.SliceData(r.buf[outHeader:]))).NodeId), 1)
-	}
+	return 0, 0
 }
 
 // sendPieces sends an answer to Read: what is small as one piece, for that is quicker.

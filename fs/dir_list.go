@@ -15,6 +15,7 @@ type dirList struct {
 	buf  []byte
 	plus bool
 	slot uint64 // of the page listed last, 0 if none
+	told uint64 // how many nodes it tells of
 }
 
 const (

@@ -112,6 +112,7 @@ func (l *lister) entry(id nodeID, ver *version, e *snapshot.Entry, next uint64) 
 	out, ok := l.out.add(e.Name, inodeNumber(ver.ord, e.Ino), e.Mode, next)
 	if out != nil && !l.bareNames {
 		l.fillEntry(out, id, ver, e)
+		l.out.told++
 	}
 	return ok
 }

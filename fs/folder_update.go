@@ -37,7 +37,11 @@ func (v *view) update(seen []string) ([]change, error) {
 	for id := range hosts {
 		keys = append(keys, v.vault.Versions(id)...)
 	}
-	return v.folders.update(hosts, keys, v.now()), nil
+	changes, deleted := v.folders.update(hosts, keys, v.now())
+	for _, ver := range deleted {
+		v.dropUnknown(ver)
+	}
+	return changes, nil
 }
 
 // hosts returns the ids of all instances that were ever there, and their host names as far as they are known.
@@ -51,8 +55,8 @@ func (f *folders) hosts() map[string]string {
 	return hosts
 }
 
-// update makes the versions those of keys, and names the instances after their hosts.
-func (f *folders) update(hosts map[string]string, keys []store.VersionKey, now time.Time) []change {
+// update makes the versions those of keys, and names the instances after their hosts. It returns what changed, and which versions went.
+func (f *folders) update(hosts map[string]string, keys []store.VersionKey, now time.Time) ([]change, []*version) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	u := updater{folders: f, now: now, first: len(f.instances) == 0}
@@ -61,7 +65,7 @@ func (f *folders) update(hosts map[string]string, keys []store.VersionKey, now t
 	}
 	u.versions(keys)
 	u.names()
-	return u.changes
+	return u.changes, u.deleted
 }
 
 // An updater collects changes while it makes them.
@@ -70,6 +74,7 @@ type updater struct {
 	now     time.Time
 	first   bool
 	changes []change
+	deleted []*version
 }
 
 // versions takes away those that are not in keys and adds those that are not there.
@@ -83,6 +88,8 @@ func (u *updater) versions(keys []store.VersionKey) {
 		before[p] = p.newest
 		for _, ver := range p.keep(func(ver *version) bool { return there[ver.key] }) {
 			u.changed(p, ver)
+			ver.deleted.Store(true)
+			u.deleted = append(u.deleted, ver)
 		}
 	}
 	for _, k := range keys {

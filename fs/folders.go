@@ -10,15 +10,15 @@ import (
 	"yester/store"
 )
 
-// folders are what lies above the versions: instances, their partitions, and in each the list of versions. Everything that was
-// ever shown keeps its ordinal, and so its node, when it goes: someone may sit in it. A folder is shown while there is a
+// folders are what lies above the versions: instances, their partitions, and in each the list of versions. What was shown
+// keeps its ordinal, and so its node, when it goes: someone may sit in it. A folder is shown while there is a
 // version below it.
 type folders struct {
 	mu         sync.RWMutex
 	mtime      time.Time // of the root
 	instances  []*instance
 	partitions []*partition
-	versions   []*version
+	versions   []*version // nil for one that was dropped
 
 	byID map[string]*instance
 	own  string // id of the instance whose users this machine's are
@@ -52,7 +52,7 @@ func (p *partition) link() nodeID { return kindNode(latestKind, p.ord) }
 // latest is the name of the link to a partition's newest version.
 const latest = "latest"
 
-// version returns the version of that ordinal, nil if there is none.
+// version returns the version of that ordinal, nil if there is none, or none any more.
 func (f *folders) version(ord uint64) *version {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -81,7 +81,7 @@ func TestFoldersAreShownWhileTheyHaveVersions(t *testing.T) {
 	}
 	in, _ := f.lookup(rootNode, "web")
 	home, _ := f.lookup(in, "home")
-	changes := f.update(host, []store.VersionKey{key("i", "root", 1)}, now)
+	changes, _ := f.update(host, []store.VersionKey{key("i", "root", 1)}, now)
 	if got := names(&f, in, firstOffset); !slices.Equal(got, []string{"root"}) {
 		t.Errorf("partitions: %q", got)
 	}
@@ -107,7 +107,7 @@ func TestFoldersAreShownWhileTheyHaveVersions(t *testing.T) {
 func TestSecondInstanceOfANameRenamesTheFirst(t *testing.T) {
 	var f folders
 	f.update(map[string]string{"aaaaaaaaaa": "web"}, []store.VersionKey{key("aaaaaaaaaa", "root", 1)}, time.Now())
-	changes := f.update(map[string]string{"aaaaaaaaaa": "web", "bbbbbbbbbb": "web"},
+	changes, _ := f.update(map[string]string{"aaaaaaaaaa": "web", "bbbbbbbbbb": "web"},
 		[]store.VersionKey{key("aaaaaaaaaa", "root", 1), key("bbbbbbbbbb", "root", 1)}, time.Now())
 	if got := names(&f, rootNode, firstOffset); !slices.Equal(got, []string{"web~aaaaaaaa", "web~bbbbbbbb"}) {
 		t.Errorf("at the top: %q", got)

@@ -61,23 +61,42 @@ func TestInodeNumbersDifferBetweenVersionsOnly(t *testing.T) {
 
 func TestSlotsAreGivenOnceAndFound(t *testing.T) {
 	var table slots
-	dir := kindNode(versionKind, 1)
-	for i := range uint64(3 * blockLen) {
-		s := slot{page: store.ID{byte(i)}, dir: dir, first: i * 7, version: 1}
-		n := table.number(s)
-		if n != i+1 || table.number(s) != n {
-			t.Fatalf("page %d has number %d", i, n)
-		}
-		if got, ok := table.get(n); !ok || got != s {
-			t.Fatalf("slot %d is %v, %v", n, got, ok)
+	one, two := &version{ord: 1}, &version{ord: 2}
+	page := func(i uint64) slot {
+		return slot{page: store.ID{byte(i), byte(i >> 8)}, dir: kindNode(versionKind, i%7)}
+	}
+	given := make(map[uint64]bool)
+	for i := range uint64(3*blockLen + 1) {
+		for _, ver := range []*version{one, two} {
+			s := page(i)
+			n := table.number(ver, s)
+			if n == 0 || given[n] || table.number(ver, s) != n {
+				t.Fatalf("page %d has number %d", i, n)
+			}
+			given[n] = true
+			if got, of := table.find(n); of != ver || got != s {
+				t.Fatalf("slot %d is %v of %v", n, got, of)
+			}
 		}
 	}
-	if other := table.number(slot{dir: dir + 1}); other != 3*blockLen+1 {
-		t.Errorf("the same position of another directory has number %d", other)
+	if n := table.number(one, slot{page: page(5).page}); given[n] {
+		t.Errorf("the same page of another directory has number %d", n)
 	}
-	for _, n := range []uint64{0, 3*blockLen + 2, 1 << 48} {
+	for _, n := range []uint64{0, uint64(len(table.blocks))*blockLen + 1, 4*blockLen*2 - 1, 1 << 48} {
 		if _, ok := table.get(n); ok {
 			t.Errorf("there is a slot %d", n)
 		}
+	}
+	was := table.number(one, page(0))
+	kept := table.number(two, page(0))
+	table.drop(one)
+	if _, ok := table.get(was); ok {
+		t.Error("a slot of a version that was dropped is there")
+	}
+	if _, ok := table.get(kept); !ok {
+		t.Error("a slot of another version is gone")
+	}
+	if n := table.number(one, page(0)); given[n] {
+		t.Errorf("number %d is given twice", n)
 	}
 }

@@ -94,5 +94,5 @@ func (v *view) parent(id nodeID) nodeID {
 
 // slot returns the number of a leaf page of a directory.
 func (v *view) slot(dir nodeID, ver *version, l leaf) uint64 {
-	return v.slots.number(slot{page: l.id, dir: dir, first: l.first, version: uint32(ver.ord)})
+	return v.slots.number(ver, slot{page: l.id, dir: dir})
 }

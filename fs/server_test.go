@@ -223,7 +223,11 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 	case "pages":
 		s.mount.view.slots.mu.RLock()
 		defer s.mount.view.slots.mu.RUnlock()
-		a.Count = int(s.mount.view.slots.n)
+		for _, b := range s.mount.view.slots.blocks {
+			if b != nil {
+				a.Count += len(b.slots)
+			}
+		}
 	case "pasts":
 		f := &s.mount.view.byFiles
 		f.mu.Lock()

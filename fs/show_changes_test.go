@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +97,44 @@ func TestVersionsComeAndGoUnderAShellThatSitsThere(t *testing.T) {
 	await(t, "the deleted version gone from the list", sh.has(one, latest))
 	await(t, "latest moved back", func() bool { return link() == one })
 	await(t, "the deleted version gone by name", func() bool { return errors.Is(sh.stat(two), unix.ENOENT) })
+}
+
+func TestNothingIsRememberedOfADeletedVersionThatNobodyIsIn(t *testing.T) {
+	s, dir := mounted(t, "files")
+	s.do(order{Do: "commit", Key: day(2), Name: "small"})
+	s.do(order{Do: "commit", Key: day(3), Name: "small"})
+	await(t, "the versions", sit(t, filepath.Dir(dir)).has(day(1).Version, day(2).Version, day(3).Version, latest))
+	inside := sit(t, filepath.Join(dir, "folder-0007"))
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, filepath.Join(dir, "folder-0007/file-0007"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("find", filepath.Dir(dir), "-ls").CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	pages := func() int { return s.do(order{Do: "pages"}).Count }
+	before := pages()
+	s.do(order{Do: "delete", Key: day(1)})
+	s.do(order{Do: "delete", Key: day(2)})
+	await(t, "the second version dropped", func() bool { return pages() < before })
+	if err := inside.stat("file-0008"); err != nil {
+		t.Error("who sits in the deleted version:", err)
+	}
+	if list, err := os.ReadDir("/proc/self/fd/" + fmt.Sprint(inside.dir.Fd())); err != nil || len(list) != 100 {
+		t.Error("who sits in the deleted version lists", len(list), err)
+	}
+	inside.dir.Close()
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("2"), 0); err != nil { // as the kernel does when memory is short
+		t.Fatal(err)
+	}
+	left := 2 // of the third version
+	await(t, "the first version dropped", func() bool { return pages() == left })
+	top := sit(t, s.dir)
+	if fd, err := unix.OpenByHandleAt(int(top.dir.Fd()), handle, unix.O_RDONLY); !errors.Is(err, unix.ESTALE) {
+		unix.Close(fd)
+		t.Error("a handle of a file in the deleted version:", err)
+	}
+	compareContent(t, filepath.Join(filepath.Dir(dir), day(3).Version, "hello"), smallTree().child("hello"))
 }
 
 func TestListingWhileVersionsComeAndGo(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"yester/store"
 )
 
-// A version is one that the mount has shown, deleted or not. Its record is read when someone first looks into it, and only what
+// A version is one that the mount has shown, and that is not deleted or that the kernel knows something of. Its record is read when someone first looks into it, and only what
 // the mount needs of it is kept.
 type version struct {
 	ord    uint64
@@ -18,6 +18,10 @@ type version struct {
 	parent nodeID
 	time   time.Time // its start, from its name
 	opened atomic.Pointer[openVersion]
+
+	slots   versionSlots
+	known   atomic.Int64 // how often the kernel was told of nodes in it, less what it forgot
+	deleted atomic.Bool
 }
 
 type openVersion struct {

@@ -119,11 +119,10 @@ func (v *view) load(ctx context.Context, id nodeID, e *snapshot.Entry) (*version
 		}
 		return ver, ver.rootEntry(ctx, v.vault, e)
 	}
-	s, ok := v.slots.get(id.slot())
-	if !ok || id.kind() != entryKind {
+	s, ver := v.slots.find(id.slot())
+	if ver == nil || id.kind() != entryKind {
 		return nil, errNoNode
 	}
-	ver := v.folders.version(uint64(s.version))
 	p, err := v.pages.get(ctx, v.chunks, s.page)
 	if err != nil {
 		return ver, err
