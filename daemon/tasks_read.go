@@ -78,7 +78,7 @@ func brief(t control.Task) control.Task {
 
 // recent are the tasks that say how things are; nil where there is none.
 type recent struct {
-	running, last *control.Task  // backups
+	running, last *control.Task  // backups; last is the one that ended last
 	others        []control.Task // running, no backups
 	found         *control.Task  // the last check or repair that found problems, unless one after it found none
 }
@@ -95,10 +95,10 @@ func (ts *tasks) recent() (r recent, err error) {
 		case (t.Kind == control.KindRepair || t.Kind == control.KindCheck && !t.Scheduled) && t.State == control.Completed:
 			r.found = nil
 		case t.Kind != control.KindBackup:
-		case t.Ended():
-			r.last = t
-		default:
+		case !t.Ended():
 			r.running = t
+		case r.last == nil || !t.End.Before(*r.last.End): // a day that was skipped beside a long one begins after it, and ends before
+			r.last = t
 		}
 	}
 	return r, err

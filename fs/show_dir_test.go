@@ -9,8 +9,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"yester/store/place"
 )
 
 // A dirent is what getdents64 tells of a name.
@@ -119,5 +123,50 @@ func TestListingTellsInodeNumbersThatStatTells(t *testing.T) {
 				t.Errorf("%s/%q: listed as type %d, is %o", at, d.name, d.kind, st.Mode)
 			}
 		}
+	}
+}
+
+// The inode number of ".." comes from the page that the folder is in, which may have to be read where that of the folder need not.
+func TestFolderIsNotListedWithoutWhatIsToldOfItsParent(t *testing.T) {
+	s := &testServer{place: place.NewMem(1)}
+	const noCache = 1
+	if err := errors.Join(s.obey(order{Do: "open", N: noCache}, nil), s.commit(t.Context(), day(1), doorTree(0o755, "file"))); err != nil {
+		t.Fatal(err)
+	}
+	defer s.vault.Close()
+	v, err := newView(Options{Vault: s.vault, Log: s.logger(), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.close()
+	at := kindNode(partitionKind, 1)
+	var above nodeID
+	for _, name := range []string{day(1).Version, "door", "inner"} {
+		var out fuse.EntryOut
+		if st := v.Lookup(nil, &fuse.InHeader{NodeId: uint64(at)}, name, &out); st != fuse.OK {
+			t.Fatal(name, st)
+		}
+		above, at = at, nodeID(out.NodeId)
+	}
+	list := func(cancel <-chan struct{}) ([]byte, fuse.Status) {
+		l := dirList{buf: make([]byte, 0, 4096)}
+		st := v.readDir(cancel, &fuse.ReadIn{InHeader: fuse.InHeader{NodeId: uint64(at)}}, &l)
+		return l.buf, st
+	}
+	want, st := list(nil)
+	if st != fuse.OK {
+		t.Fatal(st)
+	}
+	parent, _ := v.slots.get(above.slot())
+	own, _ := v.slots.get(at.slot())
+	v.pages[parent.page[0]].Store(nil)
+	if _, err := v.pages.get(t.Context(), v.chunks, own.page); err != nil {
+		t.Fatal(err)
+	}
+	if got, st := list(inline); st != mustWait && !bytes.Equal(got, want) {
+		t.Errorf("%v, and listed is\n%q\nnot\n%q", st, got, want)
+	}
+	if got, st := list(nil); st != fuse.OK || !bytes.Equal(got, want) {
+		t.Errorf("%v, and then listed is\n%q\nnot\n%q", st, got, want)
 	}
 }
