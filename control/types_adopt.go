@@ -39,6 +39,7 @@ type OwnerText struct {
 	Machine string    `json:"machine"`
 	Home    string    `json:"home,omitempty"` // "" for the system's folders
 	Since   time.Time `json:"since"`
+	Other   bool      `json:"other"` // than this daemon
 }
 
 // AdoptRoute has the daemon adopt a vault, or an instance in it.

@@ -36,7 +36,7 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 	for _, p := range info.Places {
 		a.Places = append(a.Places, apiPlace(p))
 	}
-	if a.Instances, err = adoptable(ctx, v, a.Instance.ID); err != nil {
+	if a.Instances, err = d.adoptable(ctx, v, a.Instance.ID); err != nil {
 		return a, explain(err)
 	}
 	if a.Anew {
@@ -172,7 +172,7 @@ func distinctNames(all []store.Instance) []string {
 func nameAndID(in *store.Instance) string { return in.Name + "~" + short(in.ID) }
 
 // adoptable describes the instances of a vault.
-func adoptable(ctx context.Context, v *store.Vault, ours string) (out []control.AdoptedInstance, err error) {
+func (d *Daemon) adoptable(ctx context.Context, v *store.Vault, ours string) (out []control.AdoptedInstance, err error) {
 	all, err := v.Instances(ctx)
 	out = []control.AdoptedInstance{}
 	for _, in := range all {
@@ -187,7 +187,7 @@ func adoptable(ctx context.Context, v *store.Vault, ours string) (out []control.
 			a.Newest = max(a.Newest, k.Version)
 		}
 		if o, err := v.Owner(ctx, in.ID); err == nil {
-			a.Owner = &control.OwnerText{Machine: o.Name, Home: o.Home, Since: o.Since}
+			a.Owner = &control.OwnerText{Machine: o.Name, Home: o.Home, Since: o.Since, Other: d.isOther(&o)}
 		}
 		out = append(out, a)
 	}

@@ -43,7 +43,7 @@ func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
 		t.Errorf("of a folder without a vault: %v", err)
 	}
 	a, err := other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}})
-	if err != nil || a.Anew || len(a.Instances) != 1 || a.Instances[0].ID != was.Instance.ID || a.Instances[0].Ours || a.Instances[0].Newest != version.Version || a.Instances[0].Owner == nil {
+	if err != nil || a.Anew || len(a.Instances) != 1 || a.Instances[0].ID != was.Instance.ID || a.Instances[0].Ours || a.Instances[0].Newest != version.Version || a.Instances[0].Owner == nil || !a.Instances[0].Owner.Other {
 		t.Fatalf("got %+v, %v", a, err)
 	}
 	to := t.TempDir()
@@ -61,7 +61,7 @@ func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
 		t.Errorf("as nobody: %v", err)
 	}
 	a, err = other.Adopt(t.Context(), control.AdoptRequest{AsInstance: was.Instance.Name})
-	if err != nil || !a.Anew || a.Instance.ID != was.Instance.ID {
+	if err != nil || !a.Anew || a.Instance.ID != was.Instance.ID || a.Instances[0].Owner.Other {
 		t.Fatalf("got %+v, %v", a, err)
 	}
 	until(t, "the other daemon to be the instance", func() bool {
@@ -160,6 +160,9 @@ func TestOfACopiedMachineTheLaterGoesOn(t *testing.T) {
 	}
 	wantFailed(t, first)
 	wantFailed(t, first) // also when it has been told
+	if a, err := first.Adopt(t.Context(), control.AdoptRequest{}); err != nil || !a.Instances[0].Ours || !a.Instances[0].Owner.Other {
+		t.Errorf("got %+v, %v", a, err)
+	}
 	if task := backUp(t, second); task.State != control.Completed {
 		t.Errorf("got %+v", task)
 	}

@@ -67,6 +67,13 @@ func (d *Daemon) mine(ctx context.Context, v *store.Vault) (free bool, err error
 	return false, d.owned.lost
 }
 
+// isOther tells whether an owner of an instance is another daemon.
+func (d *Daemon) isOther(o *store.Owner) bool {
+	d.registering.Lock()
+	defer d.registering.Unlock()
+	return o.Holder != d.owned.holder || o.Instance == d.instance.ID && o.Run != d.owned.run && d.owned.taken
+}
+
 func notMine(instance string, o *store.Owner) error {
 	where := o.Name
 	if o.Home != "" {

@@ -74,6 +74,7 @@ func TestNewMachineGoesOnWithTheVersionsOfAnOldOne(t *testing.T) {
 	}
 	explained(t, at(t, home, "vault", "adopt", "--as-instance", "nobody"), failed, "nobody")
 	explained(t, at(t, home, "vault", "adopt", "--as-instance", was.Instance.Name), wrongUse, "--yes")
+	explained(t, at(t, home, "vault", "adopt", "--as-instance", was.Instance.Name+"~"+was.Instance.ID[:8]), wrongUse, "--yes")
 	d.run(done, "vault", "adopt", "--as-instance", was.Instance.Name, "--yes")
 	if d.json(&is, "status"); is.Instance.ID != was.Instance.ID || is.Instance.Name != "web2" {
 		t.Errorf("after adopting it is %+v", is.Instance)
@@ -116,6 +117,7 @@ func TestNewMachineGoesOnWithTheVersionsOfAnOldOne(t *testing.T) {
 	if old.json(&is, "status"); !strings.Contains(strings.Join(is.Attention, "\n"), "belong to another daemon") {
 		t.Errorf("the old one's status says %q", is.Attention)
 	}
+	explained(t, at(t, old.home, "vault", "adopt", "--as-instance", was.Instance.ID[:8]), wrongUse, "--yes")
 	old.run(done, "vault", "adopt", "--as-instance", was.Instance.ID[:8], "--yes")
 	old.backup(p)
 	d.expected = old.expected

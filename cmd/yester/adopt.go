@@ -98,10 +98,11 @@ func (p *program) adopt(ctx context.Context, c *control.Client, r *control.Adopt
 	return c.Adopt(ctx, *r)
 }
 
-// confirmAdoption asks before an instance is taken from another daemon.
+// confirmAdoption asks before an instance is taken from another daemon. It may be called by all that the daemon knows it by.
 func (p *program) confirmAdoption(ctx context.Context, a *control.Adoption, name string, yes bool) error {
 	for _, in := range a.Instances {
-		if (in.Name == name || strings.HasPrefix(in.ID, name)) && in.Owner != nil && !in.Ours {
+		called := in.Name == name || strings.HasPrefix(in.ID, name) || strings.HasSuffix(name, fmt.Sprintf("~%.8s", in.ID))
+		if called && in.Owner != nil && in.Owner.Other {
 			return p.confirm(ctx, fmt.Sprintf("%s belongs to the daemon of %s since %s, which makes and deletes no versions any more after this. Go on?",
 				in.Name, ownerText(in.Owner), clock(in.Owner.Since, time.Now())), yes)
 		}
@@ -146,7 +147,7 @@ func (p *program) showAdoption(a *control.Adoption, as bool) {
 	for _, in := range a.Instances {
 		owner := "-"
 		switch {
-		case in.Ours:
+		case in.Ours && (in.Owner == nil || !in.Owner.Other):
 			owner = "this daemon"
 		case in.Owner != nil:
 			owner = ownerText(in.Owner) + ", since " + clock(in.Owner.Since, time.Now())
