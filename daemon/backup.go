@@ -26,12 +26,15 @@ type backup struct {
 	job      *job
 	limiter  *sched.Limiter // of all the task reads: one for each partition would let a burst pass for each
 	log      taskLog
+
+	before sched.History  // of the scheduled backup, without this one
+	turn   *sched.History // the same with it; nil: this one was begun by hand
 }
 
 // startBackup begins a backup of what the policy says now. A scheduled one is kept together with the history that it makes.
 func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	d.mu.Lock()
-	policy, vault, service, none := d.policy, d.vault, d.service, d.noVault()
+	policy, vault, service, none, before := d.policy, d.vault, d.service, d.noVault(), d.history
 	d.mu.Unlock()
 	switch {
 	case service == control.StateCancelling:
@@ -45,12 +48,18 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 	if err != nil {
 		return control.Task{}, err
 	}
-	b := &backup{d: d, vault: vault, policy: *policy, priority: priority, limiter: d.metrics.limiter(priority.BytesPerSecond)}
+	b := &backup{d: d, vault: vault, policy: *policy, priority: priority, limiter: d.metrics.limiter(priority.BytesPerSecond), before: before, turn: scheduled}
 	return d.tasks.begin(control.KindBackup, scheduled != nil, d.keepWith(scheduled), b.run)
 }
 
 // run runs the hooks, and makes the versions between them.
 func (b *backup) run(ctx context.Context, j *job) (err error) {
+	isDone := false
+	defer func() {
+		if b.turn != nil && !isDone && isCutOff(ctx) {
+			j.keep = b.d.leaveTurn(b.before, *b.turn)
+		}
+	}()
 	if b.d.serviceState() == control.StateCancelling { // since it was asked for
 		return errCancelling()
 	}
@@ -61,7 +70,11 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	if b.instance, err = b.d.registerInstance(ctx, b.vault); err != nil {
 		return err
 	}
-	return b.around(ctx, func() error { return b.versions(ctx) })
+	return b.around(ctx, func() error {
+		err := b.versions(ctx)
+		isDone = err == nil
+		return err
+	})
 }
 
 // versions makes a version of each target. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.

@@ -173,11 +173,12 @@ func TestCancelledTaskEndsItsHookAndStillRunsTheOneAfter(t *testing.T) {
 // lasting is a hook that says what it is told, and goes on for ever when it runs for the first time; begun returns when it does.
 func lasting(t *testing.T) (command, said string, begun func()) {
 	t.Helper()
-	said, fifo := filepath.Join(t.TempDir(), "said"), filepath.Join(t.TempDir(), "fifo")
+	dir := t.TempDir()
+	said, fifo := filepath.Join(dir, "said"), filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command = "echo $YESTER_HOOK $YESTER_STATE $YESTER_VERSIONS >>" + said + "; test -p " + fifo + " || exit 0; cat " + fifo + " >/dev/null; rm " + fifo + "; exec sleep 3600"
+	command = "cd " + dir + "; echo $YESTER_HOOK $YESTER_STATE $YESTER_VERSIONS >>said; test -e ran && exit; touch ran; cat fifo >/dev/null; exec sleep 3600"
 	return command, said, func() {
 		t.Helper()
 		if err := os.WriteFile(fifo, nil, 0); err != nil { // returns when it is read

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -14,6 +15,17 @@ import (
 // stopped is why a job of a kind does not go on.
 func stopped(kind, why string) error {
 	return control.Errorf(control.Stopping, "%s", why).WithHint("%s", goesOn(kind))
+}
+
+// A cutOff is why a job does not go on when the daemon stops: the next daemon may do its work.
+type cutOff struct{ error }
+
+func (c cutOff) Unwrap() error { return c.error }
+
+// isCutOff tells whether the context of a job ended because the daemon stops.
+func isCutOff(ctx context.Context) bool {
+	_, is := errors.AsType[cutOff](context.Cause(ctx))
+	return is
 }
 
 // goesOn says what becomes of the work of a task that was cut off.
@@ -37,6 +49,8 @@ type job struct {
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed after the task has ended, and was kept if that was possible
 	isKept   bool          // the end; may be read when done is closed
+
+	keep func(control.Task) error // keeps the end; the work may set it
 
 	mu   sync.Mutex
 	task control.Task

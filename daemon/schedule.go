@@ -116,6 +116,21 @@ func (d *Daemon) keepWith(h *sched.History) func(control.Task) error {
 	}
 }
 
+// leaveTurn keeps the end of a scheduled backup that a stop of the daemon cut off with the history before it, so that the next daemon decides the turn
+// again; after is the one with it. What changed the history since then counts instead.
+func (d *Daemon) leaveTurn(before, after sched.History) func(control.Task) error {
+	return func(t control.Task) error {
+		d.mu.Lock()
+		same := d.history == after
+		d.mu.Unlock()
+		if !same || t.State != control.Cancelled {
+			return d.db.PutTask(t)
+		}
+		before.Cut = after.Last
+		return d.keepWith(&before)(t)
+	}
+}
+
 // keepSchedule keeps a history that was changed.
 func (d *Daemon) keepSchedule(h sched.History) error {
 	d.mu.Lock()

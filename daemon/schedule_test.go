@@ -247,6 +247,61 @@ func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	s.want("24 03:17 failed")
 }
 
+// stoppedIn has the backup of 2026-11-24 cut off by a stop, in a hook that goes on for ever when it runs for the first time.
+func stoppedIn(t *testing.T, hook string) *still {
+	t.Helper()
+	command, _, begun := lasting(t)
+	r := control.HookRequest{Before: &command}
+	if hook == "after" {
+		r = control.HookRequest{After: &command}
+	}
+	s := withHooks(t, r)
+	s.at("2026-11-24 03:17")
+	s.turn()
+	begun()
+	s.again()
+	s.want("24 03:17 cancelled")
+	return s
+}
+
+func TestScheduledBackupThatAStopCutsOffRunsWithTheNextDaemonWhileItsWindowIsOpen(t *testing.T) {
+	s := stoppedIn(t, "before")
+	s.to("2026-11-24 03:32")
+	s.again()
+	s.to("2026-11-24 04:00")
+	s.want("24 03:17 cancelled", "24 03:32 completed") // and once only
+}
+
+func TestScheduledBackupThatAStopCutsOffIsSkippedAndToldAfterItsWindow(t *testing.T) {
+	s := stoppedIn(t, "before")
+	s.to("2026-11-24 12:00")
+	s.want("24 03:17 cancelled", "24 03:17 skipped")
+	const want = "a scheduled backup was skipped: the one of 03:17 was cut off when the daemon stopped, and its window of 6 h is over"
+	if got := s.open(control.MessageBackup); !reflect.DeepEqual(got, []string{want}) {
+		t.Errorf("told %q", got)
+	}
+}
+
+func TestScheduledBackupThatIsDoneButForItsHookRunsNotAgain(t *testing.T) {
+	s := stoppedIn(t, "after")
+	s.to("2026-11-24 03:32")
+	s.want("24 03:17 cancelled")
+}
+
+func TestScheduledBackupThatIsCancelledRunsNotAgain(t *testing.T) {
+	command, _, begun := lasting(t)
+	s := withHooks(t, control.HookRequest{Before: &command})
+	s.at("2026-11-24 03:17")
+	s.turn()
+	begun()
+	if _, err := s.tasks.cancel(t.Context(), s.tasks.atWork(control.KindBackup)); err != nil {
+		t.Fatal(err)
+	}
+	s.again()
+	s.to("2026-11-24 03:32")
+	s.want("24 03:17 cancelled")
+}
+
 func TestTaskThatStillRunsSkipsTheDayAndIsNamed(t *testing.T) {
 	s := newStill(t)
 	id := begin(t, s.tasks, untilCancelled).ID

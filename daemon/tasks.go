@@ -92,7 +92,7 @@ func (ts *tasks) begin(kind string, scheduled bool, keep func(control.Task) erro
 		return t, err
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	j := &job{cancel: cancel, done: make(chan struct{}), task: t}
+	j := &job{cancel: cancel, done: make(chan struct{}), task: t, keep: ts.db.PutTask}
 	j.progress.rate(sample{at: ts.now()})
 	if ts.jobs == nil {
 		ts.jobs = map[string]*job{}
@@ -160,7 +160,7 @@ func (ts *tasks) keepEnd(j *job) error {
 	if j.isKept {
 		return nil
 	}
-	err := ts.db.PutTask(j.look(ts.now()))
+	err := j.keep(j.look(ts.now()))
 	j.isKept = err == nil
 	return err
 }

@@ -36,7 +36,7 @@ func (ts *tasks) stop(ctx context.Context) error {
 	var all []*job
 	for lane := range ts.jobs {
 		if j := ts.running(lane); j != nil {
-			j.cancel(stopped(j.look(ts.now()).Kind, "the daemon was stopped"))
+			j.cancel(cutOff{stopped(j.look(ts.now()).Kind, "the daemon was stopped")})
 			all = append(all, j)
 		}
 	}

@@ -29,6 +29,7 @@ type History struct {
 	Since time.Time // turns up to this moment do not count: the job began then, or went on after a pause
 	Last  time.Time // the turn that was decided last, as it was due; zero: none was
 	Ran   bool      // it was run, and not skipped
+	Cut   time.Time // the turn that was begun last and is to be decided again, as the daemon stopped meanwhile
 }
 
 // memory is how far back missed turns are told one by one.
@@ -69,7 +70,7 @@ type Decision struct {
 
 // Done is the history after a decision other than Wait.
 func (h History) Done(d Decision) History {
-	h.Last, h.Ran = d.Turn, d.Do == Run
+	h.Last, h.Ran, h.Cut = d.Turn, d.Do == Run, time.Time{}
 	return h
 }
 
@@ -79,13 +80,17 @@ func (p Plan) Decide(h History, now time.Time, zone *time.Location, running stri
 	turn := p.turn(h, zone)
 	d := Decision{Do: Skip, Turn: turn}
 	at := turn.In(zone).Format("15:04")
+	missed := "its time " + at + " passed while the daemon was not running or the machine slept"
+	if turn.Equal(h.Cut) {
+		missed = "the one of " + at + " was cut off when the daemon stopped"
+	}
 	switch next := p.turn(h.Done(d), zone); {
 	case turn.After(now):
 		d.Do = Wait
 	case !next.After(now):
-		d.Reason = "its time " + at + " passed while the daemon was not running or the machine slept, and so did the next day's"
+		d.Reason = missed + ", and the next day's time has passed too"
 	case !p.CatchUp && now.Sub(turn) > p.Window:
-		d.Reason = fmt.Sprintf("its time %s passed while the daemon was not running or the machine slept, and its window of %s is over", at, spanText(p.Window))
+		d.Reason = fmt.Sprintf("%s, and its window of %s is over", missed, spanText(p.Window))
 	case running != "":
 		d.Reason = "at " + at + " task " + running + " was still running"
 	default:

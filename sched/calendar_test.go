@@ -158,6 +158,19 @@ func TestMissedTimeRunsAtOnceWhileItsWindowIsOpen(t *testing.T) {
 	}
 }
 
+func TestTurnThatWasCutOffSaysSoWhenItIsSkipped(t *testing.T) {
+	for clock, want := range map[string]string{
+		"2026-11-24 09:18": "skip 24 03:17: the one of 03:17 was cut off when the daemon stopped, and its window of 6 h is over",
+		"2026-11-25 04:00": "skip 24 03:17: the one of 03:17 was cut off when the daemon stopped, and the next day's time has passed too; run 25 04:00",
+	} {
+		d := newDiary(t, "2026-11-23 12:00")
+		d.set("2026-11-24 03:17")
+		d.history.Cut = d.now
+		d.to(clock)
+		d.want(strings.Split(want, "; ")...)
+	}
+}
+
 func TestMissedTimeFollowsItsOwnWindow(t *testing.T) {
 	d := newDiary(t, "2026-11-23 12:00")
 	d.plan.Window = 90 * time.Minute

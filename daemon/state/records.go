@@ -45,6 +45,7 @@ type Schedule struct {
 	Since time.Time `json:"since"`
 	Last  time.Time `json:"last,omitzero"`
 	Ran   bool      `json:"ran,omitempty"`
+	Cut   time.Time `json:"cut,omitzero"`
 }
 
 // Schedule returns what was kept of the scheduled backup. ErrNotFound.
