@@ -25,6 +25,7 @@ func (v *Vault) noteLacking(s *survey) {
 		}
 	}
 	v.noteStrays(s)
+	v.noteUndeleted(s)
 	for _, p := range v.packs {
 		lacking |= s.lacking(l, p)
 	}

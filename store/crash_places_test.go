@@ -125,7 +125,7 @@ func (c *placesCrash) has(v *Vault) {
 				c.t.Errorf("version %s is there and was never committed, or was deleted", k.Version)
 			}
 		}
-		if record, err := v.Record(c.t.Context(), k); err != nil || string(record) != k.Version {
+		if record, err := v.Record(c.t.Context(), k); (err != nil || string(record) != k.Version) && v.Remains(k) { // its deletion may be made up for just now
 			c.t.Errorf("record of %s: %q, %v", k.Version, record, err)
 		}
 		for _, i := range of {

@@ -431,6 +431,48 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	sv.whole()
 }
 
+// It is listed after a restart too, and stays as long as it is needed.
+func TestDeletionThatFailedHalfWayIsCompletedAfterARestart(t *testing.T) {
+	for name, fail := range map[string]func(sv *spreadVault){
+		"noted in one place": func(sv *spreadVault) {
+			must(t, sv.mems[0].Write(t.Context(), stone(key("v1").file())))
+		},
+		"gone from one place": func(sv *spreadVault) {
+			for _, m := range sv.mems {
+				must(t, m.Write(t.Context(), stone(key("v1").file())))
+			}
+			must(t, sv.mems[2].Remove(t.Context(), key("v1").file()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sv := newSpreadVault(t, shape{3, 1})
+			sv.backup("v1", 0, 1, 2)
+			sv.backup("v2", 3, 4)
+			sv.needed.Store(true)
+			fail(sv)
+			for range 2 {
+				sv.reopen(sv.mems...)
+				sv.mendAll()
+				if !sv.hasVersion(key("v1")) {
+					t.Fatal("it is gone though it is needed")
+				}
+				sv.holds()
+				if c := sv.collect(); c.Versions != 2 || c.Dropped > 0 {
+					t.Errorf("collected %+v", c)
+				}
+			}
+			sv.needed.Store(false)
+			sv.mendAll()
+			delete(sv.versions, "v1")
+			sv.holds()
+			if c := sv.collect(); c.Dropped != 1 {
+				t.Errorf("collected %+v", c)
+			}
+			sv.whole()
+		})
+	}
+}
+
 func TestDeletionWhileAwayHolds(t *testing.T) {
 	sv := newSpreadVault(t, shape{2, 1})
 	sv.backup("v1", 0, 1)

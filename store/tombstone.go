@@ -92,6 +92,17 @@ func (s *spread) bury(ctx context.Context, l *layout, name string) error {
 	return nil
 }
 
+// noteUndeleted lists the versions whose deletion failed, as was told then: more places have the record than may be lost. Whether it is made up for is for Leave to say.
+func (v *Vault) noteUndeleted(s *survey) {
+	v.versions = map[VersionKey]struct{}{}
+	l := v.place.layout()
+	for name, in := range s.files {
+		if k, ok := parseVersionName(name); ok && v.place.stones.has(name) && in.shards() > l.shape.Parity {
+			v.versions[k] = struct{}{}
+		}
+	}
+}
+
 // unbury forgets that, as the file is nowhere any more. What it cannot remove, Mend does; until then it stays known, or a file that is made anew meanwhile would go with it.
 func (s *spread) unbury(ctx context.Context, l *layout, name string) {
 	e := s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, stone(name)) })

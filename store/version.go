@@ -59,9 +59,11 @@ func compareKeys(a, b VersionKey) int {
 	)
 }
 
-// loadVersions lists the version records.
+// loadVersions lists the version records, beside those whose deletion failed.
 func (v *Vault) loadVersions(ctx context.Context) error {
-	v.versions = map[VersionKey]struct{}{}
+	if v.versions == nil {
+		v.versions = map[VersionKey]struct{}{}
+	}
 	return v.eachRecord(ctx, func(k VersionKey) {
 		if _, stray := v.strays[k]; !stray {
 			v.versions[k] = struct{}{}
