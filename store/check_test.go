@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -191,6 +193,29 @@ func TestCheckFindsChunksThatAreInNoPack(t *testing.T) {
 	}
 	if r := tv.repair(RepairOptions{}); r.Found != 3 || len(r.Lost)+len(r.Problems) > 0 {
 		t.Errorf("repaired %+v", r)
+	}
+	tv.clean()
+}
+
+// A page that says another length of a chunk than it has makes nothing of the chunk.
+func TestChunkOfAnotherLengthIsTold(t *testing.T) {
+	tv := newVault(t)
+	ids := tv.version("v1", someChunks(1, 10, 1000))
+	marked := 0
+	wrong := func(ctx context.Context, record []byte, visit Visit) error {
+		if marked++; marked > 10 {
+			return errors.New("again and again")
+		}
+		_, err := visit(ids[3], 1_000_000)
+		return errors.Join(err, flat(ctx, record, visit))
+	}
+	c, err := tv.Check(t.Context(), CheckOptions{Mark: wrong})
+	if err != nil || len(c.Problems) != 1 || c.Problems[0].Version != key("v1") || !errors.Is(c.Problems[0].Err, ErrLost) || len(c.Lost) > 0 {
+		t.Errorf("checked %+v, %v", c, err)
+	}
+	r, err := tv.Repair(t.Context(), RepairOptions{Mark: wrong})
+	if err != nil || len(r.Problems) != 1 || r.Found+len(r.Lost) > 0 {
+		t.Errorf("repaired %+v, %v", r, err)
 	}
 	tv.clean()
 }

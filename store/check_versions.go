@@ -79,7 +79,7 @@ type reach struct {
 	limiter Limiter
 	seen    map[uint32]*packMarks
 	lost    IDs // that are not in the index, added to what was lost before
-	missing int // references of the version being looked at to lost chunks
+	missing int // references of the version being looked at to chunks that are lost, or have another length
 }
 
 func newReach(v *Vault, l Limiter, lost IDs) *reach {
@@ -110,10 +110,10 @@ func (r *reach) visit(ctx context.Context, id ID, n int64) (first bool, err erro
 	if err != nil {
 		return false, err
 	}
-	if p == nil || n >= 0 && n != int64(l.frame.Raw) {
+	if p == nil {
 		return r.lose(id), nil
 	}
-	if r.lost.Has(id) {
+	if r.lost.Has(id) || n >= 0 && n != int64(l.frame.Raw) { // the latter is there, for versions that say so rightly
 		r.missing++
 	}
 	m := r.seen[l.pack]
