@@ -12,6 +12,7 @@ import (
 // An effort is what came of changing something in several places.
 type effort struct {
 	layout *layout
+	least  int       // how many places must do it, if those are more than need
 	done   []*member // that did it
 	errs   []error   // of the others
 	late   bool      // some are still at it
@@ -22,11 +23,14 @@ func (e *effort) missed() bool { return len(e.errs) > 0 }
 
 // err is nil if enough places did it.
 func (e *effort) err() error {
-	if len(e.done) >= e.layout.need() {
+	if len(e.done) >= e.need() {
 		return nil
 	}
-	return &fewError{len(e.done), e.layout.need(), len(e.layout.members), e.errs}
+	return &fewError{len(e.done), e.need(), len(e.layout.members), e.errs}
 }
+
+// need is how many places must do it.
+func (e *effort) need() int { return max(e.layout.need(), e.least) }
 
 // A fewError says that too few places did something. It is of the kinds of all their errors.
 type fewError struct {
@@ -48,14 +52,19 @@ func (e *fewError) Unwrap() []error { return e.errs }
 // try changes something in some members at once. It waits for all of them, or, once enough have done it, for the grace time. Those
 // that fail or are too slow are left alone for a while; those that are left alone already are tried only if the others are too few.
 func (s *spread) try(l *layout, members []*member, do func(*member, place.Place) error) effort {
-	e := effort{layout: l}
+	return s.tryLeast(l, 0, members, do)
+}
+
+// tryLeast is try for what at least so many must do.
+func (s *spread) tryLeast(l *layout, least int, members []*member, do func(*member, place.Place) error) effort {
+	e := effort{layout: l, least: least}
 	targets := make([]*member, 0, len(members))
 	for _, m := range members {
 		if m.well() {
 			targets = append(targets, m)
 		}
 	}
-	if len(targets) < l.need() {
+	if len(targets) < e.need() {
 		targets = targets[:0]
 		for _, m := range members {
 			if m.reader() != nil {
@@ -110,7 +119,7 @@ func (s *spread) wait(e *effort, results <-chan result, targets []*member) {
 			e.late = true
 			return
 		}
-		if timeout == nil && len(e.done) >= e.layout.need() && len(open) > 0 {
+		if timeout == nil && len(e.done) >= e.need() && len(open) > 0 {
 			t := time.NewTimer(s.grace)
 			defer t.Stop()
 			timeout = t.C

@@ -329,6 +329,32 @@ func TestPacksAreOfTheShapeOfNow(t *testing.T) {
 	}
 }
 
+// A pack that was begun before places were added needs as many as its own shape says, also where the new one needs fewer.
+func TestPackOfTheShapeOfBeforeIsReadable(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	w, err := sv.Writer(machine, WriterOptions{})
+	must(t, err)
+	_, _, err = w.Put(t.Context(), pack.KindFile, sv.chunks[0])
+	must(t, err)
+	by := sv.fresh()
+	must(t, sv.AddPlace(t.Context(), by, PlaceOptions{Survive: 3}))
+	sv.mems = append(sv.mems, by)
+	for _, m := range sv.mems[:2] {
+		m.FailWrites(syscall.EIO)
+	}
+	if err := w.Commit(t.Context(), key("v1"), []byte("record of v1")); !errors.Is(err, syscall.EIO) {
+		t.Errorf("one of two shards is enough: %v", err)
+	}
+	must(t, w.Close())
+	for _, m := range sv.mems[:2] {
+		m.FailWrites(nil)
+	}
+	sv.backup("v2", 0, 1)
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+}
+
 // A pack that failed leaves none behind that is still being written, to the places of a vault that may be closed next.
 func TestFlushWaitsForAllPacksBeingWritten(t *testing.T) {
 	tv := newVault(t)

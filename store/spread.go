@@ -168,7 +168,7 @@ func (s *spread) writePack(ctx context.Context, instance string, b *pack.Built, 
 	if run == nil {
 		run = func(f func()) { f() }
 	}
-	e := s.try(l, l.members[:len(files)], func(m *member, p place.Place) (err error) {
+	e := s.tryLeast(l, h.Shape.Data, l.members[:len(files)], func(m *member, p place.Place) (err error) {
 		run(func() { err = writeShared(ctx, p, name, files[m.shard]) })
 		return err
 	})
