@@ -36,6 +36,7 @@ func NewBuilder(vault [16]byte, id ID, sealer *Sealer, shape Shape, capacity int
 	}
 	b.built.data = make([]byte, 0, b.built.header.firstParity()*BlockSize)
 	b.built.parity = make([]byte, 0, b.built.header.ParityBlocks()*BlockSize)
+	b.sums = make([]uint32, 0, b.built.header.firstParity()) // which do not move while frames are sealed
 	b.Reset(id, sealer)
 	return b, nil
 }
