@@ -176,7 +176,7 @@ func (f *file) hold() { _ = unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) }
 
 // sync has what was written come to the disk. A network disk may say only when a descriptor is closed that it has no room.
 func (f *file) sync() error {
-	if err := unix.Fsync(f.fd); err != nil && !errors.Is(err, unix.EINVAL) { // which is said where nothing can be synced
+	if err := unix.Fsync(f.fd); err != nil && err != unix.EINVAL && err != unix.EOPNOTSUPP { // which is said where nothing can be synced
 		return err
 	}
 	again, err := unix.Dup(f.fd)
