@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -213,6 +214,15 @@ func (x *index) find(id ID) (l location, found bool, err error) {
 		return location{}, false, fmt.Errorf("look up chunk in index: %w", x.failed(err))
 	}
 	return l, true, nil
+}
+
+// elsewhere returns where else a chunk lies, in a temporary index: that has all packs, also one of which a part cannot be read, and that a repair has taken out of the other.
+func (x *index) elsewhere(than *location) ([]location, error) {
+	if x.temp == nil {
+		return nil, nil
+	}
+	all, err := x.temp.all(than.frame.Chunk)
+	return slices.DeleteFunc(all, func(l location) bool { return l == *than }), err
 }
 
 // add enters a pack and its chunks: first the chunks, synced, then the pack. Chunks that keep tells, if it is not nil, stay where they are found

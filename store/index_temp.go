@@ -231,17 +231,39 @@ func (x *tempIndex) find(id ID) (l location, found bool, err error) {
 	return l, true, l.parse(e.at(i)[tempKey:], id)
 }
 
-// page reads the page in which an id is if it is there.
+// all returns where a chunk lies that may be in several packs.
+func (x *tempIndex) all(id ID) (all []location, err error) {
+	b := &x.bins[id[0]]
+	page := b.entries
+	if x.sorted != nil {
+		if page, err = x.page(b, id); err != nil {
+			return nil, err
+		}
+	}
+	e := entries(page)
+	compare := func(i int) int { return bytes.Compare(id[:tempKey], e.at(i)[:tempKey]) }
+	for i, _ := sort.Find(e.Len(), compare); i < e.Len() && compare(i) == 0; i++ {
+		var l location
+		if err := l.parse(e.at(i)[tempKey:], id); err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// page reads the page, or the pages, in which an id is if it is there.
 func (x *tempIndex) page(b *tempBin, id ID) ([]byte, error) {
 	if len(b.fence) == 0 {
 		return nil, nil
 	}
-	i, begins := slices.BinarySearchFunc(b.fence, id, func(f [tempKey]byte, id ID) int { return bytes.Compare(f[:], id[:tempKey]) })
-	if !begins {
-		i = max(i-1, 0)
+	compare := func(f [tempKey]byte, id ID) int { return bytes.Compare(f[:], id[:tempKey]) }
+	end, _ := slices.BinarySearchFunc(b.fence, id, compare)
+	from := int64(max(end-1, 0)) * tempPage
+	for end < len(b.fence) && compare(b.fence[end], id) == 0 { // there are several of it
+		end++
 	}
-	from := int64(i) * tempPage
-	buf := make([]byte, min(tempPage, b.len-from))
+	buf := make([]byte, min(int64(max(end, 1))*tempPage, b.len)-from)
 	if _, err := x.sorted.ReadAt(buf, b.at+from); err != nil {
 		return nil, fmt.Errorf("read the temporary index: %w", err)
 	}

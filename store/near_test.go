@@ -1,11 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"maps"
 	"testing"
 
 	"yester/store/pack"
+	"yester/store/place"
 )
 
 func (v *Vault) nearTables() (n int) {
@@ -75,6 +78,31 @@ func TestWhatALearntPackLostIsReadFromElsewhere(t *testing.T) {
 	}
 	tv.version("v2", chunks)
 	tv.uncached(ids, chunks)
+}
+
+// Nor must a pack of which a part cannot be read, and that was kept, hide from who reads without a daemon what was stored again.
+func TestWhatAKeptPackLostIsReadFromElsewhere(t *testing.T) {
+	for _, size := range []int{500, 50_000} { // in groups, and not
+		tv, m := memVault(t)
+		chunks := someChunks(1, 60, size)
+		ids := tv.version("v1", chunks)
+		p := tv.packs[0]
+		must(t, m.BadRange(packName(p.instance, p.id), int64(p.meta)*pack.BlockSize, int64(p.data)*2/3))
+		if r := tv.repair(RepairOptions{}); len(r.Lost) == 0 {
+			t.Fatalf("repaired %+v", r)
+		}
+		tv.version("v2", chunks)
+		for range 5 { // packs are entered in any order
+			v, err := Open(t.Context(), Options{Places: []place.Place{m}, ReadOnly: true, Cache: 1, Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			for i, id := range ids {
+				if b, err := v.Get(t.Context(), id); err != nil || !bytes.Equal(b, chunks[i]) {
+					t.Errorf("chunk %d of at most %d bytes: %d bytes, %v", i, size, len(b), err)
+				}
+			}
+			must(t, v.Close())
+		}
+	}
 }
 
 func TestOnlyPacksThatAreReadOftenAreLearnt(t *testing.T) {

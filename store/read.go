@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -69,19 +70,45 @@ func (v *Vault) loadInto(id ID, buf []byte) (raw []byte, shared bool, err error)
 		if err != nil {
 			return nil, false, err
 		}
-		if shared = l.frame.Group != 0; shared {
-			raw, err = v.loadMember(&l, p)
-		} else {
-			raw, err = v.loadAt(&l, p, buf)
-		}
+		raw, shared, err = v.loadFrom(&l, p, buf)
 		if err != nil && v.near.forget(l.pack) {
 			continue // the index may know another
+		}
+		if errors.Is(err, ErrCorrupt) {
+			raw, shared, err = v.loadElsewhere(&l, buf, err)
 		}
 		if err == nil || int64(l.pack) == last || v.packOf(&l, nil) != nil {
 			return raw, shared, err
 		}
 		last = int64(l.pack) // it was taken away before it could be opened
 	}
+}
+
+func (v *Vault) loadFrom(l *location, p *packInfo, buf []byte) (raw []byte, shared bool, err error) {
+	if l.frame.Group != 0 {
+		raw, err = v.loadMember(l, p)
+		return raw, true, err
+	}
+	raw, err = v.loadAt(l, p, buf)
+	return raw, false, err
+}
+
+// loadElsewhere is for a chunk that cannot be read from where it was found.
+func (v *Vault) loadElsewhere(l *location, buf []byte, cause error) (raw []byte, shared bool, err error) {
+	others, err := v.index.elsewhere(l)
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range others {
+		p := v.packOf(&others[i], nil)
+		if p == nil {
+			continue
+		}
+		if raw, shared, err = v.loadFrom(&others[i], p, buf); err == nil {
+			return raw, shared, nil
+		}
+	}
+	return nil, false, cause
 }
 
 // loadMember reads a chunk of a group, through the cache.
