@@ -318,6 +318,20 @@ func TestTaskThatStillRunsSkipsTheDayAndIsNamed(t *testing.T) {
 	s.want("24 03:17 skipped", "25 03:17 completed")
 }
 
+func TestSkippedDayIsNotTheLastBackupAfterTheOneThatRanIntoIt(t *testing.T) {
+	s := newStill(t)
+	end := make(chan struct{})
+	id := begin(t, s.tasks, func(context.Context, *job) error { <-end; return nil }).ID
+	s.at("2026-11-24 03:17")
+	s.turn()
+	s.at("2026-11-24 05:00")
+	close(end)
+	wait(t, s.tasks, id)
+	if now := mustNot[control.Status](t)(s.status(t.Context(), control.None{})); now.Last == nil || now.Last.ID != id || strings.Contains(list(now.Attention), "skipped") {
+		t.Errorf("got %+v, %q", now.Last, now.Attention)
+	}
+}
+
 func TestChangedStartIsKeptWithItsPolicy(t *testing.T) {
 	s := newStill(t)
 	s.to("2026-11-24 01:00")
