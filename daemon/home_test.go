@@ -66,7 +66,9 @@ func TestSettings(t *testing.T) {
 		{"unknown in a table", "[vault]\nplace = 's'", `there is no setting "vault.place"`},
 		{"malformed", "socket", "cannot be read"},
 		{"other type", "socket = 3", "cannot be read"},
-		{"scrub", "scrub_days = -1", "scrub_days -1 is less than 0"},
+		{"scrub", "scrub_days = -1", "scrub_days -1 is not between 0 and 36500"},
+		{"drill", "drill_days = 106752", "drill_days 106752 is not between 0 and 36500"}, // whose nanoseconds are more than an int64 holds
+		{"audit", "audit_days = 36501", "audit_days 36501 is not between 0 and 36500"},
 		{"metrics", "metrics = '9469'", `metrics: "9469" is no HOST:PORT`},
 		{"level", "log_level = 'loud'", `log_level "loud" is none of`},
 	}

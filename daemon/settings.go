@@ -59,6 +59,9 @@ type Settings struct {
 	Metering Metering `toml:"metering"`
 }
 
+// maxDays is how many days the settings may say at most; never is 0.
+const maxDays = 36500
+
 // Load reads the settings file and moves h's paths to where it says. A missing file says nothing. BadRequest if it makes no sense, or the
 // home is no folder.
 func (h Home) Load() (Home, Settings, error) {
@@ -80,20 +83,16 @@ func (h Home) Load() (Home, Settings, error) {
 	if _, err := s.level(); err != nil {
 		return h, s, h.wrong("log_level %q is none of debug, info, warn, error", s.LogLevel)
 	}
-	if s.ScrubDays != nil && *s.ScrubDays < 0 {
-		return h, s, h.wrong("scrub_days %d is less than 0", *s.ScrubDays)
+	for name, days := range map[string]*int{"scrub_days": s.ScrubDays, "drill_days": s.DrillDays, "audit_days": s.AuditDays} {
+		if days != nil && (*days < 0 || *days > maxDays) {
+			return h, s, h.wrong("%s %d is not between 0 and %d", name, *days, maxDays)
+		}
 	}
 	if err := CheckMetrics(s.Metrics); err != nil {
 		return h, s, h.wrong("metrics: %v", err)
 	}
 	if err := s.Metering.check(); err != nil {
 		return h, s, h.wrong("%v", err)
-	}
-	if s.DrillDays != nil && *s.DrillDays < 0 {
-		return h, s, h.wrong("drill_days %d is less than 0", *s.DrillDays)
-	}
-	if s.AuditDays != nil && *s.AuditDays < 0 {
-		return h, s, h.wrong("audit_days %d is less than 0", *s.AuditDays)
 	}
 	return h.moved(&s), s, nil
 }

@@ -175,10 +175,12 @@ func (db *DB) Tasks() (tasks []control.Task, err error) {
 	return tasks, err
 }
 
-// LastID returns the largest id of a task that begins with prefix, "" if there is none.
+// LastID returns the id of a task that begins with prefix and ends in the largest number, "" if there is none.
 func (db *DB) LastID(prefix string) (id string, err error) {
 	err = db.each("task/"+prefix, func(key string, _ []byte) error {
-		id = strings.TrimPrefix(key, "task/")
+		if next := strings.TrimPrefix(key, "task/"); len(next) >= len(id) { // 10000 comes before 9999
+			id = next
+		}
 		return nil
 	})
 	return id, err

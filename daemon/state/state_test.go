@@ -80,6 +80,12 @@ func TestTasksAreListedByStartAndForgottenByEnd(t *testing.T) {
 	if id, err := db.LastID("b-20261102-"); err != nil || id != "" {
 		t.Errorf("got %q, %v", id, err)
 	}
+	for _, id := range []string{"b-20261105-9999", "b-20261105-10000", "b-20261105-10001"} {
+		must(t, db.PutTask(control.Task{ID: id, Start: day(0), End: &time.Time{}, Error: "replaced"}))
+	}
+	if id, err := db.LastID("b-20261105-"); err != nil || id != "b-20261105-10001" {
+		t.Errorf("got %q, %v", id, err)
+	}
 	must(t, db.ForgetTasks(day(2)))
 	if got := ids(t, db); len(got) != 3 {
 		t.Errorf("forgot what had not ended before: %v", got)
