@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"yester/control"
 )
@@ -67,6 +68,10 @@ func (d *Daemon) backup(_ context.Context, _ control.BackupRequest) (control.Tas
 }
 
 func (d *Daemon) listTasks(_ context.Context, r control.TasksRequest) (control.TaskList, error) {
+	states := []string{control.Queued, control.Running, control.Completed, control.Partial, control.Failed, control.Cancelled, control.Skipped}
+	if r.State != "" && !slices.Contains(states, r.State) {
+		return control.TaskList{}, control.Errorf(control.BadRequest, "no task can be %q", r.State).WithHint("there are: %s", list(states))
+	}
 	all, err := d.tasks.list()
 	out := control.TaskList{Tasks: []control.Task{}}
 	for _, t := range all {

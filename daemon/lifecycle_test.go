@@ -99,6 +99,9 @@ func TestKeepLatestOffIsWarnedOf(t *testing.T) {
 	if l := mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{})); len(l.Warnings) != 1 {
 		t.Errorf("got %+v", l)
 	}
+	if a := s.change(control.ActivateRequest{KeepMonthly: ptr(1)}); len(a.Warnings) != 0 { // it keeps the newest
+		t.Errorf("got %q", a.Warnings)
+	}
 }
 
 func TestSetChangesEveryFieldAndEmptiesLists(t *testing.T) {

@@ -156,7 +156,7 @@ func checkRetention(p *control.Policy) error {
 
 // costs says what a policy may cost that its owner should know.
 func costs(p *control.Policy) (lines []string) {
-	if !p.KeepLatest {
+	if !p.KeepLatest && p.KeepDaily == 0 && p.KeepWeekly == 0 && p.KeepMonthly == 0 && p.KeepYearly == 0 { // each of which keeps the newest too
 		lines = append(lines, fmt.Sprintf("with keep-latest off, pausing for %d days deletes every version and leaves no recovery point", p.RetentionDays))
 	}
 	return lines

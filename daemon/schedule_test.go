@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -329,6 +330,19 @@ func TestSkippedDayIsNotTheLastBackupAfterTheOneThatRanIntoIt(t *testing.T) {
 	wait(t, s.tasks, id)
 	if now := mustNot[control.Status](t)(s.status(t.Context(), control.None{})); now.Last == nil || now.Last.ID != id || strings.Contains(list(now.Attention), "skipped") {
 		t.Errorf("got %+v, %q", now.Last, now.Attention)
+	}
+}
+
+func TestTasksOfAStateAreListedAndAnotherWordIsRefused(t *testing.T) {
+	s := newStill(t)
+	s.to("2026-11-24 03:17")
+	for state, want := range map[string]int{"": 1, control.Completed: 1, control.Failed: 0} {
+		if l, err := s.listTasks(t.Context(), control.TasksRequest{State: state}); err != nil || len(l.Tasks) != want {
+			t.Errorf("%q: got %+v, %v", state, l, err)
+		}
+	}
+	if _, err := s.listTasks(t.Context(), control.TasksRequest{State: "faild"}); !errors.Is(err, control.BadRequest) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -21,6 +21,16 @@ func TestResultLine(t *testing.T) {
 	}
 }
 
+func TestNoTasksOfAStateIsSaidOfThatState(t *testing.T) {
+	for state, want := range map[string]string{"": "There are no tasks.\n", "failed": "There are no tasks in the state failed.\n"} {
+		var out bytes.Buffer
+		(&program{out: &out}).showTasks(nil, state)
+		if out.String() != want {
+			t.Errorf("%q: %q", state, out.String())
+		}
+	}
+}
+
 func TestRestoreThatLeftFilesSaysHowToOverwriteThem(t *testing.T) {
 	for skipped, want := range map[uint64]string{0: "", 3: "3 files already there and left as they are; --on-conflict overwrite writes those that differ from the version\n"} {
 		var out, err bytes.Buffer

@@ -63,13 +63,19 @@ func runTasks(ctx context.Context, p *program, o tasksOptions) error {
 		if o.json {
 			return p.printJSON(ts)
 		}
-		p.showTasks(ts)
+		p.showTasks(ts, o.state)
 		return nil
 	})
 }
 
-func (p *program) showTasks(ts []control.Task) {
-	if len(ts) == 0 {
+// showTasks lists tasks: those in a state, or all for "".
+func (p *program) showTasks(ts []control.Task, state string) {
+	switch {
+	case len(ts) > 0:
+	case state != "":
+		p.printf("There are no tasks in the state %s.\n", state)
+		return
+	default:
 		p.printf("There are no tasks.\n")
 		return
 	}
