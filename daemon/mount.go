@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"yester/control"
@@ -36,10 +37,35 @@ func (d *Daemon) mounted() bool {
 	}
 	select {
 	case <-d.mount.Done():
-		d.mount, d.mountErr = nil, errors.New("it was unmounted by hand: `yester activate` mounts it again")
+		d.mount, d.mountErr = nil, d.unmounted(d.mount)
 		return false
 	default:
 		return true
+	}
+}
+
+// errCut is why nothing is mounted if nobody wanted that.
+var errCut = errors.New("its connection to the kernel was cut")
+
+// unmounted tells why a mount is served no more. What is left of it is taken away.
+func (d *Daemon) unmounted(m *fs.Mount) error {
+	if !m.IsCut() {
+		return errors.New("it was unmounted by hand: `yester activate` mounts it again")
+	}
+	d.log.Error("the connection of the mount to the kernel was cut", "dir", d.o.Home.Mount)
+	if err := m.Unmount(); err != nil {
+		return fmt.Errorf("%w, and it cannot be unmounted: %w", errCut, err)
+	}
+	return errCut
+}
+
+// mountAgain mounts the vault if its mount was cut off.
+func (d *Daemon) mountAgain() {
+	d.mu.Lock()
+	cut := !d.mounted() && errors.Is(d.mountErr, errCut)
+	d.mu.Unlock()
+	if cut {
+		d.tryMount()
 	}
 }
 

@@ -78,6 +78,7 @@ func (d *Daemon) chores() error {
 	if err != nil {
 		return d.openAgain(context.Background())
 	}
+	d.mountAgain()
 	d.lookAtPlaces(context.Background(), v)
 	d.lookAtVersions(context.Background(), v)
 	if d.serviceState() == control.StateCancelling {

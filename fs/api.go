@@ -117,8 +117,14 @@ func (m *Mount) run() {
 	close(m.done)
 }
 
-// Done is closed when the mount is served no more, be it through Unmount or because someone unmounted it by hand.
+// Done is closed when the mount is served no more, be it through Unmount, because someone unmounted it by hand, or because its connection was cut.
 func (m *Mount) Done() <-chan struct{} { return m.done }
+
+// IsCut tells whether a mount that is served no more is still there: someone cut its connection to the kernel, and whoever looks into it gets ENOTCONN.
+func (m *Mount) IsCut() bool {
+	there, err := m.at.isThere()
+	return err == nil && there
+}
 
 // Requests is how many requests about versions and what is in them the kernel has sent. Many more are answered from what it keeps.
 func (m *Mount) Requests() uint64 { return m.view.requests.Load() }
@@ -127,13 +133,15 @@ func (m *Mount) Requests() uint64 { return m.view.requests.Load() }
 func (m *Mount) InstanceFolder(id string) string { return m.view.folders.shownName(id) }
 
 // Unmount detaches the mount, even if it is in use, and waits until it is served no more. Whoever still uses it gets
-// ENOTCONN from then on. Unmounting twice is no error, nor is it when someone unmounted it by hand.
+// ENOTCONN from then on. Unmounting twice is no error, nor is it when someone unmounted it by hand, or cut its connection.
 func (m *Mount) Unmount() error {
 	m.unmount.Lock()
 	defer m.unmount.Unlock()
 	select {
 	case <-m.done:
-		return nil
+		if !m.IsCut() {
+			return nil
+		}
 	default:
 	}
 	if err := m.at.unmount(); err != nil {

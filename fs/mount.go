@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -104,17 +105,21 @@ func (at mountPoint) unmount() error {
 	if top.id == at.id {
 		return detach(at.dir)
 	}
-	mounts, err := readMounts()
+	there, err := at.isThere()
 	if err != nil {
 		return err
 	}
-	for _, m := range mounts {
-		if m.id == at.id {
-			return fmt.Errorf("unmount %s: a mount of %s covers it: unmount that first", at.dir, top.fsType)
-		}
+	if there {
+		return fmt.Errorf("unmount %s: a mount of %s covers it: unmount that first", at.dir, top.fsType)
 	}
 	at.abort()
 	return nil
+}
+
+// isThere tells whether this very mount is among those of our namespace.
+func (at mountPoint) isThere() (bool, error) {
+	mounts, err := readMounts()
+	return slices.ContainsFunc(mounts, func(m mountPoint) bool { return m.id == at.id }), err
 }
 
 // abort cuts the connection of a mount that is nowhere to be found, but may go on in a container. It needs the control file

@@ -187,3 +187,46 @@ func TestSignalsDoNotDisturbCalls(t *testing.T) {
 		}
 	}
 }
+
+// cut aborts the connection of the mount on a folder.
+func cut(t *testing.T, dir string) {
+	t.Helper()
+	top, err := topMount(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := t.TempDir()
+	if err := unix.Mount("none", control, "fusectl", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(control, 0)
+	_, minor, _ := strings.Cut(top.device, ":")
+	if err := os.WriteFile(filepath.Join(control, minor, "abort"), []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMountThatWasCutIsToldFromOneUnmountedByHand(t *testing.T) {
+	s, dir := mounted(t, "small")
+	cut(t, s.dir)
+	if text := s.do(order{Do: "ended"}).Text; text != "cut" {
+		t.Errorf("it ended, and is told to be %q", text)
+	}
+	if _, err := os.ReadDir(dir); !errors.Is(err, unix.ENOTCONN) {
+		t.Error("a mount that was cut answers", err)
+	}
+	s.do(order{Do: "unmount"})
+	if top, err := topMount(s.dir); err != nil || top != (mountPoint{}) {
+		t.Errorf("left behind: %+v, %v", top, err)
+	}
+	s.do(order{Do: "serve", Name: s.dir})
+	cut(t, s.dir)
+	s.do(order{Do: "ended"})
+	s.do(order{Do: "serve", Name: s.dir}) // what is left of the other is no hindrance
+	if err := unix.Unmount(s.dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	if text := s.do(order{Do: "ended"}).Text; text != "unmounted" {
+		t.Errorf("it was unmounted, and is told to be %q", text)
+	}
+}

@@ -165,6 +165,11 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		return err
 	case "unmount":
 		return s.mount.Unmount()
+	case "ended": // waits until it is
+		<-s.mount.Done()
+		if a.Text = "unmounted"; s.mount.IsCut() {
+			a.Text = "cut"
+		}
 	case "log":
 		a.Text = s.log.take()
 	case "trace":

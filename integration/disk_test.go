@@ -1,12 +1,15 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // startElsewhere starts a daemon whose vault lies on a partition of its own, and takes a version of p.
@@ -137,6 +140,34 @@ func TestWithoutFuseBackupsGoOn(t *testing.T) {
 		d.wantUnmounted(c.because)
 		d.stop()
 	}
+}
+
+// A mount whose connection is cut is made again, and one that was unmounted by hand is not.
+func TestMountThatIsCutComesBack(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t, "ext4", gib)
+	must(t, os.WriteFile(p.path("file"), []byte("x"), 0o644))
+	d := start(t, newHome(t))
+	d.expected = regexp.MustCompile("connection of the mount to the kernel was cut")
+	d.activate("max", p)
+	v := d.backup(p)
+	mnt := filepath.Join(d.home, "mnt")
+	var st unix.Stat_t
+	must(t, unix.Stat(mnt, &st))
+	control := t.TempDir()
+	command(t, "mount", "-t", "fusectl", "none", control)
+	err := os.WriteFile(filepath.Join(control, fmt.Sprint(unix.Minor(st.Dev)), "abort"), []byte("1"), 0)
+	command(t, "umount", control)
+	must(t, err)
+	d.wait("the mount to come back", func() bool {
+		_, err := os.ReadFile(filepath.Join(v.Path, "file"))
+		return err == nil
+	})
+	if b, err := os.ReadFile(d.log); err != nil || !d.expected.Match(b) {
+		t.Error("the daemon did not say so:", err)
+	}
+	command(t, "umount", mnt)
+	d.wantUnmounted("by hand")
 }
 
 func (d *daemon) wantUnmounted(because string) {
