@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"unsafe"
 
@@ -76,8 +77,12 @@ func (l *lister) folder(dir nodeID, offset uint64) {
 // directory lists the directory e of a version, page by page, and decodes over e.
 func (l *lister) directory(ctx context.Context, dir nodeID, ver *version, e *snapshot.Entry, offset uint64) error {
 	tree := e.Tree
-	if offset < firstOffset && !l.dots(inodeNumber(ver.ord, e.Ino), l.parentIno(ctx, dir, e), offset) {
-		return nil
+	if offset < firstOffset {
+		own := inodeNumber(ver.ord, e.Ino)
+		parent, err := l.parentIno(ctx, dir, own, e)
+		if err != nil || !l.dots(own, parent, offset) {
+			return err
+		}
 	}
 	for pos := max(offset, firstOffset) - firstOffset; ; {
 		page, err := l.leafAt(ctx, tree, pos)
@@ -118,15 +123,17 @@ func (l *lister) entry(id nodeID, ver *version, e *snapshot.Entry, next uint64) 
 }
 
 // parentIno returns the inode number for "..", that of the directory itself if its parent cannot be read. It decodes over e.
-func (l *lister) parentIno(ctx context.Context, dir nodeID, e *snapshot.Entry) uint64 {
+func (l *lister) parentIno(ctx context.Context, dir nodeID, own uint64, e *snapshot.Entry) (uint64, error) {
 	parent := l.parent(dir)
 	if !parent.inVersion() {
-		return folderIno(parent)
+		return folderIno(parent), nil
 	}
-	own := e.Ino
 	ver, err := l.load(ctx, parent, e)
-	if err != nil {
-		return own
+	switch {
+	case errors.Is(err, errMustWait):
+		return 0, err
+	case err != nil:
+		return own, nil
 	}
-	return inodeNumber(ver.ord, e.Ino)
+	return inodeNumber(ver.ord, e.Ino), nil
 }
