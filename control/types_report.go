@@ -76,5 +76,6 @@ type PinRequest struct {
 type Forgotten struct {
 	Partition string `json:"partition"`
 	Version   string `json:"version"`
-	Task      *Task  `json:"task,omitempty"` // gives the space back; nil: that comes later
+	Task      *Task  `json:"task,omitempty"`    // gives the space back; nil: that comes later
+	Because   string `json:"because,omitempty"` // why it does
 }

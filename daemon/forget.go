@@ -24,6 +24,7 @@ func (d *Daemon) forget(ctx context.Context, r control.ForgetRequest) (control.F
 	t, err := d.vaultGC(ctx, control.None{})
 	if err != nil { // it is due all the same: one that has begun may not give it all back
 		d.wakeUpkeep()
+		out.Because = explain(err).Message
 		return out, nil
 	}
 	out.Task = &t

@@ -233,6 +233,18 @@ func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
 	s.wantDue(false)
 }
 
+func TestForgetSaysWhyNoGCBegins(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	k := s.vault.Versions(s.instance.ID)[0]
+	repair := mustNot[control.Task](t)(s.tasks.start(control.KindRepair, false, untilCancelled))
+	f, err := s.forget(t.Context(), control.ForgetRequest{Partition: k.Partition, Version: k.Version})
+	if err != nil || f.Task != nil || f.Because != "a repair is already running ("+repair.ID+")" {
+		t.Errorf("got %+v, %v", f, err)
+	}
+	s.wantDue(true)
+}
+
 // What a deletion that failed half-way left is deleted later, and its space given back; unless it came to be wanted since.
 func TestDeletionThatIsCompletedLater(t *testing.T) {
 	s := newStill(t)

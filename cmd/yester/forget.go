@@ -92,11 +92,14 @@ func forgetQuestion(v control.Version, others int) string {
 	return fmt.Sprintf("%s; %s keeps %s. Go on?", what, v.Partition, count(uint64(others), "other version"))
 }
 
-// forgotten shows what was deleted, and waits for the space if asked.
+// forgotten shows what was deleted, and waits for the space if asked. That is a warning where no gc could begin.
 func (p *program) forgotten(ctx context.Context, c *control.Client, f *control.Forgotten, o forgetOptions) error {
 	if o.json {
-		if err := p.printJSON(f); err != nil || !o.wait || f.Task == nil {
+		if err := p.printJSON(f); err != nil || !o.wait {
 			return err
+		}
+		if f.Task == nil {
+			return errWarnings
 		}
 		var last control.Task
 		if err := c.WatchTask(ctx, f.Task.ID, func(t control.Task) error { last = t; return nil }); err != nil {
@@ -107,7 +110,10 @@ func (p *program) forgotten(ctx context.Context, c *control.Client, f *control.F
 	p.printf("Deleted version %s of %s.\n", f.Version, f.Partition)
 	switch {
 	case f.Task == nil:
-		p.printf("Its space is given back after the task that runs now.\n")
+		p.printf("Its space is given back later, no gc could begin: %s.\n", f.Because)
+		if o.wait {
+			return errWarnings
+		}
 		return nil
 	case o.wait:
 		return p.follow(ctx, c, f.Task.ID, false)

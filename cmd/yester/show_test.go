@@ -31,6 +31,17 @@ func TestNoTasksOfAStateIsSaidOfThatState(t *testing.T) {
 	}
 }
 
+func TestForgetThatShouldWaitForAGCWarnsIfNoneBegan(t *testing.T) {
+	f := control.Forgotten{Partition: "root", Version: "2026-11-23T031705Z", Because: "a repair is already running (r-20261123-0001)"}
+	for o, want := range map[forgetOptions]error{{}: nil, {wait: true}: errWarnings, {json: true}: nil, {wait: true, json: true}: errWarnings} {
+		var out bytes.Buffer
+		p := &program{out: &out}
+		if err := p.forgotten(t.Context(), nil, &f, o); err != want || !strings.Contains(out.String(), f.Because) {
+			t.Errorf("%+v: %v, %q", o, err, out.String())
+		}
+	}
+}
+
 func TestRestoreThatLeftFilesSaysHowToOverwriteThem(t *testing.T) {
 	for skipped, want := range map[uint64]string{0: "", 3: "3 files already there and left as they are; --on-conflict overwrite writes those that differ from the version\n"} {
 		var out, err bytes.Buffer
