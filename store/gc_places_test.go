@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -208,6 +209,36 @@ func TestMissingPlaceIsNoLoss(t *testing.T) {
 	}
 	sv.clean()
 	sv.holds()
+	sv.whole()
+}
+
+// While a place is not written to, a pack that is damaged past healing could not go, so what can be read of it is not copied either.
+func TestDamagedPackIsSavedOnceEveryPlaceIsWell(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	file, id, _, at := sv.packOfChunk(0)
+	for _, m := range sv.mems[:2] {
+		must(t, m.Damage(file, func(b []byte) []byte { clear(b[at : at+8]); return b }))
+	}
+	sv.mems[2].SetReadOnly(true)
+	sv.backup("v2", 10, 11)
+	packs := len(sv.packs)
+	for range 2 {
+		r := sv.repair()
+		if len(r.Salvaged) > 0 || len(sv.packs) != packs {
+			t.Errorf("repaired %+v, there are %d packs, not %d", r, len(sv.packs), packs)
+		}
+		if !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Pack == id && errors.Is(p.Err, ErrCorrupt) }) {
+			t.Errorf("problems %v", r.Problems)
+		}
+	}
+	sv.mems[2].SetReadOnly(false)
+	if r := sv.repair(); len(r.Salvaged) != 1 || !r.Lost.Has(sv.hash.id(sv.chunks[0])) {
+		t.Errorf("repaired %+v", r)
+	}
+	sv.backup("v3", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	sv.holds()
+	sv.clean()
 	sv.whole()
 }
 

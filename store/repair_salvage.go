@@ -25,6 +25,10 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is, as %s may have what heals it, which is missing: %w", m, asCorrupt(cause))})
 		return nil
 	}
+	if !r.v.place.layout().complete() { // it would not go, see flush
+		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is until every place is there and has everything: %w", asCorrupt(cause))})
+		return nil
+	}
 	s := &salvage{r: r, number: number, pack: p, files: g}
 	known, err := s.known(ctx)
 	if err != nil {
