@@ -245,7 +245,7 @@ func (v *Vault) find(ctx context.Context, m *member) (place.Place, error) {
 
 // tryOut tells what keeps a place from being written to.
 func (v *Vault) tryOut(ctx context.Context, m *member, p place.Place) error {
-	if err := p.Sweep(ctx); err != nil {
+	if err := sweepSoon(ctx, p); err != nil {
 		return err
 	}
 	if err := v.o.roomIn(ctx, p, 0); err != nil {

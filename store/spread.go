@@ -258,19 +258,18 @@ func (s *spread) list(ctx context.Context, m *member, dir string) ([]place.Info,
 	return list, err
 }
 
-// Sweep removes temporary files everywhere.
+// Sweep removes temporary files everywhere. A place that takes far longer than the others for it is left alone for a while.
 func (s *spread) Sweep(ctx context.Context) error {
 	l := s.layout()
 	if l.alone() {
 		return l.members[0].place.Sweep(ctx)
 	}
-	for _, m := range l.members {
-		if p := m.reader(); p != nil {
-			if err := p.Sweep(ctx); err != nil && ctx.Err() == nil {
-				s.fail(m, err)
-			}
+	s.try(l, l.members, func(_ *member, p place.Place) error {
+		if err := p.Sweep(ctx); ctx.Err() == nil {
+			return err
 		}
-	}
+		return nil
+	})
 	return ctx.Err()
 }
 

@@ -121,10 +121,10 @@ func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	v.hash = newIDHasher(v.master)
 	v.cache = newCache(o.Cache)
 	v.files = newPackFiles(v.place, v.master)
+	v.place.tellMissing()
 	if err := v.place.Sweep(ctx); err != nil {
 		v.log.Warn("temporary files of an earlier run stay", "err", err)
 	}
-	v.place.tellMissing()
 	return v, v.place.loadStones(ctx)
 }
 

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// An unswept is a place that does not end its being swept while it stalls.
+type unswept struct{ stalling }
+
+func (p *unswept) Sweep(ctx context.Context) error {
+	p.wait()
+	return p.Mem.Sweep(ctx)
+}
+
+// A place whose writes hang is waited for as when a file is written, when the vault is opened, and when it is tried again.
+func TestPlaceThatCannotBeSweptIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, all := &unswept{stalling{Mem: place.NewMem(1)}}, &patience{}
+		l := &layout{shape: pack.Shape{Data: 2, Parity: 1}}
+		for i, p := range []place.Place{slow, place.NewMem(2), place.NewMem(3)} {
+			l.members = append(l.members, newMember(placeInVault{}, i, all.with(p)))
+		}
+		s := newSpread(Options{Log: slog.New(slog.DiscardHandler)}, l, all)
+		s.poke = func() {}
+		free := slow.stall()
+		start := time.Now()
+		must(t, s.Sweep(t.Context()))
+		if d := time.Since(start); d != graceTime || l.members[0].well() || !l.members[1].well() || !l.members[2].well() {
+			t.Errorf("swept in %v, %v", d, s.trouble())
+		}
+		start = time.Now()
+		err := new(Vault).tryOut(t.Context(), l.members[0], all.with(slow))
+		if d := time.Since(start); d != answerTime || !errors.Is(err, errSlow) {
+			t.Errorf("tried in %v: %v", d, err)
+		}
+		free()
+		synctest.Wait()
+		must(t, s.Sweep(t.Context()))
+	})
+}
