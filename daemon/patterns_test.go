@@ -42,6 +42,13 @@ func TestPatternsAreBytes(t *testing.T) {
 	if !there(out) || !there(in) {
 		t.Errorf("what is left out of versions is there: %v, the other: %v", there(out), there(in))
 	}
+	if _, err := c.Set(t.Context(), control.ActivateRequest{Excludes: []string{}}); err != nil {
+		t.Fatal(err)
+	}
+	restore(control.RestoreRequest{Delete: true})
+	if !there(out) {
+		t.Error("what the version was made without was deleted")
+	}
 	if err := errors.Join(os.Remove(out), os.Remove(in)); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"yester/store"
 )
@@ -83,11 +84,40 @@ type Audit struct {
 
 // A Scope says what of a partition a version was to have. What is not in it was never looked at, and may well have been there.
 type Scope struct {
-	Paths    []string `json:"paths,omitempty"`    // absolute; when any, only they, what lies below, and the folders on the way
-	Never    []string `json:"never,omitempty"`    // absolute paths of folders that were left out whatever is in them, but for Paths below
-	Excludes []string `json:"excludes,omitempty"` // patterns of what was left out, with all below
-	Caches   bool     `json:"caches,omitempty"`   // what is in tagged folders (CacheTag) was left out,
-	Nodump   bool     `json:"nodump,omitempty"`   // and what has the inode flag "no dump"; both but for Paths
+	Paths    Strings `json:"paths,omitempty"`    // absolute; when any, only they, what lies below, and the folders on the way
+	Never    Strings `json:"never,omitempty"`    // absolute paths of folders that were left out whatever is in them, but for Paths below
+	Excludes Strings `json:"excludes,omitempty"` // patterns of what was left out, with all below
+	Caches   bool    `json:"caches,omitempty"`   // what is in tagged folders (CacheTag) was left out,
+	Nodump   bool    `json:"nodump,omitempty"`   // and what has the inode flag "no dump"; both but for Paths
+}
+
+// Strings are paths or patterns: bytes. In JSON what is not UTF-8, or begins with a quote, is quoted by %q rules.
+type Strings []string
+
+// MarshalJSON implements json.Marshaler.
+func (l Strings) MarshalJSON() ([]byte, error) {
+	texts := make([]string, len(l))
+	for i, s := range l {
+		if texts[i] = s; !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
+			texts[i] = strconv.Quote(s)
+		}
+	}
+	return json.Marshal(texts)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Strings) UnmarshalJSON(b []byte) (err error) {
+	if err = json.Unmarshal(b, (*[]string)(l)); err != nil {
+		return err
+	}
+	for i, s := range *l {
+		if strings.HasPrefix(s, `"`) {
+			if (*l)[i], err = strconv.Unquote(s); err != nil {
+				return fmt.Errorf("%.100q is no quoted string", s)
+			}
+		}
+	}
+	return nil
 }
 
 // Has tells whether a version was to have all names in a folder, by its absolute path, but for what Excludes and marks leave out. In those on the way to Paths
