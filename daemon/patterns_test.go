@@ -14,7 +14,11 @@ func TestPatternsAreBytes(t *testing.T) {
 	dir := source(t)
 	needPartition(t, dir)
 	out, in := filepath.Join(dir, "a\xff.bad"), filepath.Join(dir, "a\xfe.bad")
-	for _, f := range []string{out, in} {
+	older, newer := filepath.Join(dir, "old\xff/older"), filepath.Join(dir, "old\xff/newer")
+	if err := os.Mkdir(filepath.Dir(older), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{out, in, older} {
 		if err := os.WriteFile(f, []byte("x"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -42,12 +46,15 @@ func TestPatternsAreBytes(t *testing.T) {
 	if !there(out) || !there(in) {
 		t.Errorf("what is left out of versions is there: %v, the other: %v", there(out), there(in))
 	}
-	if _, err := c.Set(t.Context(), control.ActivateRequest{Excludes: []string{}}); err != nil {
+	if _, err := c.Set(t.Context(), control.ActivateRequest{Excludes: control.PatternTexts([]string{"old\xff"})}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(older, newer); err != nil {
 		t.Fatal(err)
 	}
 	restore(control.RestoreRequest{Delete: true})
-	if !there(out) {
-		t.Error("what the version was made without was deleted")
+	if !there(out) || !there(newer) {
+		t.Errorf("what the version was made without is there: %v, and what is new in a folder that is left out by now: %v", there(out), there(newer))
 	}
 	if err := errors.Join(os.Remove(out), os.Remove(in)); err != nil {
 		t.Fatal(err)
