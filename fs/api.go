@@ -120,10 +120,15 @@ func (m *Mount) run() {
 // Done is closed when the mount is served no more, be it through Unmount, because someone unmounted it by hand, or because its connection was cut.
 func (m *Mount) Done() <-chan struct{} { return m.done }
 
-// IsCut tells whether a mount that is served no more is still there: someone cut its connection to the kernel, and whoever looks into it gets ENOTCONN.
+// IsCut tells whether a mount that is served no more is still there: someone cut its connection to the kernel, and whoever looks into it gets ENOTCONN. One that
+// looks the same and answers is another process's, made after ours was unmounted by hand.
 func (m *Mount) IsCut() bool {
 	there, err := m.at.isThere()
-	return err == nil && there
+	if err != nil || !there {
+		return false
+	}
+	top, err := topMount(m.at.dir)
+	return err == nil && (top != m.at || dead(m.at.dir)) // one that another covers cannot be asked
 }
 
 // Requests is how many requests about versions and what is in them the kernel has sent. Many more are answered from what it keeps.

@@ -102,7 +102,7 @@ func (at mountPoint) unmount() error {
 	if err != nil {
 		return err
 	}
-	if top.id == at.id {
+	if top == at {
 		return detach(at.dir)
 	}
 	there, err := at.isThere()
@@ -116,10 +116,11 @@ func (at mountPoint) unmount() error {
 	return nil
 }
 
-// isThere tells whether this very mount is among those of our namespace.
+// isThere tells whether this very mount is among those of our namespace. All of it must be the same: the kernel gives an id, or a device's number, again as soon
+// as it is free.
 func (at mountPoint) isThere() (bool, error) {
 	mounts, err := readMounts()
-	return slices.ContainsFunc(mounts, func(m mountPoint) bool { return m.id == at.id }), err
+	return slices.Contains(mounts, at), err
 }
 
 // abort cuts the connection of a mount that is nowhere to be found, but may go on in a container. It needs the control file

@@ -230,3 +230,67 @@ func TestMountThatWasCutIsToldFromOneUnmountedByHand(t *testing.T) {
 		t.Errorf("it was unmounted, and is told to be %q", text)
 	}
 }
+
+// mountDisk mounts another file system on a folder, again and again until it has the id of a mount that is gone, as the next one mostly does.
+func mountDisk(t *testing.T, dir string, id int) {
+	t.Helper()
+	for range 20 {
+		if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+		top, err := topMount(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if top.id == id {
+			return
+		}
+	}
+}
+
+func TestMountWithTheIDOfOneUnmountedByHandIsAnother(t *testing.T) {
+	for _, where := range []string{"elsewhere", "there"} {
+		s, _ := mounted(t, "small")
+		at, err := topMount(s.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Unmount(s.dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		dir := s.dir
+		if where == "elsewhere" {
+			dir = t.TempDir()
+		}
+		mountDisk(t, dir, at.id)
+		if text := s.do(order{Do: "ended"}).Text; text != "unmounted" {
+			t.Errorf("a disk is mounted %s, and the mount is told to be %q", where, text)
+		}
+		s.do(order{Do: "unmount"})
+		if top, err := topMount(dir); err != nil || top.fsType != "tmpfs" {
+			t.Errorf("the disk %s is gone: %+v, %v", where, top, err)
+		}
+		for unix.Unmount(dir, unix.MNT_DETACH) == nil {
+		}
+	}
+}
+
+func TestMountOfAnotherProcessIsNotTakenForOneThatWasCut(t *testing.T) {
+	first, _ := mounted(t, "small")
+	second := newServer(t)
+	second.do(order{Do: "instance", Key: day(1), Name: "web2"})
+	second.do(order{Do: "commit", Key: day(1), Name: "small"})
+	if err := unix.Unmount(first.dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	second.do(order{Do: "serve", Name: first.dir}) // with the same id and device
+	if text := first.do(order{Do: "ended"}).Text; text != "unmounted" {
+		t.Errorf("it was unmounted, and is told to be %q", text)
+	}
+	first.do(order{Do: "unmount"})
+	if _, err := os.ReadDir(filepath.Join(first.dir, "web2/root/latest/")); err != nil {
+		t.Error("the other's mount is gone:", err)
+	}
+	second.do(order{Do: "unmount"})
+}
