@@ -128,6 +128,8 @@ type Daemon struct {
 
 	listeners listeners // to what changes in the partitions between backups
 
+	mounting sync.Mutex // held while a mount is made, and when the last one ends; taken before mu
+
 	mu       sync.Mutex
 	policy   *control.Policy // nil: not activated; never changed in place
 	service  string          // state of the instance; "" while it is new
@@ -136,6 +138,8 @@ type Daemon struct {
 	strange  *control.Error  // the one that is there is left alone for this
 	mount    *fs.Mount       // nil: not mounted
 	mountErr error           // why not
+	mountCut bool            // and nobody wanted that: it is tried again
+	ended    []*fs.Mount     // those before, of which some may still read the vault
 }
 
 // newDaemon returns a daemon that knows what its state knows.
@@ -250,11 +254,13 @@ func (d *Daemon) useVault(v *store.Vault) {
 
 // close gives everything back. The tasks must have stopped.
 func (d *Daemon) close() error {
+	d.mounting.Lock()
+	defer d.mounting.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	unmounted := d.unmount()
 	err := errors.Join(unmounted, d.listeners.close())
-	if d.vault != nil && unmounted == nil { // else it is still read; the process ends, and what it has stored is whole
+	if d.vault != nil && unmounted == nil && !d.isRead() { // else it is still read; the process ends, and what it has stored is whole
 		err = errors.Join(err, d.vault.Close())
 	}
 	return err

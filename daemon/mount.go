@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"yester/control"
 	"yester/fs"
@@ -12,22 +13,29 @@ import (
 
 // tryMount mounts the vault unless it is mounted. Where that fails the daemon goes on without: what matters is the backup.
 func (d *Daemon) tryMount() {
+	d.mounting.Lock()
+	defer d.mounting.Unlock()
+	d.mu.Lock()
+	v, dir, needless := d.vault, d.o.Home.Mount, d.vault == nil || d.mounted()
+	d.mu.Unlock()
+	if needless {
+		return
+	}
+	m, err := (*fs.Mount)(nil), errors.New("the settings name no mount folder")
+	if dir != "" {
+		m, err = fs.Serve(fs.Options{Dir: dir, Vault: v, Own: d.instance.ID, Log: d.log, Now: d.o.Now})
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.vault == nil || d.mounted() {
-		return
+	before := d.mountErr
+	d.mount, d.mountErr = m, err
+	switch {
+	case err == nil:
+		d.mountCut = false
+		d.log.Info("mounted", "dir", dir)
+	case dir != "" && (before == nil || before.Error() != err.Error()): // once, however often it is tried
+		d.log.Error("the vault is not mounted, backups go on", "dir", dir, "err", err)
 	}
-	if d.o.Home.Mount == "" {
-		d.mountErr = errors.New("the settings name no mount folder")
-		return
-	}
-	d.mount, d.mountErr = fs.Serve(fs.Options{Dir: d.o.Home.Mount, Vault: d.vault, Own: d.instance.ID, Log: d.log, Now: d.o.Now})
-	if d.mountErr != nil {
-		d.mount = nil
-		d.log.Error("the vault is not mounted, backups go on", "dir", d.o.Home.Mount, "err", d.mountErr)
-		return
-	}
-	d.log.Info("mounted", "dir", d.o.Home.Mount)
 }
 
 // mounted tells whether the mount is served. d.mu is held.
@@ -36,33 +44,32 @@ func (d *Daemon) mounted() bool {
 		return false
 	}
 	select {
-	case <-d.mount.Done():
-		d.mount, d.mountErr = nil, d.unmounted(d.mount)
+	case <-d.mount.Ended():
+		d.unmounted(d.mount)
 		return false
 	default:
 		return true
 	}
 }
 
-// errCut is why nothing is mounted if nobody wanted that.
-var errCut = errors.New("its connection to the kernel was cut")
-
-// unmounted tells why a mount is served no more. What is left of it is taken away.
-func (d *Daemon) unmounted(m *fs.Mount) error {
-	if !m.IsCut() {
-		return errors.New("it was unmounted by hand: `yester activate` mounts it again")
+// unmounted takes in that a mount is served no more. What is left of one that was cut is taken away. d.mu is held.
+func (d *Daemon) unmounted(m *fs.Mount) {
+	d.mount, d.ended = nil, append(d.ended, m)
+	if d.mountCut = m.IsCut(); !d.mountCut {
+		d.mountErr = errors.New("it was unmounted by hand: `yester activate` mounts it again")
+		return
 	}
+	d.mountErr = errors.New("its connection to the kernel was cut")
 	d.log.Error("the connection of the mount to the kernel was cut", "dir", d.o.Home.Mount)
-	if err := m.Unmount(); err != nil {
-		return fmt.Errorf("%w, and it cannot be unmounted: %w", errCut, err)
+	if err := fs.Detach(d.o.Home.Mount); err != nil {
+		d.mountErr = fmt.Errorf("%w, and it cannot be unmounted: %w", d.mountErr, err)
 	}
-	return errCut
 }
 
-// mountAgain mounts the vault if its mount was cut off.
+// mountAgain mounts the vault if its mount was cut off, and was not mounted since.
 func (d *Daemon) mountAgain() {
 	d.mu.Lock()
-	cut := !d.mounted() && errors.Is(d.mountErr, errCut)
+	cut := !d.mounted() && d.mountCut
 	d.mu.Unlock()
 	if cut {
 		d.tryMount()
@@ -77,6 +84,19 @@ func (d *Daemon) unmount() error {
 	m := d.mount
 	d.mount = nil
 	return m.Unmount()
+}
+
+// isRead tells whether requests to a mount that is served no more still wait for the vault. d.mu is held.
+func (d *Daemon) isRead() bool {
+	d.ended = slices.DeleteFunc(d.ended, func(m *fs.Mount) bool {
+		select {
+		case <-m.Done():
+			return true
+		default:
+			return false
+		}
+	})
+	return len(d.ended) > 0
 }
 
 // mountStatus tells where to browse, or why one can't.

@@ -29,7 +29,7 @@ import (
 // Options of a mount.
 type Options struct {
 	Dir   string           // an empty folder; made if it is not there
-	Vault *store.Vault     // must stay open until the mount is served no more
+	Vault *store.Vault     // must stay open until the mount is done
 	Own   string           // id of the instance whose users this machine's are; what others have is root's alone. "": none is
 	Log   *slog.Logger     // default: slog.Default()
 	Now   func() time.Time // default: time.Now
@@ -45,7 +45,9 @@ type Mount struct {
 	at   mountPoint
 	view *view
 	conn *conn
-	done chan struct{}
+
+	ended chan struct{}
+	done  chan struct{}
 
 	unmount sync.Mutex
 }
@@ -101,7 +103,7 @@ func serve(o Options) (*Mount, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("serve %s: %w", o.Dir, err)
 	}
-	m := &Mount{at: at, view: v, conn: c, done: make(chan struct{})}
+	m := &Mount{at: at, view: v, conn: c, ended: make(chan struct{}), done: make(chan struct{})}
 	v.notify(c)
 	go m.run()
 	if err := at.setReadAhead(readAheadKB); err != nil {
@@ -112,12 +114,17 @@ func serve(o Options) (*Mount, error) {
 
 func (m *Mount) run() {
 	m.conn.serve()
+	close(m.ended)
+	m.conn.work.Wait()
 	m.view.close()
 	unix.Close(m.conn.fd) // not before, or news could go to whatever got the number
 	close(m.done)
 }
 
-// Done is closed when the mount is served no more, be it through Unmount, because someone unmounted it by hand, or because its connection was cut.
+// Ended is closed when the mount is served no more, be it through Unmount, because someone unmounted it by hand, or because its connection was cut.
+func (m *Mount) Ended() <-chan struct{} { return m.ended }
+
+// Done is closed after Ended, when nothing reads the vault for it any more: a request that nobody waits for goes on until the vault has answered.
 func (m *Mount) Done() <-chan struct{} { return m.done }
 
 // IsCut tells whether a mount that is served no more is still there: someone cut its connection to the kernel, and whoever looks into it gets ENOTCONN. One that
@@ -137,25 +144,31 @@ func (m *Mount) Requests() uint64 { return m.view.requests.Load() }
 // InstanceFolder is the name of the folder that has the versions of an instance, "" while it has none.
 func (m *Mount) InstanceFolder(id string) string { return m.view.folders.shownName(id) }
 
-// Unmount detaches the mount, even if it is in use, and waits until it is served no more. Whoever still uses it gets
+// Unmount detaches the mount, even if it is in use, and waits until it is done. Whoever still uses it gets
 // ENOTCONN from then on. Unmounting twice is no error, nor is it when someone unmounted it by hand, or cut its connection.
 func (m *Mount) Unmount() error {
 	m.unmount.Lock()
 	defer m.unmount.Unlock()
+	served := true
 	select {
-	case <-m.done:
-		if !m.IsCut() {
-			return nil
-		}
+	case <-m.ended:
+		served = false
 	default:
 	}
-	if err := m.at.unmount(); err != nil {
-		return err
+	if served || m.IsCut() {
+		if err := m.at.unmount(); err != nil {
+			return err
+		}
 	}
 	select {
 	case <-m.done:
 		return nil
 	case <-time.After(endsWithin):
+	}
+	select {
+	case <-m.ended:
+		return fmt.Errorf("%s is unmounted, but the vault has not answered all that was asked for it", m.at.dir)
+	default:
 		return fmt.Errorf("%s is unmounted, but still in use from a container; that ends with this process", m.at.dir)
 	}
 }

@@ -81,9 +81,8 @@ func connect(v *view, fd int, trace io.Writer) (*conn, error) {
 // fuseBuffer is enough for the answers that go-fuse makes, an ioctl's being the longest.
 const fuseBuffer = 160 << 10
 
-// serve answers requests until the mount is gone.
+// serve answers requests until the mount is gone. Jobs may go on then.
 func (c *conn) serve() {
-	defer c.work.Wait()
 	defer c.steps.end()
 	defer c.cancelAll()
 	defer c.awake.release()

@@ -294,3 +294,22 @@ func TestMountOfAnotherProcessIsNotTakenForOneThatWasCut(t *testing.T) {
 	}
 	second.do(order{Do: "unmount"})
 }
+
+// What was asked of a vault that does not answer goes on for as long as that, and the mount is served no more all the same.
+func TestMountThatWasCutEndsWhateverTheVaultAnswers(t *testing.T) {
+	s, dir := mounted(t, "small")
+	t.Cleanup(func() { s.try(order{Do: "back"}) })
+	s.do(order{Do: "away"})
+	cmd := exec.Command("ls", "-l", dir+"/folder")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a request that waits", func() bool { return s.do(order{Do: "away"}).Count > 0 })
+	cut(t, s.dir)
+	cmd.Wait()
+	if text := s.do(order{Do: "ended"}).Text; text != "cut" {
+		t.Errorf("it ended, and is told to be %q", text)
+	}
+	s.do(order{Do: "back"})
+	s.do(order{Do: "unmount"})
+}

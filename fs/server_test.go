@@ -166,7 +166,11 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 	case "unmount":
 		return s.mount.Unmount()
 	case "ended": // waits until it is
-		<-s.mount.Done()
+		select {
+		case <-s.mount.Ended():
+		case <-time.After(20 * time.Second):
+			return errors.New("it is served on")
+		}
 		if a.Text = "unmounted"; s.mount.IsCut() {
 			a.Text = "cut"
 		}

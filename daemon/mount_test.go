@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A mounting is a daemon's mount. Its own process must not look into it.
+type mounting struct {
+	t *testing.T
+	*Daemon
+	dir string
+}
+
+func newMounting(t *testing.T) *mounting {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("there is no /dev/fuse")
+	}
+	o := options(t)
+	o.Home.Mount = filepath.Join(t.TempDir(), "mnt")
+	if err := o.Home.make(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDaemon(o.withDefaults(), newState(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.close()
+		for unix.Unmount(o.Home.Mount, unix.MNT_FORCE|unix.MNT_DETACH) == nil {
+			t.Error("a mount was left behind")
+		}
+	})
+	if _, err := d.makeVault(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := &mounting{t, d, o.Home.Mount}
+	if !m.is() {
+		t.Fatal("not mounted:", d.mountErr)
+	}
+	return m
+}
+
+func (m *mounting) is() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mounted()
+}
+
+// end waits until the daemon knows that it is mounted no more.
+func (m *mounting) end() {
+	m.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); m.is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.t.Fatal("it is mounted on")
+		}
+	}
+}
+
+// cut aborts its connection to the kernel.
+func (m *mounting) cut() {
+	m.t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var minor string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); f[4] == m.dir && strings.Contains(line, " - fuse.yester ") {
+			_, minor, _ = strings.Cut(f[2], ":")
+		}
+	}
+	control := m.t.TempDir()
+	if err := unix.Mount("none", control, "fusectl", 0, ""); err != nil {
+		m.t.Fatal(err)
+	}
+	defer unix.Unmount(control, 0)
+	if err := os.WriteFile(filepath.Join(control, minor, "abort"), []byte("1"), 0); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func TestMountThatWasCutIsTriedUntilItSucceeds(t *testing.T) {
+	m := newMounting(t)
+	if err := unix.Mount("none", m.dir, "tmpfs", 0, ""); err != nil { // in the way
+		t.Fatal(err)
+	}
+	m.cut()
+	m.end()
+	m.mountAgain()
+	if s := m.mountStatus(); s.Mounted || !strings.Contains(s.Because, "mount point of tmpfs") {
+		t.Errorf("while another is in the way: %+v", s)
+	}
+	if err := unix.Unmount(m.dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	m.mountAgain()
+	if s := m.mountStatus(); !s.Mounted {
+		t.Fatalf("when nothing is in the way any more: %+v", s)
+	}
+	if err := unix.Unmount(m.dir, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	m.end()
+	m.mountAgain()
+	if s := m.mountStatus(); s.Mounted || !strings.Contains(s.Because, "by hand") {
+		t.Errorf("after it was unmounted by hand: %+v", s)
+	}
+}
