@@ -106,6 +106,9 @@ func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.En
 		if err := page.page.Entry(i, e); err != nil {
 			return false, err
 		}
+		if len(e.Name) == 0 {
+			continue // as old versions may have: the kernel takes no such list
+		}
 		if !l.entry(entryNode(slot, i), ver, e, page.first+uint64(i)+1+firstOffset) {
 			return true, nil
 		}

@@ -87,6 +87,19 @@ func TestWideFolder(t *testing.T) {
 
 func inode(info os.FileInfo) uint64 { return info.Sys().(*syscall.Stat_t).Ino }
 
+func TestFileWithoutANameIsNotListed(t *testing.T) {
+	_, dir := mounted(t, "nameless")
+	for _, at := range []string{dir, filepath.Join(dir, "..", byFileName)} {
+		list, err := os.ReadDir(at)
+		if err != nil || len(list) != 1 || list[0].Name() != "good" {
+			t.Errorf("%s: %v, %v", at, list, err)
+		}
+	}
+	if b, err := os.ReadFile(dir + "/good"); err != nil || len(b) != 10 {
+		t.Error(len(b), err)
+	}
+}
+
 func TestSeekDirGoesBackToANamesPlace(t *testing.T) {
 	_, dir := mounted(t, "wide")
 	fd, buf := openDir(t, filepath.Join(dir, "wide")), make([]byte, 4096)

@@ -180,6 +180,7 @@ var trees = map[string]func() *tree{
 	"broken":      brokenTree,
 	"wider":       func() *tree { return wideTree(100_001) },
 	"whole":       wholeTree,
+	"nameless":    namelessTree,
 	"guards 1":    func() *tree { return guardsTree(1) },
 	"guards 2":    func() *tree { return guardsTree(2) },
 	"door open":   func() *tree { return doorTree(0o755, "old") },
@@ -362,6 +363,12 @@ func wholeTree() *tree {
 		m.file(part{1, 5000}).named("good"),
 		m.dir(m.file().named("x")).named("junk folder"), m.dir(m.file().named("x")).named("lost folder"), m.file(part{1, 5000}).named("lost file"),
 	)
+}
+
+// namelessTree has a file without a name, as versions of before do.
+func namelessTree() *tree {
+	var m maker
+	return m.dir(m.file(part{1, 10}).named(""), m.file(part{2, 10}).named("good"))
 }
 
 // brokenTree has what a vault never should.

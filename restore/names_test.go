@@ -110,3 +110,14 @@ func TestLongNamesAreRestored(t *testing.T) {
 		}
 	}
 }
+
+// Versions of before have no name for a file whose name had 256 bytes.
+func TestFileWithoutANameKeepsNoOthersBack(t *testing.T) {
+	g := newRig(t)
+	to := t.TempDir()
+	r := g.restore(g.version(g.dir("d", g.file("", text(1, 100)), g.file("good", text(2, 100)))), to)
+	wantLeft(t, "failures", r.Failed, "d/")
+	if got := content(t, to+"/d/good"); got != text(2, 100) {
+		t.Errorf("%d bytes", len(got))
+	}
+}

@@ -44,7 +44,6 @@ func TestHostileBytesTakeLittleMemory(t *testing.T) {
 		"as many refs as bytes":          leaf(holes(pack.MaxRaw - 100)),
 		"as many refs as may be":         leaf(holes(maxRefs)),
 		"a name that does not end":       leaf([]byte{0xff, 0xff, 0xff, 0xff, 0x7f, 'a'}),
-		"an entry without a name":        leaf(entry(Entry{Mode: 0o100644})),
 		"an index that does not end":     append(binary.LittleEndian.AppendUint32([]byte{indexPage, 0, 1, 0}, 1<<31), 0xff),
 		"more items than may be":         append([]byte{leafPage, 0, 0xff, 0xff}, make([]byte, pack.MaxRaw-4)...),
 	}

@@ -93,16 +93,8 @@ func (p Page) Name(i int) []byte {
 }
 
 // Entry decodes entry i of a leaf page into e. Everything in e is overwritten, the arrays behind its Content and XattrRefs too: who keeps those of an
-// earlier entry clones them. ErrFormat, of an entry without a name too: only a version's root has none.
-func (p Page) Entry(i int, e *Entry) error {
-	if err := decodeEntry(p.item(i), e); err != nil {
-		return err
-	}
-	if len(e.Name) == 0 {
-		return fmt.Errorf("decode entry without a name: %w", ErrFormat)
-	}
-	return nil
-}
+// earlier entry clones them. ErrFormat. The first of a directory may have no name, as versions of before had it for one of 256 bytes or a multiple.
+func (p Page) Entry(i int, e *Entry) error { return decodeEntry(p.item(i), e) }
 
 // A PageRef is an item of an index page.
 type PageRef struct {

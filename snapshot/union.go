@@ -82,6 +82,9 @@ func (u *Union) merge(p Page) error {
 		if name == nil {
 			return fmt.Errorf("decode name %d of a tree page: %w", i, ErrFormat)
 		}
+		if len(name) == 0 {
+			continue // as old versions may have
+		}
 		for len(old) > 0 && old[0] < string(name) {
 			all, old = append(all, old[0]), old[1:]
 		}

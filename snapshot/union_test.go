@@ -98,3 +98,31 @@ func TestContentKeysDifferAsEntriesDo(t *testing.T) {
 		}
 	}
 }
+
+// Versions of before have no name for a file whose name had 256 bytes.
+func TestFileWithoutANameHidesNoOthers(t *testing.T) {
+	m := newMemory()
+	nameless := Entry{Mode: syscall.S_IFREG, Size: 5, Data: 5, Content: []Ref{{chunkID(1), 5}}}
+	root := Entry{Mode: syscall.S_IFDIR}
+	root.Tree, root.Totals = build(t, m, append([]Entry{nameless}, oneOfEach()...))
+	if got := read(t, m, root.Tree); len(got) != 1+len(oneOfEach()) {
+		t.Errorf("%d entries are read", len(got))
+	}
+	if got, lost := unionOf(t, m, []store.ID{root.Tree}); lost != 0 || len(got) != len(oneOfEach()) {
+		t.Errorf("%q, %d pages lost", got, lost)
+	}
+	v := Version{Name: "v"}
+	v.SetRoot(&root)
+	record, err := v.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	met := map[store.ID]bool{}
+	err = Mark(t.Context(), m, record, func(id store.ID, _ int64) (bool, error) {
+		met[id] = true
+		return id == root.Tree, nil
+	})
+	if err != nil || !met[chunkID(1)] || !met[chunkID(5)] {
+		t.Errorf("%d chunks are marked, %v", len(met), err)
+	}
+}
