@@ -78,6 +78,24 @@ func TestFolderThatCannotBeReadMakesAWalk(t *testing.T) {
 	r.look()
 }
 
+// Somebody writes on to what lay in it.
+func TestRemovedFolderThatIsHeldMakesNoWalk(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/dir/file", "1")
+		r.next("walk")
+		held, err := os.OpenFile(point+"/dir/file", os.O_WRONLY|os.O_APPEND, 0)
+		must(t, err)
+		defer held.Close()
+		must(t, os.RemoveAll(point+"/dir"))
+		for range 3 {
+			r.next("journal")
+			_, err := held.WriteString("2")
+			must(t, err)
+		}
+		r.look()
+	})
+}
+
 func TestRemovedFoldersMakeNoWalk(t *testing.T) {
 	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
 		var removed []string

@@ -216,7 +216,7 @@ func (r *resolver) openFolder(h unix.FileHandle) (fd int, st stat, err error) {
 	if fd >= 0 || err != nil || st.mode != 0 { // as it has just when it is removed
 		return fd, st, err
 	}
-	if !r.changes.Removed(h) && !r.younger(h) {
+	if !r.changes.Removed(h) && !r.onlyLive(h) {
 		r.lost = append(r.lost, h)
 	}
 	if len(r.lost) >= maxLost {
@@ -225,16 +225,18 @@ func (r *resolver) openFolder(h unix.FileHandle) (fd int, st stat, err error) {
 	return -1, st, err
 }
 
-// younger tells whether a folder is not in the snapshot for it was made after that.
-func (r *resolver) younger(h unix.FileHandle) bool {
-	if r.src.live < 0 || !r.changes.Made(h) {
+// onlyLive tells whether a folder is not in the snapshot for it was made after that, or removed before and somebody holds something of it.
+func (r *resolver) onlyLive(h unix.FileHandle) bool {
+	if r.src.live < 0 {
 		return false
 	}
 	fd, err := openHandle(r.src.live, h)
-	if err == nil {
-		unix.Close(fd)
+	if err != nil {
+		return false
 	}
-	return err == nil
+	defer unix.Close(fd)
+	st, err := statFD(fd, statMask)
+	return err == nil && (st.nlink == 0 || r.changes.Made(h))
 }
 
 // found returns errUnsure if folders were not there that nobody removed by now.
