@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -226,6 +227,7 @@ func (h *holding) look(link string, mapped, written bool) error {
 	switch {
 	case err == unix.ESTALE || err == unix.ENOTCONN: // of a server, and lost
 	case err == unix.EACCES && h.refuses(link):
+	case ended(err) != nil && !errors.Is(err, fs.ErrPermission) && h.foreign(link):
 	case err != nil:
 		return err
 	case st.kind() != unix.S_IFREG:
@@ -246,6 +248,32 @@ func (h *holding) refuses(link string) bool {
 	)
 	err := statx(unix.AT_FDCWD, append(zname(link), 0), unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC, 0, &x, &st)
 	return err == nil && st.dev != h.dev
+}
+
+// foreign tells whether the file that a link of a process in /proc leads to is of another file system than the partition, by its mount: of a broken one there is
+// nothing else to tell by.
+func (h *holding) foreign(link string) bool {
+	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return false
+	}
+	_, id, _ := strings.Cut(string(info), "mnt_id:\t")
+	id, _, _ = strings.Cut(id, "\n")
+	mount, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		return false
+	}
+	mounts, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(link)), "mountinfo"))
+	if err != nil {
+		return false
+	}
+	m, _, ok := findMount(mounts, mount)
+	return ok && m.fstype != "overlay" && (m.fstype != h.fstype || !anonymous[h.fstype] && unix.Mkdev(m.major, m.minor) != h.dev)
 }
 
 // byMounts takes in those of the files looked at that are of the partition by what the thread says that is mounted. dir is its folder in /proc. It tells whether the

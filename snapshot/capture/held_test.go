@@ -244,3 +244,29 @@ func TestFileThatOnlyItsOwnerMaySeeIsPassedOver(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A broken file system tells nothing of its files.
+func TestFileOfABrokenFileSystemIsPassedOver(t *testing.T) {
+	for _, fstype := range []string{"ext4", "btrfs"} {
+		t.Run(fstype, func(t *testing.T) {
+			src, broken := openedSource(t, partition(t, fstype)), partition(t, "xfs")
+			write(t, broken+"/file", "12345678")
+			f, err := os.OpenFile(broken+"/file", os.O_RDWR, 0)
+			must(t, err)
+			defer f.Close()
+			defer unix.Munmap(mapped(t, broken+"/file"))
+			own := openedSource(t, broken)
+			const goingDown, noLogFlush = 0x8004587d, 2 // XFS_IOC_GOINGDOWN
+			must(t, unix.IoctlSetPointerInt(int(f.Fd()), goingDown, noLogFlush))
+			if _, err := statFD(int(f.Fd()), statMask); err == nil {
+				t.Skip("it tells of its files")
+			}
+			if _, err := heldFiles(t.Context(), src, time.Hour); err != nil {
+				t.Error(err)
+			}
+			if _, err := heldFiles(t.Context(), own, time.Hour); err == nil {
+				t.Error("its own files are passed over too")
+			}
+		})
+	}
+}
