@@ -3,9 +3,6 @@ package capture
 import (
 	"context"
 	"errors"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,10 +18,9 @@ var errLeased = errors.New("another program has a lease on it, and does not give
 
 // leasePatience is how long a capture waits for leases, all in all: for two that nobody gives up.
 func leasePatience() time.Duration {
-	seconds := 45
-	b, err := os.ReadFile("/proc/sys/fs/lease-break-time")
-	if n, e := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && e == nil && n > 0 {
-		seconds = n
+	seconds := setting("fs/lease-break-time", 45)
+	if seconds <= 0 { // it is never taken
+		seconds = 45
 	}
 	return 2 * (time.Duration(seconds)*time.Second + time.Second)
 }

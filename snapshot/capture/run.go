@@ -176,7 +176,8 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 		return unsure("it cannot be told which files are mapped: %v", err)
 	}
 	if err != nil {
-		w.begun, w.blind, d.before = time.Time{}, true, d.before.Add(-dirtyFor)
+		w.begun, w.blind = time.Time{}, dirtyFor()
+		d.before = d.before.Add(-w.blind)
 	}
 	if byChanges || toAudit {
 		if err := w.upToTheMoment(); err != nil {

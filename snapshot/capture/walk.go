@@ -32,8 +32,8 @@ type survey struct {
 	selection  [sha256.Size]byte
 	audit      *audit // nil: none
 	begun      time.Time
-	blind      bool        // it could not be told which files are mapped
-	free       chan *hands // hands that nobody uses
+	blind      time.Duration // if it could not be told which files are mapped, how long what is stored in them may set no time
+	free       chan *hands   // hands that nobody uses
 	fail       context.CancelCauseFunc
 }
 
@@ -252,14 +252,8 @@ func (w *walker) now(v volume) time.Time {
 	if w.src.live < 0 || v.id != 0 {
 		now = w.clock()
 	}
-	if w.blind {
-		now = now.Add(-dirtyFor)
-	}
-	return now
+	return now.Add(-w.blind)
 }
-
-// dirtyFor is how long the kernel puts off writing a page back, with room (vm.dirty_expire_centisecs and vm.dirty_writeback_centisecs).
-const dirtyFor = time.Minute
 
 // lost counts what the parent version has below old as deleted.
 func (w *walker) lost(old *snapshot.Entry) {
