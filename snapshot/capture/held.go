@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,9 @@ type holding struct {
 	magic  int64 // of that type, as statfs tells it
 	found  map[fileID]*held
 	unsaid []unsaid
+
+	ended chan struct{} // is closed when the search ends, with err
+	err   error
 }
 
 // An unsaid is a file of which the device number does not tell what file system it is of.
@@ -44,25 +48,44 @@ const heldPatience = time.Minute
 
 var errHeldLate = errors.New("looking for them takes too long")
 
+// leftHolding is the one whose search was left to itself, if there is any. While that goes on, another would wait for the same.
+var leftHolding atomic.Pointer[holding]
+
+// leftPatience is how long is waited for a search that was left to itself, which may just be ending.
+const leftPatience = time.Second
+
 // heldFiles finds the held files of an open partition, in all processes. An error is the context's, or says that they cannot be known. Past its patience the
 // search is left to itself, for no signal ends what it may wait for.
 func heldFiles(ctx context.Context, src *source, patience time.Duration) (map[fileID]*held, error) {
+	if left := leftHolding.Load(); left != nil {
+		select {
+		case <-left.ended:
+			leftHolding.CompareAndSwap(left, nil)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(leftPatience):
+			return nil, errHeldLate
+		}
+	}
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(src.fd, &fs); err != nil {
 		return nil, err
 	}
-	h := &holding{dev: src.root.dev, fstype: src.fstype, magic: fs.Type, found: map[fileID]*held{}}
+	h := &holding{dev: src.root.dev, fstype: src.fstype, magic: fs.Type, found: map[fileID]*held{}, ended: make(chan struct{})}
 	in, end := context.WithTimeoutCause(ctx, patience, errHeldLate)
 	defer end()
-	done := make(chan error, 1)
-	go func() { done <- h.search(in) }()
+	go func() {
+		defer close(h.ended)
+		h.err = h.search(in)
+	}()
 	select {
-	case err := <-done:
-		if err != nil {
-			return nil, err
+	case <-h.ended:
+		if h.err != nil {
+			return nil, h.err
 		}
 		return h.found, nil
 	case <-in.Done():
+		leftHolding.Store(h)
 		return nil, context.Cause(in)
 	}
 }

@@ -139,8 +139,13 @@ func TestSearchForHeldFilesEnds(t *testing.T) {
 	if _, err := heldFiles(ctx, src, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if _, err := heldFiles(t.Context(), src, time.Millisecond); !errors.Is(err, errHeldLate) {
+	if _, err := heldFiles(t.Context(), src, 5*time.Second); !errors.Is(err, errHeldLate) {
 		t.Error(err)
+	}
+	select {
+	case <-d.asked:
+		t.Error("another search waits for the server too")
+	default:
 	}
 }
 
