@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -34,14 +35,30 @@ func neverFolders(s *source, point string, paths []string) (map[fileID]bool, err
 // neverIn are those of the paths that lie on the partition, by what they really are called.
 func neverIn(point string, paths []string) (in []string) {
 	for _, p := range paths {
-		if real, err := filepath.EvalSymlinks(p); err == nil {
-			p = real
-		}
-		if p = filepath.Clean(p); filepath.IsAbs(p) && isBelow(p, point) {
+		if p = realPath(p); filepath.IsAbs(p) && isBelow(p, point) {
 			in = append(in, p)
 		}
 	}
 	return in
+}
+
+// realPath follows the symbolic links of a path as far as it is there. What its last element leads to, which may be our own mount, is asked nothing.
+func realPath(path string) string {
+	p := filepath.Clean(path)
+	for range 40 {
+		real, err := resolveParent(p)
+		if err != nil {
+			return p
+		}
+		to, err := os.Readlink(real)
+		if err != nil {
+			return real
+		}
+		if p = to; !filepath.IsAbs(to) {
+			p = filepath.Join(filepath.Dir(real), to)
+		}
+	}
+	return filepath.Clean(path)
 }
 
 // roots are the root folders that lead to what is captured: of the partition, and of its snapshot.
