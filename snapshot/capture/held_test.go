@@ -125,9 +125,10 @@ func TestHeldFilesAskNoServer(t *testing.T) {
 	}
 }
 
-// Of a file system that was unmounted while files of it are open, the server must be asked.
-func TestSearchForHeldFilesEnds(t *testing.T) {
-	src := openedSource(t, partition(t, "ext4"))
+// hangSearch has the search for held files hang until the test ends, in this process only. Of a file system that was unmounted while files of it are open, the
+// server must be asked.
+func hangSearch(t *testing.T, src *source) *mute {
+	t.Helper()
 	d, point := newMute(t)
 	must(t, unix.Unmount(point, unix.MNT_DETACH))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -139,6 +140,12 @@ func TestSearchForHeldFilesEnds(t *testing.T) {
 	if _, err := heldFiles(ctx, src, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	return d
+}
+
+func TestSearchForHeldFilesEnds(t *testing.T) {
+	src := openedSource(t, partition(t, "ext4"))
+	d := hangSearch(t, src)
 	if _, err := heldFiles(t.Context(), src, 5*time.Second); !errors.Is(err, errHeldLate) {
 		t.Error(err)
 	}
