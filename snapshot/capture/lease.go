@@ -34,7 +34,7 @@ func (w *walker) openLeased(ctx context.Context, t *target) (fd int, err error) 
 			return fd, nil
 		case err != unix.EAGAIN:
 			return -1, openError(err)
-		case w.patience.Add(-int64(pause)) < 0:
+		case w.src.patience.Add(-int64(pause)) < 0:
 			return -1, &sourceError{"open", -1, errLeased}
 		}
 		select {

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"yester/store"
+	"yester/store/pack"
 )
 
 // lease takes a lease on a file as a file server does, and calls asked when it is asked to give it up.
@@ -76,4 +79,22 @@ func TestFileWhoseLeaseIsNotGivenUpIsSkipped(t *testing.T) {
 	}
 	must(t, f.Close())
 	compare(t, r, r.run(), dir)
+}
+
+// What a try used up another has not.
+func TestPatienceForLeasesIsThatOfAllTries(t *testing.T) {
+	r, dir := leaseRig(t)
+	lease(t, dir+"/leased", func(*os.File) {})
+	src := openedSource(t, dir)
+	r.o.patience = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	put, err := r.vault.Writer(r.o.Instance.ID, store.WriterOptions{Encoding: pack.LZ4})
+	must(t, err)
+	defer put.Close()
+	w, err := newWalker(r.vault, put, &r.o, src)
+	must(t, err)
+	if _, err := w.openLeased(ctx, &target{dir: src.fd, name: zname("leased\x00")}); !errors.Is(err, errLeased) {
+		t.Error(err)
+	}
 }

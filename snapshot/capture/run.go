@@ -42,6 +42,7 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 		return nil, err
 	}
 	defer src.close()
+	src.patience.Store(int64(cmp.Or(o.patience, leasePatience())))
 	version := &snapshot.Version{
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
 		Start: start, Journal: o.Certificate, Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
@@ -132,7 +133,6 @@ func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*wal
 		}
 		s.free <- h
 	}
-	s.patience.Store(int64(cmp.Or(o.patience, leasePatience())))
 	w := &walker{survey: s, ready: notOpened}
 	w.take(<-s.free)
 	w.selection = selectionOf(w)

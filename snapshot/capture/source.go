@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,8 @@ type source struct {
 	name    string    // of the snapshot
 	because string    // why there is none, where there could be one
 
-	searched bool // for held files, in vain, as it took too long
+	searched bool         // for held files, in vain, as it took too long
+	patience atomic.Int64 // nanoseconds that are left to wait for leases
 }
 
 // openSource opens a clone of the mount at the partition's mount point, after making sure that it is still that partition's, and of a btrfs a snapshot.

@@ -28,7 +28,6 @@ type survey struct {
 	tooDeep    atomic.Bool      // there is a folder that was not entered for it lies too deep
 	changes    *resolver        // nil: by walk
 	held       map[fileID]*held
-	patience   atomic.Int64 // nanoseconds that are left to wait for leases
 	selection  [sha256.Size]byte
 	audit      *audit // nil: none
 	begun      time.Time
