@@ -2,7 +2,7 @@ package fs
 
 import "strings"
 
-const maxName = 255 // bytes of a folder's name
+const maxName = 255 // bytes of a folder's name, and of a file's on most file systems
 
 // folderNames returns the folder name for each instance id: its host name made safe, with the start of the id if another
 // one has the same, and the whole id if that is not enough or there is no name.

@@ -9,13 +9,19 @@ import (
 	"yester/snapshot"
 )
 
-// Lookup finds a name in a folder. That there is none is told as an answer that the kernel keeps too.
+// Lookup finds a name in a folder. That there is none is told as an answer that the kernel keeps too; but of one that is longer than most file systems have them it
+// is said what they say, as what is made by such a name is refused for that first.
 func (v *view) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	out.SetEntryTimeout(forever)
-	dir := nodeID(in.NodeId)
-	switch {
-	case len(name) > snapshot.MaxName:
+	st := v.lookUp(cancel, nodeID(in.NodeId), name, out)
+	if st == fuse.OK && out.NodeId == 0 && len(name) > maxName {
 		return fuse.Status(syscall.ENAMETOOLONG)
+	}
+	return st
+}
+
+func (v *view) lookUp(cancel <-chan struct{}, dir nodeID, name string, out *fuse.EntryOut) fuse.Status {
+	switch {
 	case dir.kind() == byFileKind || dir.kind() == partitionKind && name == byFileName:
 		return v.lookupPast(cancel, dir, name, out)
 	case name == ".": // file handles ask so for a node that the kernel forgot
