@@ -71,9 +71,9 @@ func explain(err error) error {
 }
 
 // skip leaves what is there. The other names of a file may be linked to it if it is just what the version has; and then one that a restore put there, and was broken off before it
-// made it immutable or append only, is made so.
+// made it immutable or append only, is made so; but not if somebody has changed it since.
 func (r *run) skip(it *item, st *unix.Statx_t) (m made, err error) {
-	locked := r.resumes && it.entry.Flags&locks != 0 && !r.o.NoLocks && !r.o.DryRun
+	locked := r.resumes && r.ends && r.earlier.has(st.Ctime.Sec) && it.entry.Flags&locks != 0 && !r.o.NoLocks && !r.o.DryRun
 	if (it.link != nil || locked) && it.entry.IsRegular() && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == it.entry.Size && sameTime(fileTime(st.Mtime), it.entry.Mtime) {
 		if m, err = r.asItShouldBe(it); err != nil {
 			return m, r.failed(it, err)

@@ -120,11 +120,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	err = r.run(ctx)
-	if err == nil && r.writes() {
-		if err = unix.Syncfs(o.Target); err != nil {
-			err = fmt.Errorf("sync what was restored: %w", err)
-		} else {
-			r.end()
+	if r.writes() { // also if it was broken off: then one that goes on need not doubt what is there
+		switch syncErr := unix.Syncfs(o.Target); {
+		case syncErr == nil:
+			r.end(err == nil)
+		case err == nil:
+			err = fmt.Errorf("sync what was restored: %w", syncErr)
 		}
 	}
 	return &r.result, err

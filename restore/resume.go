@@ -12,6 +12,31 @@ import (
 	"yester/snapshot"
 )
 
+// A claim is what the mark of a target says. Its times are in seconds, by the clock of the target's file system.
+type claim struct {
+	moment string // in which something was put there that may not be on the disk
+	from   int64  // when the first restore began
+	until  int64  // when the last one ended, and all of it was on the disk; 0: it did not
+	job    string // of the first one
+}
+
+func (c *claim) text() []byte {
+	return fmt.Appendf(nil, "%s\n%d %d\n%s", c.moment, c.from, c.until, c.job)
+}
+
+func parseClaim(text string) (c claim) {
+	c.moment, text, _ = strings.Cut(text, "\n")
+	times, job, _ := strings.Cut(text, "\n")
+	c.job = job
+	_, _ = fmt.Sscan(times, &c.from, &c.until)
+	return c
+}
+
+// has tells whether what was changed last at a time may be as a restore left it: nobody has touched it since.
+func (c *claim) has(changed int64) bool {
+	return changed >= c.from && (c.until == 0 || changed <= c.until)
+}
+
 // begin marks the target, from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found: new files get their names before
 // their content is on the disk, for to wait for each would make a restore many times slower. The mark of an earlier restore that was broken off stays.
 func (r *run) begin() {
@@ -19,30 +44,59 @@ func (r *run) begin() {
 	value := make([]byte, 256)
 	for _, r.mark = range marks {
 		if n, err := unix.Fgetxattr(r.o.Target, r.mark, value); err == nil {
-			then, job, _ := strings.Cut(string(value[:n]), "\n")
-			r.resumes, r.doubts, r.ends = true, since == "" || then != since, job == r.job()
+			c := parseClaim(string(value[:n]))
+			r.resumes, r.doubts, r.ends = true, c.until == 0 && (since == "" || c.moment != since), c.job == r.job()
+			r.earlier, r.claim = c, c
+			if c.until != 0 && r.writes() {
+				r.claim.moment, r.claim.until = since, 0
+				r.unmarked = r.setMark() != nil
+			}
 			return
 		}
 	}
 	if !r.writes() {
 		return
 	}
-	r.ends = true
+	r.ends, r.claim = true, claim{moment: since, job: r.job()}
 	for _, r.mark = range marks {
-		if unix.Fsetxattr(r.o.Target, r.mark, []byte(since+"\n"+r.job()), 0) == nil && unix.Fsync(r.o.Target) == nil {
+		if r.setMarkNow(&r.claim.from) == nil {
 			return
 		}
 	}
 	r.unmarked = true
 }
 
-// end removes the mark when everything is on the disk. That of an earlier restore stays if something that it may have put there was not looked at.
-func (r *run) end() {
-	all := r.o.OnConflict == Overwrite && r.select_.top().in && r.select_.excludes.none()
-	if !r.resumes || (r.ends || all) && r.result.Failed.Count == 0 {
-		_ = unix.Fremovexattr(r.o.Target, r.mark)
+func (r *run) setMark() error {
+	if err := unix.Fsetxattr(r.o.Target, r.mark, r.claim.text(), 0); err != nil {
+		return err
 	}
-	if r.lockTop != 0 {
+	return unix.Fsync(r.o.Target)
+}
+
+// setMarkNow sets the mark with the time at which it is set, which a mark without it tells.
+func (r *run) setMarkNow(now *int64) error {
+	if err := unix.Fsetxattr(r.o.Target, r.mark, r.claim.text(), 0); err != nil {
+		return err
+	}
+	st, err := lookFD(r.o.Target)
+	if err != nil {
+		return err
+	}
+	*now = st.Ctime.Sec
+	return r.setMark()
+}
+
+// end removes the mark when everything is on the disk, and all was restored, or notes in it that nothing is in doubt. That of an earlier restore stays if something that it may have put
+// there was not looked at.
+func (r *run) end(well bool) {
+	all := r.o.OnConflict == Overwrite && r.select_.top().in && r.select_.excludes.none()
+	switch {
+	case well && (!r.resumes || (r.ends || all) && r.result.Failed.Count == 0):
+		_ = unix.Fremovexattr(r.o.Target, r.mark)
+	case !r.doubts:
+		_ = r.setMarkNow(&r.claim.until)
+	}
+	if well && r.lockTop != 0 {
 		r.lock(&holder{fd: r.o.Target}, r.lockTop)
 	}
 }
@@ -128,11 +182,11 @@ func (r *run) job() string {
 }
 
 // torn tells a file that a restore had put there and a power loss took content from: its time was set by us. It may be as long as it should be, and take as much room: the
-// pieces come to the disk in any order, and after their blocks were taken. So, after a power loss, each is compared; else that is done with those that take too little room, which
-// may be just compressed.
+// pieces come to the disk in any order, and after their blocks were taken. So, after a power loss, each is compared that was not there before; else that is done with those that take too
+// little room, which may be just compressed.
 func (r *run) torn(it *item, st *unix.Statx_t) (bool, error) {
 	e := &it.entry
-	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || !sameTime(fileTime(st.Mtime), e.Mtime) || !r.doubts && st.Blocks*512 >= e.Data {
+	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || !sameTime(fileTime(st.Mtime), e.Mtime) || !(r.doubts && r.earlier.has(st.Ctime.Sec)) && st.Blocks*512 >= e.Data {
 		return false, nil
 	}
 	if st.Size != e.Size {

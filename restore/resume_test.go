@@ -27,13 +27,27 @@ func (g *rig) breakOff(v *snapshot.Version, to string, n int32, change ...func(*
 	}
 }
 
-// reboot has the mark of a restore that was broken off be of another boot.
-func reboot(t *testing.T, target string) {
+// remark changes the mark of a restore that was broken off.
+func remark(t *testing.T, target string, change func(c *claim)) {
 	t.Helper()
 	value := make([]byte, 256)
 	n, err := unix.Getxattr(target, snapshot.RestoringMark, value)
 	must(t, err)
-	must(t, unix.Setxattr(target, snapshot.RestoringMark, append([]byte("x"), value[:n]...), 0))
+	c := parseClaim(string(value[:n]))
+	change(&c)
+	must(t, unix.Setxattr(target, snapshot.RestoringMark, c.text(), 0))
+}
+
+// kill has the restore that was broken off not have ended in order.
+func kill(t *testing.T, target string) {
+	t.Helper()
+	remark(t, target, func(c *claim) { c.until = 0 })
+}
+
+// reboot has it be cut off in another boot.
+func reboot(t *testing.T, target string) {
+	t.Helper()
+	remark(t, target, func(c *claim) { c.moment, c.until = "another", 0 })
 }
 
 func isMarked(t *testing.T, target string) bool {
@@ -93,14 +107,22 @@ func TestRestoreGoesOnAfterAPowerCut(t *testing.T) {
 	dir := mountImage(t, disk)
 	write(t, filepath.Join(dir, "mine"), "mine")
 	unix.Sync()
-	g.breakOff(v, dir, 60)
-	f, err := os.Create(filepath.Join(dir, "else")) // somebody has the journal written
-	must(t, err)
-	must(t, f.Sync())
-	must(t, f.Close())
-
 	after := filepath.Join(t.TempDir(), "disk")
-	command(t, "cp", "--sparse=always", disk, after)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var cutErr error
+	cut := &limiter{do: func() {
+		f, err := os.Create(filepath.Join(dir, "else")) // somebody has the journal written
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		cutErr = errors.Join(err, exec.Command("cp", "--sparse=always", disk, after).Run())
+		cancel()
+	}}
+	cut.after.Store(60)
+	if _, err := g.try(ctx, v, dir, func(o *Options) { o.Limiter, o.Workers = cut, 1 }); !errors.Is(err, context.Canceled) || cutErr != nil {
+		t.Fatalf("it ended with %v, and was cut off with %v", err, cutErr)
+	}
 	dir = mountImage(t, after)
 	torn := 0
 	for i := range 40 {
@@ -178,14 +200,37 @@ func TestRestoreThatWasBrokenOffGoesOnWithoutReading(t *testing.T) {
 		t.Skip("needs Linux 6.8")
 	}
 	g.breakOff(v, dir, 11, func(o *Options) { o.Workers = 1 })
-	if !isMarked(t, dir) {
-		t.Error("the target is not marked")
-	}
+	kill(t, dir)
 	count := &limiter{do: func() {}}
 	count.after.Store(1000)
 	r := g.restore(v, dir, func(o *Options) { o.Limiter = count })
 	if read := 1000 - count.after.Load(); read != 10 || r.Skipped.Count != 1 {
 		t.Errorf("%d pieces were read, and %d files skipped", read, r.Skipped.Count)
+	}
+}
+
+// What somebody changed is not torn, though its size and time are as they were: neither before the restore that a power cut broke off, nor after one that was cancelled.
+func TestWhatNoPowerCutToreIsSkipped(t *testing.T) {
+	for what, change := range map[string]func(c *claim){
+		"before":                   func(c *claim) { c.moment, c.from, c.until = "another", c.from+1000, 0 },
+		"after, and booted since":  func(c *claim) { c.moment = "another" },
+		"after, on an older Linux": func(c *claim) { c.moment = "" },
+	} {
+		g := newRig(t)
+		v, dir := g.version(g.file("mine", "theirs"), g.file("z", text(1, 9*pieceLen))), t.TempDir()
+		g.breakOff(v, dir, 6, func(o *Options) { o.Workers = 1 })
+		tear(t, filepath.Join(dir, "mine"), func(f *os.File) error {
+			_, err := f.WriteAt([]byte("unlike"), 0)
+			return err
+		})
+		remark(t, dir, change)
+		g.breakOff(v, dir, 6, func(o *Options) { o.Workers = 1 })
+		remark(t, dir, change)
+		r := g.restore(v, dir)
+		wantLeft(t, "skipped", r.Skipped, "mine")
+		if content(t, filepath.Join(dir, "mine")) != "unlike" || isMarked(t, dir) {
+			t.Errorf("%s: there is %q, and a mark: %v", what, content(t, filepath.Join(dir, "mine")), isMarked(t, dir))
+		}
 	}
 }
 
@@ -307,6 +352,7 @@ func TestLocksAreGivenByTheRestoreThatGoesOn(t *testing.T) {
 		t.Fatal("this tests nothing")
 	}
 	unlock() // as if it had been killed before that of one name was locked
+	kill(t, dir)
 	g.restore(v, dir, func(o *Options) { o.DryRun = true })
 	if flags("one") != 0 {
 		t.Error("a dry run changed something")
@@ -320,6 +366,13 @@ func TestLocksAreGivenByTheRestoreThatGoesOn(t *testing.T) {
 	g.restore(v, dir)
 	if flags("one") != 0 || flags("alone") != 0 {
 		t.Error("files that are to stay as they are were locked")
+	}
+	must(t, os.Remove(filepath.Join(dir, "z")))
+	g.breakOff(v, dir, 5)
+	remark(t, dir, func(c *claim) { c.from, c.until = 1, 2 }) // long before
+	g.restore(v, dir)
+	if flags("one") != 0 || flags("alone") != 0 {
+		t.Error("files that somebody unlocked after a restore was cancelled were locked")
 	}
 }
 

@@ -42,6 +42,8 @@ type run struct {
 	ends     bool // no other restore than this one is under way, but for an earlier one of the same
 	unmarked bool // the target takes no mark
 	mark     string
+	earlier  claim // of the one that was broken off
+	claim    claim // of the mark by now
 
 	ctx   context.Context
 	items chan *item
