@@ -164,6 +164,9 @@ func (r *run) isUnfinished(f *folder) bool {
 	_, scanErr := fmt.Sscanf(string(value[:n]), "%o %d %d", &then.mode, &then.uid, &then.gid)
 	st, err := lookFD(f.fd)
 	mode, e := uint32(st.Mode&0o7777), &f.entry
+	if n == 0 && err == nil && mode == 0o700 && int(st.Uid) == os.Geteuid() { // of a yester that did not mark the target: the folder is as it made it
+		return true
+	}
 	own := func(has, then, version uint32) bool { return has == then || has == version } // it may have been broken off between the two
 	if r.resumes && scanErr == nil && err == nil && own(mode, then.mode, e.Mode&0o7777) && own(st.Uid, then.uid, e.UID) && own(st.Gid, then.gid, e.GID) {
 		return true

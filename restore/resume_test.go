@@ -297,6 +297,25 @@ func TestFoldersThatSomebodyPutRightStay(t *testing.T) {
 	}
 }
 
+// A yester of before marked folders by an empty value, and not the target.
+func TestFoldersThatAYesterOfBeforeLeftUnfinishedAreFinished(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.dir("as made", g.file("f", "f")), g.dir("theirs", g.file("f", "f"))), t.TempDir()
+	for name, mode := range map[string]os.FileMode{"as made": 0o700, "theirs": 0o711} {
+		write(t, filepath.Join(dir, name, "mine"), "mine")
+		must(t, os.Chmod(filepath.Join(dir, name), mode))
+		must(t, unix.Setxattr(filepath.Join(dir, name), snapshot.UnfinishedMark, nil, 0))
+	}
+	g.restore(v, dir)
+	r := g.restore(v, dir, func(o *Options) { o.VerifyOnly = true })
+	wantLeft(t, "different", r.Differs, ".", "theirs")
+	for _, name := range []string{"as made", "theirs"} {
+		if _, err := unix.Getxattr(filepath.Join(dir, name), snapshot.UnfinishedMark, nil); err == nil {
+			t.Errorf("%s is marked for good", name)
+		}
+	}
+}
+
 // A version that was made while a restore was under way may have its marks.
 func TestMarksOfAVersionAreNotPutBack(t *testing.T) {
 	g := newRig(t)
