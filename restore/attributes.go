@@ -316,7 +316,7 @@ func (r *run) giveLate() {
 			r.note("inode flags", join(l.dir, l.name), err)
 			continue
 		}
-		fd, err := openIn(dir, l.name, unix.O_RDONLY|unix.O_NONBLOCK)
+		fd, err := r.openFile(dir, l.name)
 		if err == nil {
 			r.lock(&holder{fd: fd, path: join(l.dir, l.name)}, l.flags)
 			unix.Close(fd)

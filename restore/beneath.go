@@ -42,6 +42,9 @@ func (r *run) openFile(dir int, name string) (int, error) {
 	for waited := time.Duration(0); ; waited += leasePause {
 		fd, err := openIn(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
 		if !errors.Is(err, unix.EAGAIN) {
+			if waited > 0 {
+				r.leases.Store(0) // they do let go
+			}
 			return fd, err
 		}
 		if waited >= leasePatience || time.Duration(r.leases.Add(int64(leasePause))) > allPatience {

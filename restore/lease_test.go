@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,4 +82,45 @@ func TestRestoreThatWaitsForALeaseIsCancelled(t *testing.T) {
 	if !regexp.MustCompile(fmt.Sprintf("LEASE +BREAKING.*:%d 0 EOF", st.Ino)).MatchString(content(t, "/proc/locks")) {
 		t.Error("it waited until the kernel took the lease away")
 	}
+}
+
+// Files on which leases are let go, however many, take nothing from the patience with those that follow.
+func TestLeaseThatIsLetGoTakesNoPatienceFromOthers(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.file("let go", "theirs")), t.TempDir()
+	write(t, filepath.Join(dir, "let go"), "mine")
+	asked, release := lease(t, filepath.Join(dir, "let go"))
+	go func() {
+		<-asked
+		release(0)
+	}()
+	r, err := newRun(Options{Vault: g.vault, Version: v, Target: openDir(t, dir)})
+	must(t, err)
+	r.ctx = t.Context()
+	r.leases.Store(int64(allPatience - leasePatience))
+	fd, err := r.openFile(r.o.Target, "let go")
+	must(t, err)
+	must(t, unix.Close(fd))
+	if waited := r.leases.Load(); waited != 0 {
+		t.Errorf("%v are taken for waited in vain", time.Duration(waited))
+	}
+}
+
+// A lock that is given when all else is there waits for a lease too.
+func TestLateLockWaitsForALease(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(), t.TempDir()
+	path := filepath.Join(dir, "f")
+	write(t, path, "f")
+	t.Cleanup(func() { _ = unix.IoctlSetPointerInt(openDir(t, path), unix.FS_IOC_SETFLAGS, 0) })
+	asked, release := lease(t, path)
+	go func() {
+		<-asked
+		release(0)
+	}()
+	r, err := newRun(Options{Vault: g.vault, Version: v, Target: openDir(t, dir)})
+	must(t, err)
+	r.late = []lateFlags{{"", "f", 0x20}}
+	must(t, r.run(t.Context()))
+	wantLeft(t, "noted", r.result.Notes)
 }

@@ -32,7 +32,7 @@ type run struct {
 	unread  map[string]bool // folders in which something could not be read when the version was made
 	unsure  bool            // there are more of them
 	named   atomic.Bool     // the target makes no files without a name
-	leases  atomic.Int64    // how long leases on files were waited for, in nanoseconds
+	leases  atomic.Int64    // how long leases on files were waited for since one was let go, in nanoseconds
 	spare   chan struct{}   // a token for each further thread that a large file may use
 	bufs    sync.Pool
 
@@ -121,8 +121,8 @@ func (r *run) checkPaths(ctx context.Context) error {
 
 func (r *run) run(ctx context.Context) error {
 	r.begin()
-	group, ctx := errgroup.WithContext(ctx)
-	r.ctx, r.items = ctx, make(chan *item, batchItems)
+	group, all := errgroup.WithContext(ctx)
+	r.ctx, r.items = all, make(chan *item, batchItems)
 	for range r.o.Workers {
 		group.Go(func() error {
 			for it := range r.items {
@@ -145,7 +145,7 @@ func (r *run) run(ctx context.Context) error {
 		r.done(it.in)
 	}
 	r.closeWaiting()
-	if err == nil {
+	if r.ctx = ctx; err == nil { // that of the group is over
 		r.giveLate()
 	}
 	return err
