@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"yester/control"
+	"yester/snapshot"
+	"yester/snapshot/capture"
 )
 
 // Patterns are bytes, as names are, though they come as JSON: of a policy and of a restore.
@@ -73,5 +75,17 @@ func TestPatternsAreBytes(t *testing.T) {
 	}
 	if _, err := c.Set(t.Context(), control.ActivateRequest{Excludes: []string{malformed}}); !errors.Is(err, control.BadRequest) {
 		t.Errorf("a policy of what is no pattern: %v", err)
+	}
+}
+
+// Daemons once kept patterns as they were: one that is no text of a pattern keeps nobody from setting something else.
+func TestPatternOfBeforeDoesNotKeepAPolicyFromChanging(t *testing.T) {
+	p := control.Policy{Start: "04:00", Priority: "low", RetentionDays: 30, WindowSeconds: 3600, Excludes: []string{`"abc`}}
+	mounts := []capture.Mount{{Partition: snapshot.Partition{Name: "p", MountPoint: "/"}}}
+	if err := checkPolicy(&p, &control.ActivateRequest{Start: "04:00"}, mounts); err != nil {
+		t.Error(err)
+	}
+	if err := checkPolicy(&p, &control.ActivateRequest{Excludes: p.Excludes}, mounts); !errors.Is(err, control.BadRequest) {
+		t.Errorf("a new one: %v", err)
 	}
 }

@@ -113,11 +113,10 @@ func checkPolicy(p *control.Policy, asked *control.ActivateRequest, mounts []cap
 	if err := checkHooks(&p.Hooks); err != nil {
 		return err
 	}
-	excludes, err := control.ParsePatterns(p.Excludes)
-	if err != nil {
+	if _, err := control.ParsePatterns(asked.Excludes); err != nil {
 		return control.Errorf(control.BadRequest, "of the excludes, %v", err)
 	}
-	for _, e := range excludes {
+	for _, e := range patterns(p.Excludes) {
 		if e == "" || !doublestar.ValidatePattern(e) {
 			return control.Errorf(control.BadRequest, "the exclude %q is no pattern", e).
 				WithHint("write globs like '*.iso', '/home/*/.cache' or '**/node_modules'")
