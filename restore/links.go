@@ -13,6 +13,8 @@ import (
 // A hardlink is a file with several names. The first that is restored is made, the others become links to it; those that come while it is being made
 // wait, and whoever makes it deals with them too.
 type hardlink struct {
+	number uint64 // running, from 1
+
 	left uint32 // names that the walk has not met; of the walk alone
 	size uint64
 	kind uint32
@@ -48,7 +50,8 @@ func (l *hardlink) seenAs(it *item, m made) (other string) {
 func (r *run) hardlink(e *snapshot.Entry) *hardlink {
 	l := r.links[e.Ino]
 	if l == nil || l.size != e.Size || l.kind != e.Type() || l.time != e.Mtime {
-		l = &hardlink{left: e.Nlink, size: e.Size, kind: e.Type(), time: e.Mtime}
+		r.linksMet++
+		l = &hardlink{number: r.linksMet, left: e.Nlink, size: e.Size, kind: e.Type(), time: e.Mtime}
 		r.links[e.Ino] = l
 	}
 	if l.left--; l.left == 0 {
@@ -64,10 +67,10 @@ func (r *run) takes(it *item, m made) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.taken[m] == nil {
-		r.taken[m] = it.link
+	if r.taken[m] == 0 {
+		r.taken[m] = it.link.number
 	}
-	return r.taken[m] == it.link
+	return r.taken[m] == it.link.number
 }
 
 // linked deals with a name of a file that has several.

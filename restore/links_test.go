@@ -3,8 +3,10 @@ package restore
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -113,4 +115,29 @@ func TestOtherNamesOfWhatIsOverwrittenStayAsTheyAre(t *testing.T) {
 	if r.Written != 0 || !strings.Contains(listing(t, dir), `"a" 100644 1000:1001`) {
 		t.Errorf("%d bytes came from the vault, and there is\n%s", r.Written, listing(t, dir))
 	}
+}
+
+// Of a file that was there and all names of which were met nothing is kept but what it was taken for.
+func TestFilesWithSeveralNamesAreNotKept(t *testing.T) {
+	g := newRig(t)
+	r, err := newRun(Options{Vault: g.vault, Version: g.version()})
+	must(t, err)
+	freed := make(chan struct{})
+	func() {
+		e := g.entry("f", unix.S_IFREG|0o644)
+		it := &item{entry: e, link: r.hardlink(&e)}
+		runtime.AddCleanup(it.link, func(struct{}) { close(freed) }, struct{}{})
+		if !r.takes(it, made{ok: true, ino: 1}) {
+			t.Error("it is another's")
+		}
+	}()
+	for range 10 {
+		runtime.GC()
+		select {
+		case <-freed:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	t.Errorf("it is kept with %d others", len(r.taken))
 }

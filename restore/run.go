@@ -45,18 +45,19 @@ type run struct {
 	earlier  claim // of the one that was broken off
 	claim    claim // of the mark by now
 
-	ctx   context.Context
-	items chan *item
-	batch []*item
-	in    int                  // folders in the batch
-	links map[uint64]*hardlink // by inode number at the source
+	ctx      context.Context
+	items    chan *item
+	batch    []*item
+	in       int                  // folders in the batch
+	links    map[uint64]*hardlink // by inode number at the source
+	linksMet uint64
 
 	checkTimes atomic.Int32 // how many files are still looked at for whether the target holds their times
 
 	mu     sync.Mutex
 	result Result
 	notes  map[string]bool
-	taken  map[made]*hardlink // files that were there and have several names
+	taken  map[made]uint64 // number of the hardlink that has a file which was there and has several names
 	late   []lateFlags
 
 	lockTop uint32 // flags of the target that would keep its mark from being removed
@@ -90,7 +91,7 @@ func newRun(o Options) (*run, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.NumCPU()
 	}
-	r := &run{o: o, links: map[uint64]*hardlink{}, notes: map[string]bool{}, taken: map[made]*hardlink{}, spare: make(chan struct{}, o.Workers-1)}
+	r := &run{o: o, links: map[uint64]*hardlink{}, notes: map[string]bool{}, taken: map[made]uint64{}, spare: make(chan struct{}, o.Workers-1)}
 	r.checkTimes.Store(100)
 	r.bufs.New = func() any { b := make([]byte, o.Vault.ReadRoom()); return &b }
 	var err error
