@@ -11,10 +11,13 @@ import (
 	"yester/store"
 )
 
-// tryMount mounts the vault unless it is mounted. Where that fails the daemon goes on without: what matters is the backup.
+// tryMount mounts the vault unless it is mounted, or the daemon stops. Where that fails the daemon goes on without: what matters is the backup.
 func (d *Daemon) tryMount() {
 	d.mounting.Lock()
 	defer d.mounting.Unlock()
+	if d.tasks.stopping() {
+		return
+	}
 	d.mu.Lock()
 	v, dir, needless := d.vault, d.o.Home.Mount, d.vault == nil || d.mounted()
 	d.mu.Unlock()
@@ -76,7 +79,7 @@ func (d *Daemon) mountAgain() {
 	}
 }
 
-// unmount ends the mount. d.mu is held.
+// unmount ends the mount. d.mounting and d.mu are held.
 func (d *Daemon) unmount() error {
 	if d.mount == nil {
 		return nil

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,7 @@ func newMounting(t *testing.T) *mounting {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		d.tasks.stop(context.Background())
 		d.close()
 		for unix.Unmount(o.Home.Mount, unix.MNT_FORCE|unix.MNT_DETACH) == nil {
 			t.Error("a mount was left behind")
@@ -114,5 +116,21 @@ func TestMountThatWasCutIsTriedUntilItSucceeds(t *testing.T) {
 	m.mountAgain()
 	if s := m.mountStatus(); s.Mounted || !strings.Contains(s.Because, "by hand") {
 		t.Errorf("after it was unmounted by hand: %+v", s)
+	}
+}
+
+func TestNothingIsMountedOnceTheDaemonStops(t *testing.T) {
+	m := newMounting(t)
+	m.cut()
+	m.end()
+	if err := m.tasks.stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.close(); err != nil {
+		t.Fatal(err)
+	}
+	m.mountAgain()
+	if m.is() {
+		t.Error("it is mounted again, and the vault is closed")
 	}
 }

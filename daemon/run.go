@@ -150,6 +150,8 @@ func (d *Daemon) stop(api *http.Server, drop func()) error {
 	}
 	if stuck != nil {
 		d.log.Error("ending with a task at work", "err", stuck)
+		d.mounting.Lock()
+		defer d.mounting.Unlock()
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return d.unmount()
