@@ -255,14 +255,31 @@ func (c *conn) claim(j *job) bool {
 	return true
 }
 
-// giveUp answers a job whose process got a signal, and which goes on: what it waits for does not look whether that is still wanted. The answer is sent under the
-// lock, for without jobs the connection may be closed.
+// look gives up a job whose process got a signal if that is being killed; else it looks again later.
+func (c *conn) look(unique uint64, thread uint32) {
+	if killed(thread) {
+		c.giveUp(unique)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.jobs[unique] != nil {
+		time.AfterFunc(patience, func() { c.look(unique, thread) })
+	}
+}
+
+// giveUp answers a job whose process is being killed, and which may go on: what it waits for does not always look whether that is still wanted. The answer is sent
+// under the lock, for without jobs the connection may be closed.
 func (c *conn) giveUp(unique uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	j := c.jobs[unique]
 	if j == nil || j.answered {
 		return
+	}
+	j.interrupt()
+	if j.passed {
+		c.interruptRest(unique)
 	}
 	j.answered = true
 	delete(c.jobs, unique)
@@ -272,8 +289,16 @@ func (c *conn) giveUp(unique uint64) {
 	c.write(r.buf)
 }
 
-// interrupt tells a job that its process got a signal; false if go-fuse must be told, which has the job or knows what to answer if there is none. It may not
-// have begun with it; then the kernel is asked to say it again.
+// interruptRest tells go-fuse, of a request that was passed to it, that nobody waits any more.
+func (c *conn) interruptRest(unique uint64) {
+	i := fuse.InterruptIn{Unique: unique}
+	i.Length, i.Opcode = uint32(unsafe.Sizeof(i)), opInterrupt
+	c.rest.HandleRequest([][]byte{unsafe.Slice((*byte)(unsafe.Pointer(&i)), unsafe.Sizeof(i))}, [][]byte{make([]byte, outHeader)})
+	runtime.KeepAlive(&i)
+}
+
+// interrupt takes in that the process of a job got a signal; false if there is no such job, and go-fuse is to answer. It may not have begun; then the kernel is
+// asked to say it again.
 func (c *conn) interrupt(unique uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -281,10 +306,9 @@ func (c *conn) interrupt(unique uint64) bool {
 	if j == nil {
 		return false
 	}
-	if j.interrupt() {
-		time.AfterFunc(patience-time.Since(j.begin), func() { c.giveUp(unique) })
-	}
-	return !j.passed
+	thread := (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(j.in))).Pid
+	time.AfterFunc(patience-time.Since(j.begin), func() { c.look(unique, thread) })
+	return true
 }
 
 // cancelAll interrupts all jobs, for nobody waits any more.
@@ -302,14 +326,12 @@ func (c *conn) cancelAll() {
 	}
 }
 
-// interrupt is called under the conn's lock; false if it was before.
-func (j *job) interrupt() bool {
+// interrupt is called under the conn's lock.
+func (j *job) interrupt() {
 	select {
 	case <-j.cancel:
-		return false
 	default:
 		close(j.cancel)
-		return true
 	}
 }
 

@@ -4,23 +4,26 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// killed runs a command that comes to wait for the vault, and kills it. What go-fuse answers must end with its process too, and what nobody looks after while it
+// killWaiting runs a command that comes to wait for the vault, and kills it. What go-fuse answers must end with its process too, and what nobody looks after while it
 // waits, or that could not even be killed.
-func killed(t *testing.T, s *server, command ...string) {
+func killWaiting(t *testing.T, s *server, command ...string) {
 	t.Helper()
 	t.Cleanup(func() { s.try(order{Do: "back"}) })
-	s.do(order{Do: "away"})
+	before := s.do(order{Do: "away"}).Count
 	cmd := exec.Command(command[0], command[1:]...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	await(t, "a request that waits", func() bool { return s.do(order{Do: "away"}).Count > 0 })
+	await(t, "a request that waits", func() bool { return s.do(order{Do: "away"}).Count > before })
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +52,7 @@ func TestProcessCanBeKilledWhileTheVaultDoesNotAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, dir := mounted(t, "small")
-			killed(t, s, command(s.dir, dir)...)
+			killWaiting(t, s, command(s.dir, dir)...)
 			s.do(order{Do: "back"})
 			compareContent(t, dir+"/hello", smallTree().child("hello")) // the answers that come late are in nobody's way
 		})
@@ -63,10 +66,67 @@ func TestLateAnswerIsForgotten(t *testing.T) {
 	if _, err := os.Stat(past); err != nil {
 		t.Error(err)
 	}
-	killed(t, s, "stat", past+"/folder")
+	killWaiting(t, s, "stat", past+"/folder")
 	s.do(order{Do: "back"})
 	await(t, "the folder to be found, and forgotten", func() bool {
 		a := s.do(order{Do: "pasts"})
 		return a.Text == "2" && a.Count < 2 // the other is .by-file
 	})
+}
+
+// Programs are not made for EINTR from a file system, however long it takes.
+func TestProcessThatGetsASignalHasItsAnswerHoweverLongTheVaultTakes(t *testing.T) {
+	for name, call := range map[string]func(top, dir string) error{
+		"room": func(top, _ string) error { var st unix.Statfs_t; return unix.Statfs(top, &st) },
+		"file": func(_, dir string) error { var st unix.Stat_t; return unix.Stat(dir+"/hello", &st) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, dir := mounted(t, "small")
+			t.Cleanup(func() { s.try(order{Do: "back"}) })
+			s.do(order{Do: "away"})
+			thread, ended := make(chan int), make(chan error, 1)
+			go func() {
+				runtime.LockOSThread()
+				thread <- unix.Gettid()
+				ended <- call(s.dir, dir)
+			}()
+			id := <-thread
+			await(t, "a request that waits", func() bool { return s.do(order{Do: "away"}).Count > 0 })
+			if err := unix.Tgkill(os.Getpid(), id, unix.SIGURG); err != nil {
+				t.Fatal(err)
+			}
+			killWaiting(t, s, "stat", "--file-system", s.dir) // its patience began later
+			s.do(order{Do: "back"})
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestProcessThatGotASignalBeforeCanBeKilled(t *testing.T) {
+	s, dir := mounted(t, "small")
+	t.Cleanup(func() { s.try(order{Do: "back"}) })
+	s.do(order{Do: "away"})
+	cmd := exec.Command("bash", "-c", `trap : USR1; cd "$0"`, dir+"/folder")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a request that waits", func() bool { return s.do(order{Do: "away"}).Count > 0 })
+	if err := cmd.Process.Signal(unix.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	killWaiting(t, s, "stat", "--file-system", s.dir) // the first look at the other is over
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on")
+		s.do(order{Do: "back"})
+		<-ended
+	}
 }

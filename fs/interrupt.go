@@ -1,22 +1,43 @@
 package fs
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"os"
+	"strconv"
 	"sync"
 	"time"
 )
 
-// patience is how long a request goes on although its process got a signal. On a disk no stat or read ends with EINTR, so
-// programs are not made for it, and signals are common: a timer, a child that ended, the Go runtime. But a process must be
+// patience is how long a request goes on until it is looked whether its process is being killed, and from then on from look to look. On a disk no stat or read ends
+// with EINTR, so programs are not made for it, and signals are common: a timer, a child that ended, the Go runtime. But a process must be
 // killable while a vault far away does not answer.
 const patience = time.Second
 
-// An interrupt is the context of a request. It is cancelled when the kernel says that a signal came, and patience is over. Whoever does not look at it is given up
-// then (conn.giveUp).
+// killed tells whether a thread is being killed: the kernel makes of each signal that ends a process, but for those that leave a core, a SIGKILL for all its threads. So is one
+// that is gone, or in a container that is not ours (0).
+func killed(thread uint32) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	if err != nil {
+		return true
+	}
+	const sigkill = 1 << (9 - 1)
+	for line := range bytes.Lines(b) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if string(name) == "SigPnd" || string(name) == "ShdPnd" {
+			if set, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64); err != nil || set&sigkill != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// An interrupt is the context of a request. It is cancelled when its process is being killed. Whoever does not look at it is given up then too (conn.giveUp).
 type interrupt struct {
 	cancel <-chan struct{} // its caller may use it again once the request is answered
 	dead   <-chan struct{} // the mount is gone
-	begin  time.Time
 
 	mu       sync.Mutex
 	done     chan struct{} // what Done returned, if anyone asked
@@ -36,7 +57,7 @@ func newInterrupt(cancel, dead <-chan struct{}) *interrupt {
 	if cancel == inline {
 		return calm
 	}
-	return &interrupt{cancel: cancel, dead: dead, begin: time.Now()}
+	return &interrupt{cancel: cancel, dead: dead}
 }
 
 // end must be called when the request is answered.
@@ -71,16 +92,8 @@ func (c *interrupt) Done() <-chan struct{} {
 func (c *interrupt) wait(done chan<- struct{}, answered <-chan struct{}) {
 	select {
 	case <-c.cancel:
-	case <-c.dead:
 		close(done)
-		return
-	case <-answered:
-		return
-	}
-	t := time.NewTimer(patience - time.Since(c.begin))
-	defer t.Stop()
-	select {
-	case <-t.C:
+	case <-c.dead:
 		close(done)
 	case <-answered:
 	}
@@ -98,9 +111,6 @@ func (c *interrupt) Err() error {
 	}
 	if c.done != nil {
 		return closed(c.done, context.Canceled)
-	}
-	if time.Since(c.begin) < patience {
-		return nil
 	}
 	return closed(c.cancel, context.Canceled)
 }
