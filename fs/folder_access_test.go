@@ -79,3 +79,57 @@ func TestOtherInstancesAreRootsAlone(t *testing.T) {
 		t.Error("nobody does not read the own instance:", out)
 	}
 }
+
+func TestPartitionStaysClosedWhenTheRecordThatSaysSoIsLostOrForgotten(t *testing.T) {
+	modes := func(s *server, want os.FileMode) func() bool {
+		return func() bool {
+			info, err := os.Stat(filepath.Join(s.dir, "web1", "root"))
+			return err == nil && info.Mode().Perm() == want
+		}
+	}
+	made := func(t *testing.T, says ...int) *server { // a version for each: -1 does not know
+		t.Helper()
+		s := newServer(t)
+		s.noisy = true
+		s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+		for i, closed := range says {
+			if closed >= 0 {
+				s.do(order{Do: "say", N: closed})
+			}
+			s.do(order{Do: "commit", Key: day(i + 1), Name: "small"})
+		}
+		return s
+	}
+	for name, tt := range map[string]struct {
+		says  []int
+		spoil int
+		want  os.FileMode
+	}{
+		"lost, before it one that does not know": {[]int{-1, 1}, 2, 0o700},
+		"lost, before it one that is open":       {[]int{-1, 0, 1}, 3, 0o755},
+		"lost, before it one that is closed":     {[]int{0, 1, 0}, 3, 0o700},
+		"lost, the only one":                     {[]int{0}, 1, 0o700},
+	} {
+		s := made(t, tt.says...)
+		s.do(order{Do: "spoil", Key: day(tt.spoil)})
+		s.do(order{Do: "serve", Name: s.dir})
+		if !modes(s, tt.want)() {
+			t.Errorf("%s: it is not %o", name, tt.want)
+		}
+	}
+	s := made(t, -1, 1)
+	s.do(order{Do: "serve", Name: s.dir})
+	if !modes(s, 0o700)() {
+		t.Error("it is open")
+	}
+	s.do(order{Do: "delete", Key: day(2)})
+	gone := filepath.Join(s.dir, "web1", "root", day(2).Version)
+	await(t, "the version to go", func() bool { _, err := os.Stat(gone); return errors.Is(err, os.ErrNotExist) })
+	await(t, "its folder to be looked at anew", func() bool {
+		to, err := os.Readlink(filepath.Join(s.dir, "web1", "root", latest))
+		return err == nil && to == day(1).Version
+	})
+	if !modes(s, 0o700)() {
+		t.Error("it is open when the version that says so is forgotten")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yester/snapshot"
@@ -43,6 +44,8 @@ type partition struct {
 	newest   *version   // nil if there is none
 
 	generation uint64 // of versions: how often some came or went
+
+	said atomic.Pointer[bool] // whether it is closed, by the last version that knew
 }
 
 func (in *instance) node() nodeID { return kindNode(instanceKind, in.ord) }
@@ -75,6 +78,13 @@ func (f *folders) generation(partition uint64) uint64 {
 		return p.generation
 	}
 	return 0
+}
+
+// said is what is known of whether a partition, which must be there, is closed.
+func (f *folders) said(partition uint64) *atomic.Pointer[bool] {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return &at(f.partitions, partition).said
 }
 
 // history returns the versions of a partition, oldest first, and their generation.

@@ -148,6 +148,9 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 	case "say": // of where versions from now on are from, whether it is closed
 		closed := o.N > 0
 		s.closed = &closed
+	case "spoil": // the record of a version
+		name := "instances/" + o.Key.Instance + "/versions/" + o.Key.Partition + "/" + o.Key.Version
+		return s.place.Damage(name, func(data []byte) []byte { clear(data); return data })
 	case "commit many":
 		return s.commitMany(ctx, o.Key, o.N)
 	case "delete":
