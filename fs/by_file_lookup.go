@@ -58,7 +58,7 @@ func (v *view) lookupPast(cancel <-chan struct{}, dir nodeID, name string, out *
 		case name == "..":
 			partition := kindNode(partitionKind, k.partition)
 			v.fillNode(out, partition)
-			return v.partitionAttr(ctx, partition, &out.Attr)
+			return v.partitionAttr(ctx, partition, &out.Attr, out.SetAttrTimeout)
 		}
 		if ver := p.file(name); ver != nil {
 			return v.foundIn(ctx, ver, k.path, out)

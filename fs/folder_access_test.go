@@ -133,3 +133,23 @@ func TestPartitionStaysClosedWhenTheRecordThatSaysSoIsLostOrForgotten(t *testing
 		t.Error("it is open when the version that says so is forgotten")
 	}
 }
+
+func TestPartitionIsShownToRootWhileTheVaultCannotBeRead(t *testing.T) {
+	s := newServer(t)
+	s.noisy = true
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "say", N: 0})
+	s.do(order{Do: "commit", Key: day(1), Name: "small"})
+	s.do(order{Do: "serve", Name: s.dir})
+	s.do(order{Do: "fail", N: 1})
+	dir := filepath.Join(s.dir, "web1", "root")
+	for range 2 {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Error("while nothing can be read:", info, err)
+		}
+	}
+	s.do(order{Do: "fail", N: 0})
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o755 {
+		t.Error("when it can be read again:", info, err)
+	}
+}

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -20,7 +21,7 @@ func (v *view) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.Att
 	out.SetTimeout(forever)
 	id := nodeID(in.NodeId)
 	if !id.inVersion() {
-		return v.folderAttr(cancel, id, &out.Attr)
+		return v.folderAttr(cancel, id, &out.Attr, out.SetTimeout)
 	}
 	return v.entry(cancel, id, func(_ context.Context, ver *version, e *snapshot.Entry) error {
 		fillAttr(&out.Attr, ver, e)
@@ -28,12 +29,13 @@ func (v *view) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.Att
 	})
 }
 
-func (v *view) folderAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr) fuse.Status {
+// folderAttr fills in what stat tells of a folder that is in no version, or of a link there. keep is called with how long the kernel may keep it if that is not forever.
+func (v *view) folderAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr, keep func(time.Duration)) fuse.Status {
 	switch id.kind() {
 	case byFileKind:
 		return v.pastAttr(cancel, id, a)
 	case partitionKind:
-		return v.withPast(cancel, func(ctx context.Context) error { return v.partitionAttr(ctx, id, a) })
+		return v.withPast(cancel, func(ctx context.Context) error { return v.partitionAttr(ctx, id, a, keep) })
 	}
 	if !v.folders.attr(id, a) {
 		return errno(errNoNode)
@@ -73,7 +75,7 @@ func (v *view) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOu
 	id := nodeID(in.NodeId)
 	if !id.inVersion() {
 		var a fuse.Attr
-		st := v.folderAttr(cancel, id, &a)
+		st := v.folderAttr(cancel, id, &a, out.SetTimeout)
 		fillStatx(&out.Statx, &a)
 		return st
 	}

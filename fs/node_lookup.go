@@ -67,7 +67,7 @@ func (v *view) lookup(ctx context.Context, dir nodeID, ver *version, e *snapshot
 func (v *view) found(cancel <-chan struct{}, id nodeID, out *fuse.EntryOut) fuse.Status {
 	if !id.inVersion() {
 		v.fillNode(out, id)
-		return v.folderAttr(cancel, id, &out.Attr)
+		return v.folderAttr(cancel, id, &out.Attr, out.SetAttrTimeout)
 	}
 	return v.entry(cancel, id, func(_ context.Context, ver *version, e *snapshot.Entry) error {
 		v.fillEntry(out, id, ver, e)

@@ -232,6 +232,11 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		if away := s.far.away.Swap(nil); away != nil {
 			close(*away)
 		}
+	case "fail": // to read, until it is told 0
+		s.place.FailReads(nil)
+		if o.N > 0 {
+			s.place.FailReads(unix.EIO)
+		}
 	case "pages":
 		s.mount.view.slots.mu.RLock()
 		defer s.mount.view.slots.mu.RUnlock()
