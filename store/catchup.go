@@ -24,8 +24,8 @@ func (v *Vault) noteLacking(s *survey) {
 			lacking |= s.listed // there is something to tidy
 		}
 	}
-	v.noteStrays(s)
 	v.noteUndeleted(s)
+	v.noteStrays(s)
 	for _, p := range v.packs {
 		lacking |= s.lacking(l, p)
 	}
@@ -93,7 +93,7 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 
 func (v *Vault) fillInFile(ctx context.Context, s *survey, name string) error {
 	k, ok := parseVersionName(name)
-	found := ok && !v.hasVersion(k)
+	found := ok && (!v.hasVersion(k) || v.isStray(k))
 	if found && v.o.Marker != nil && s.few(v.place.layout(), name) {
 		if whole, err := v.vouch(ctx, s, k); !whole || err != nil {
 			return err

@@ -7,8 +7,8 @@ import (
 
 // A record that lies in fewer places than everything must was perhaps never committed: the power went while it was written. Or its version was deleted, and the place that
 // has it came back from an old copy. Nobody was told of such a version, so chunks of it may have been collected while that place was away. It is a stray until all of it
-// was found: not listed, and not spread. One of which parts are lost, when no missing place can make it more than that, is nothing to collecting; its record stays where it
-// is, in case a place brings the rest.
+// was found: not spread, and listed only while places are missing that may have its record too, as it may have been committed there. One of which parts are lost, when no
+// missing place can make it more than that, is nothing to collecting; its record stays where it is, in case a place brings the rest.
 //
 // Strays are the versions that are so, and whether they are lost.
 
@@ -18,7 +18,18 @@ func (s *survey) few(l *layout, name string) bool {
 	return in > 0 && in < l.need()
 }
 
-// noteStrays has records that may be strays not listed by Open.
+// might tells whether enough places for a version have a record, if those that are missing have it.
+func (v *Vault) might(s *survey, l *layout, name string) bool {
+	n := s.files[name].shards()
+	for _, m := range l.members {
+		if s.listed&(1<<m.shard) == 0 || m.reader() == nil {
+			n++
+		}
+	}
+	return n >= l.need()
+}
+
+// noteStrays has records that may be strays not listed by Open, unless missing places may have them.
 func (v *Vault) noteStrays(s *survey) {
 	v.strays = map[VersionKey]bool{}
 	if v.o.Marker == nil || v.o.ReadOnly {
@@ -28,6 +39,9 @@ func (v *Vault) noteStrays(s *survey) {
 	for name := range s.files {
 		if k, ok := parseVersionName(name); ok && s.few(l, name) {
 			v.strays[k] = false
+			if !v.place.stones.has(name) && v.might(s, l, name) {
+				v.versions[k] = struct{}{}
+			}
 		}
 	}
 }
@@ -49,22 +63,26 @@ func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole bool,
 	case !errors.Is(err, ErrLost) && !isDamage(err):
 		return false, err
 	}
-	l := v.place.layout()
-	might := s.files[k.file()].shards() // have it, with those that are missing
-	for _, m := range l.members {
-		if s.listed&(1<<m.shard) == 0 || m.reader() == nil {
-			might++
-		}
+	lost := !v.might(s, v.place.layout(), k.file())
+	if v.hasVersion(k) == lost {
+		v.announce(k, !lost)
 	}
-	lost := might < l.need()
 	v.mu.Lock()
 	v.strays[k] = lost
 	v.mu.Unlock()
-	v.log.Warn("a version that few places have is not whole and not listed", "version", k, "lost", lost, "err", err)
+	v.log.Warn("a version that few places have is not whole", "version", k, "lost", lost, "err", err)
 	if lost && v.mend.first(k.file()) {
 		v.place.tell(Trouble{Kind: Stray, Place: v.place.String(), File: k.file(), Offset: -1, Err: err})
 	}
 	return false, nil
+}
+
+// isStray tells whether a version is a stray, lost or not.
+func (v *Vault) isStray(k VersionKey) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	_, is := v.strays[k]
+	return is
 }
 
 // isLost tells whether a version is a stray of which parts are lost.

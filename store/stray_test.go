@@ -122,8 +122,12 @@ func TestRecordInOnePlaceIsTakenInIfWhole(t *testing.T) {
 	sv.reopen(sv.mems[0], sv.mems[2])
 	sv.commit("v3", 4, 5)
 	sv.reopen(sv.mems[0], sv.mems[1]) // too little of it is here
+	sv.lists("v1", "v2", "v3")
 	sv.mendQuietly()
-	sv.lists("v1", "v2")
+	sv.lists("v1", "v2", "v3")
+	if _, err := sv.mems[1].Open(t.Context(), key("v3").file()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was spread: %v", err)
+	}
 	if c := sv.collects(); c.Versions != 3 || c.Missing != 2 {
 		t.Errorf("collected %+v", c)
 	}
@@ -132,6 +136,32 @@ func TestRecordInOnePlaceIsTakenInIfWhole(t *testing.T) {
 	sv.lists("v1", "v2", "v3")
 	sv.whole()
 	if sv.told(Stray, false) > 0 {
+		t.Errorf("told %+v", sv.troubles)
+	}
+}
+
+// What a missing place may have is listed until it comes, and is no version then if it had not.
+func TestRecordThatAMissingPlaceMayHaveIsListedUntilItComes(t *testing.T) {
+	sv := newStrayVault(t)
+	sv.commit("v1", 0, 1)
+	sv.commit("v2", 2, 3)
+	onlyInLast["never committed"](sv)
+	sv.mems[2].FailReads(syscall.ESTALE)
+	sv.reopen(sv.mems...)
+	sv.collects()
+	must(t, sv.Close())
+	sv.mems[2].FailReads(nil)
+	sv.open(sv.mems[0], sv.mems[2])
+	sv.lists("v1", "v2")
+	sv.mendQuietly()
+	sv.lists("v1", "v2")
+	if _, err := sv.mems[0].Open(t.Context(), key("v2").file()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was spread: %v", err)
+	}
+	sv.reopen(sv.mems...)
+	sv.mendAll()
+	sv.lists("v1")
+	if sv.told(Stray, false) == 0 {
 		t.Errorf("told %+v", sv.troubles)
 	}
 }

@@ -144,10 +144,10 @@ func (v *Vault) announce(k VersionKey, there bool) {
 	v.mu.Lock()
 	if there {
 		v.versions[k] = struct{}{}
-		delete(v.strays, k)
 	} else {
 		delete(v.versions, k)
 	}
+	delete(v.strays, k)
 	watchers := make([]func(VersionKey, bool), 0, len(v.watchers))
 	for _, f := range v.watchers {
 		watchers = append(watchers, f)
