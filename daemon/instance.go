@@ -72,6 +72,9 @@ func identify(db *state.DB, o *Options) (in control.Instance, changed string, er
 	}
 	keep := kept != "" || err3 == nil // also the id of one that an earlier version of the program activated
 	now.Hardware = cmp.Or(now.Hardware, was.Hardware)
+	if kept != "" && (now.Instance == "" || now.Instance == was.Instance) { // a copy may get its own id only later, and is told by both
+		now.Hardware = cmp.Or(was.Hardware, now.Hardware)
+	}
 	switch {
 	case kept != "":
 		in.ID, changed = goesOnAs(kept, was, now)

@@ -59,6 +59,7 @@ func (b box) is(t *testing.T, id, hardware string) {
 const (
 	oneID     = "0123456789abcdef0123456789abcdef"
 	anotherID = "0123456789abcdef0123456789abcdee"
+	noID      = "uninitialized"
 )
 
 func TestMachineWithoutIDKeepsARandomOne(t *testing.T) {
@@ -82,16 +83,20 @@ func TestActivatedInstanceKeepsItsIDWhateverBecomesOfTheMachines(t *testing.T) {
 	for name, tt := range map[string]struct {
 		hardware, id, then string
 		copied, told       bool
+		first              string // the id at a start before, on the new hardware
 	}{
-		"nothing":                   {"box 1", oneID, "box 1", false, false},
-		"new hardware":              {"box 1", oneID, "box 2", false, false},
-		"no id any more":            {"box 1", "", "box 1", false, false},
-		"no id, and a copy":         {"box 1", "", "box 2", false, false},
-		"an id that was not set":    {"", "uninitialized", "", false, false},
-		"another id":                {"box 1", anotherID, "box 1", false, true},
-		"another id, no hardware":   {"", anotherID, "", false, true},
-		"another id, not told then": {"box 1", anotherID, "", false, true},
-		"a copy":                    {"box 1", anotherID, "box 2", true, true},
+		"nothing":                     {"box 1", oneID, "box 1", false, false, ""},
+		"new hardware":                {"box 1", oneID, "box 2", false, false, ""},
+		"no id any more":              {"box 1", "", "box 1", false, false, ""},
+		"no id, and a copy":           {"box 1", "", "box 2", false, false, ""},
+		"an id that was not set":      {"", noID, "", false, false, ""},
+		"another id":                  {"box 1", anotherID, "box 1", false, true, ""},
+		"another id, no hardware":     {"", anotherID, "", false, true, ""},
+		"another id, not told then":   {"box 1", anotherID, "", false, true, ""},
+		"a copy":                      {"box 1", anotherID, "box 2", true, true, ""},
+		"a copy with the id at first": {"box 1", anotherID, "box 2", true, true, oneID},
+		"a copy with no id at first":  {"box 1", anotherID, "box 2", true, true, noID},
+		"new hardware, then no id":    {"box 1", "", "box 2", false, false, oneID},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t)
@@ -99,6 +104,10 @@ func TestActivatedInstanceKeepsItsIDWhateverBecomesOfTheMachines(t *testing.T) {
 			s := newStill(t, func(o *Options) { o.MachineID, o.Sys = b.MachineID, b.Sys })
 			s.days("2026-11-24")
 			id := s.instance.ID
+			if tt.first != "" {
+				b.is(t, tt.first, tt.then)
+				s.again()
+			}
 			b.is(t, tt.id, tt.then)
 			for range 2 {
 				s.again()
