@@ -88,10 +88,12 @@ func identify(db *state.DB, o *Options) (in control.Instance, changed string, er
 	}
 	now.Instance = cmp.Or(now.Instance, was.Instance)
 	switch {
+	case kept != "" && in.ID != kept: // what the original has is not the copy's by its name in the vault
+		err = db.PutMachine(now, in.ID, randomID())
 	case keep && in.ID != kept:
-		err = db.PutMachine(now, in.ID)
+		err = db.PutMachine(now, in.ID, "")
 	case now != was:
-		err = db.PutMachine(now, "")
+		err = db.PutMachine(now, "", "")
 	default:
 		err = nil
 	}

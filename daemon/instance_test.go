@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,6 +115,10 @@ func TestActivatedInstanceKeepsItsIDWhateverBecomesOfTheMachines(t *testing.T) {
 				if (s.instance.ID != id) != tt.copied || len(s.names()) == 1 == tt.copied {
 					t.Errorf("it was %s and is %s, with the versions %v", id, s.instance.ID, s.names())
 				}
+			}
+			a := mustNot[control.Adoption](t)(s.adopt(t.Context(), control.AdoptRequest{}))
+			if i := slices.IndexFunc(a.Instances, func(in control.AdoptedInstance) bool { return in.ID == id }); a.Instances[i].Owner.Other != tt.copied {
+				t.Errorf("its versions belong to %+v", a.Instances[i].Owner)
 			}
 			told := 0
 			for _, m := range mustNot[control.MessageList](t)(s.messages(t.Context(), control.MessagesRequest{})).Messages {

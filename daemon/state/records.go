@@ -125,11 +125,14 @@ func (db *DB) Machine() (m Machine, err error) {
 	return m, err
 }
 
-// PutMachine keeps it together with the id of the instance, unless that is "": both or neither.
-func (db *DB) PutMachine(m Machine, instance string) error {
+// PutMachine keeps it together with the id of the instance and what the daemon is called, unless they are "": all or none.
+func (db *DB) PutMachine(m Machine, instance, holder string) error {
 	all := map[string]any{"machine": m}
 	if instance != "" {
 		all["instance"] = instance
+	}
+	if holder != "" {
+		all["holder"] = holder
 	}
 	return db.putAll(all)
 }
