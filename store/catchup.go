@@ -94,8 +94,24 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 func (v *Vault) fillInFile(ctx context.Context, s *survey, name string) error {
 	k, ok := parseVersionName(name)
 	found := ok && (!v.hasVersion(k) || v.isStray(k))
-	if found && v.o.Marker != nil && s.few(v.place.layout(), name) {
-		if whole, err := v.vouch(ctx, s, k); !whole || err != nil {
+	for again := false; found && v.o.Marker != nil && s.few(v.place.layout(), name); again = true {
+		whole, err := v.vouch(ctx, s, k)
+		if err != nil {
+			return err
+		}
+		if whole {
+			break
+		}
+		if !v.isLost(k) || !s.complete(v.place.layout()) {
+			return nil
+		}
+		if again {
+			return v.dropStray(ctx, k)
+		}
+		if s, err = v.survey(ctx); err == nil { // another daemon may just have been writing it
+			err = v.enterNew(ctx, s)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -194,7 +210,7 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 		}
 		return nil
 	}
-	all := l.allWell() && len(l.former) == 0 && s.listed == 1<<len(l.members)-1
+	all := s.complete(l)
 	if isPack(name) && !all {
 		return nil
 	}
@@ -241,6 +257,11 @@ func (v *Vault) removeIn(ctx context.Context, m *member, name string) error {
 		v.failUnless(ctx, m, err)
 	}
 	return err
+}
+
+// complete tells whether every place could be listed, and is well.
+func (s *survey) complete(l *layout) bool {
+	return l.allWell() && len(l.former) == 0 && s.listed == 1<<len(l.members)-1
 }
 
 func (l *layout) allWell() bool {

@@ -3,12 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // A record that lies in fewer places than everything must was perhaps never committed: the power went while it was written. Or its version was deleted, and the place that
 // has it came back from an old copy. Nobody was told of such a version, so chunks of it may have been collected while that place was away. It is a stray until all of it
 // was found: not spread, and listed only while places are missing that may have its record too, as it may have been committed there. One of which parts are lost, when no
-// missing place can make it more than that, is nothing to collecting; its record stays where it is, in case a place brings the rest.
+// missing place can make it more than that, is nothing to collecting; its record stays where it is, in case a place brings the rest, and goes when every place is there.
 //
 // Strays are the versions that are so, and whether they are lost.
 
@@ -75,6 +76,15 @@ func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole bool,
 		v.place.tell(Trouble{Kind: Stray, Place: v.place.String(), File: k.file(), Offset: -1, Err: err})
 	}
 	return false, nil
+}
+
+// dropStray removes a record of a version of which no place can bring the rest.
+func (v *Vault) dropStray(ctx context.Context, k VersionKey) error {
+	if err := v.place.Remove(ctx, k.file()); err != nil {
+		return fmt.Errorf("remove what is left of version %v: %w", k, placeError(err))
+	}
+	v.announce(k, false)
+	return nil
 }
 
 // isStray tells whether a version is a stray, lost or not.
