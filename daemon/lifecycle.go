@@ -167,6 +167,7 @@ func (m *maintenance) cancelService(ctx context.Context, j *job) error {
 
 // deleteAll deletes the versions of the instance.
 func (m *maintenance) deleteAll(ctx context.Context, j *job) error {
+	m.vault.ListStrays(m.d.instance.ID)
 	keys := m.vault.Versions(m.d.instance.ID)
 	for i, k := range keys {
 		j.progress.at("deleting versions", i, len(keys))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // A record that lies in fewer places than everything must was perhaps never committed: the power went while it was written. Or its version was deleted, and the place that
@@ -85,6 +87,18 @@ func (v *Vault) dropStray(ctx context.Context, k VersionKey) error {
 	}
 	v.announce(k, false)
 	return nil
+}
+
+// ListStrays lists all strays of an instance, for who deletes all that it has.
+func (v *Vault) ListStrays(instance string) {
+	v.mu.RLock()
+	strays := slices.Collect(maps.Keys(v.strays))
+	v.mu.RUnlock()
+	for _, k := range strays {
+		if k.Instance == instance {
+			v.announce(k, true)
+		}
+	}
 }
 
 // isStray tells whether a version is a stray, lost or not.

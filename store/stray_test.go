@@ -170,3 +170,26 @@ func TestRecordThatAMissingPlaceMayHaveIsListedUntilItComes(t *testing.T) {
 		t.Errorf("told %+v", sv.troubles)
 	}
 }
+
+// Who deletes all of an instance need not wait until its records are vouched for: they do not come back.
+func TestStraysThatAreListedCanBeDeleted(t *testing.T) {
+	sv := newStrayVault(t)
+	sv.commit("v1", 0, 1)
+	sv.commit("v2", 2, 3)
+	onlyInLast["never committed"](sv)
+	goOn := make(chan struct{})
+	sv.marker = func(*Vault) Mark { <-goOn; return flat }
+	sv.reopen(sv.mems...)
+	sv.lists("v1")
+	sv.ListStrays("another")
+	sv.lists("v1")
+	sv.ListStrays(machine)
+	sv.lists("v1", "v2")
+	must(t, sv.Delete(t.Context(), key("v2")))
+	close(goOn)
+	sv.mendAll()
+	sv.lists("v1")
+	if _, err := sv.mems[2].Open(t.Context(), key("v2").file()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it came back: %v", err)
+	}
+}
