@@ -111,12 +111,13 @@ func (d *Daemon) becomes(ctx context.Context, v *store.Vault, name string) (id s
 	}
 	d.registering.Lock()
 	defer d.registering.Unlock()
-	if err := v.PutOwner(ctx, d.owner(in.ID)); err != nil {
+	o := d.owner(in.ID)
+	if err := v.PutOwner(ctx, o); err != nil {
 		return "", err
 	}
 	d.log.Info("this daemon goes on as an instance", "instance", in.ID, "name", in.Name)
 	if in.ID == d.instance.ID {
-		d.owned.taken, d.owned.lost = true, nil
+		d.owned.take(o.Since)
 		return in.ID, nil
 	}
 	return in.ID, d.db.PutInstance(in.ID)

@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"yester/control"
+	"yester/store"
 )
 
 // another is a daemon's options with another home, on another machine.
@@ -166,4 +168,28 @@ func TestOfACopiedMachineTheLaterGoesOn(t *testing.T) {
 	if task := backUp(t, second); task.State != control.Completed {
 		t.Errorf("got %+v", task)
 	}
+}
+
+// Of two processes that are the same daemon the one whose word is older gives way, also if that came back with a place, or was thought not to be written.
+func TestOlderProcessOfADaemonGivesWay(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	own := mustNot[store.Owner](t)(s.vault.Owner(t.Context(), s.instance.ID))
+	says := func(run string, after time.Duration, other bool) {
+		t.Helper()
+		o := own
+		o.Run, o.Since = run, own.Since.Add(after)
+		if err := s.vault.PutOwner(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.keepOff(t.Context(), s.vault); errors.Is(err, control.Conflict) != other || s.isOther(&o) != other {
+			t.Errorf("%s, %v: %v", run, after, err)
+		}
+	}
+	says("another", -time.Second, false)
+	says("another", 0, true)
+	says("another", time.Second, true)
+	s.owned.taken = false // writing it is told to have failed
+	says(own.Run, 0, false)
+	says("another", time.Second, true)
 }

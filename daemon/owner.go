@@ -39,8 +39,17 @@ func holder(db *state.DB, home, machineIDFile string) (string, error) {
 // owned is what a daemon knows of whether its instance is its own. It is guarded by Daemon.registering.
 type owned struct {
 	holder, run string
-	taken       bool  // by this process
-	lost        error // why it is another's
+	taken       bool      // by this process
+	since       time.Time // when it was
+	lost        error     // why it is another's
+}
+
+// take notes that the vault names this process.
+func (w *owned) take(since time.Time) { w.taken, w.since, w.lost = true, since, nil }
+
+// yields tells whether an owner is this daemon, and no process of it that began later than this one.
+func (w *owned) yields(o *store.Owner) bool {
+	return o.Holder == w.holder && (o.Run == w.run || !w.taken || o.Since.Before(w.since)) // what is older came with a place
 }
 
 // owner is what the vault is to say of this daemon.
@@ -59,9 +68,12 @@ func (d *Daemon) mine(ctx context.Context, v *store.Vault) (free bool, err error
 		return true, nil
 	case err != nil:
 		return false, err
-	case o.Holder == d.owned.holder && (o.Run == d.owned.run || !d.owned.taken):
+	case o.Run == d.owned.run: // also if writing it failed
+		d.owned.take(o.Since)
+		return false, nil
+	case d.owned.yields(&o):
 		d.owned.lost = nil
-		return o.Run != d.owned.run, nil
+		return true, nil
 	}
 	d.owned.lost = notMine(d.instance.Name, &o) // what it took stays taken: of another that is the same it would not notice that it holds
 	return false, d.owned.lost
@@ -71,7 +83,7 @@ func (d *Daemon) mine(ctx context.Context, v *store.Vault) (free bool, err error
 func (d *Daemon) isOther(o *store.Owner) bool {
 	d.registering.Lock()
 	defer d.registering.Unlock()
-	return o.Holder != d.owned.holder || o.Instance == d.instance.ID && o.Run != d.owned.run && d.owned.taken
+	return o.Holder != d.owned.holder || o.Instance == d.instance.ID && !d.owned.yields(o)
 }
 
 func notMine(instance string, o *store.Owner) error {
@@ -89,10 +101,11 @@ func (d *Daemon) claim(ctx context.Context, v *store.Vault) error {
 	if err != nil || !free {
 		return err
 	}
-	if err := v.PutOwner(ctx, d.owner(d.instance.ID)); err != nil {
+	o := d.owner(d.instance.ID)
+	if err := v.PutOwner(ctx, o); err != nil {
 		return err
 	}
-	d.owned.taken = true
+	d.owned.take(o.Since)
 	return nil
 }
 
