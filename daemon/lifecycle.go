@@ -126,14 +126,24 @@ func (d *Daemon) cancel(ctx context.Context, _ control.None) (control.Task, erro
 	return d.startCancel()
 }
 
-// goOnCancelling starts what a daemon that ended did not bring to its end.
+// goOnCancelling starts what a daemon that ended did not bring to its end. Where the versions are another daemon's since, there is nothing to delete: the service ends here only.
 func (d *Daemon) goOnCancelling() error {
 	d.admin.Lock()
 	defer d.admin.Unlock()
 	if d.serviceState() != control.StateCancelling {
 		return nil
 	}
-	_, err := d.startCancel()
+	v, err := d.openedVault()
+	if err != nil {
+		return err
+	}
+	if err := d.keepOff(context.Background(), v); errors.Is(err, control.Conflict) && !d.tasks.busy(control.KindCancel) {
+		d.log.Warn("the service ends, and the versions that are left stay: they are another daemon's", "err", err)
+		d.keeping.Lock()
+		defer d.keeping.Unlock()
+		return d.forgetService()
+	}
+	_, err = d.startCancel()
 	return err
 }
 
@@ -195,6 +205,11 @@ func (m *maintenance) endService(ctx context.Context, empty bool) error {
 	if err != nil {
 		return err
 	}
+	return d.forgetService()
+}
+
+// forgetService forgets the policy and what was told of it. d.keeping is held.
+func (d *Daemon) forgetService() error {
 	if err := d.db.EndService(); err != nil {
 		return err
 	}
