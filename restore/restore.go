@@ -121,7 +121,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	err = r.run(ctx)
 	if r.writes() { // also if it was broken off: then one that goes on need not doubt what is there
-		switch syncErr := unix.Syncfs(o.Target); {
+		switch syncErr := r.sync(err == nil); {
 		case syncErr == nil:
 			r.end(err == nil)
 		case err == nil:

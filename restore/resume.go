@@ -2,10 +2,12 @@ package restore
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -84,6 +86,33 @@ func (r *run) setMarkNow(now *int64) error {
 	}
 	*now = st.Ctime.Sec
 	return r.setMark()
+}
+
+// syncPatience is how long a restore that was broken off waits until what it wrote is on the disk.
+const syncPatience = 2 * time.Second
+
+var errNotSynced = errors.New("the disk takes longer")
+
+// sync waits until everything is on the disk, and after a cancel not for long: then what is there stays in doubt.
+func (r *run) sync(well bool) error {
+	if well {
+		return unix.Syncfs(r.o.Target)
+	}
+	fd, err := unix.FcntlInt(uintptr(r.o.Target), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer unix.Close(fd)
+		done <- unix.Syncfs(fd)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(syncPatience):
+		return errNotSynced
+	}
 }
 
 // end removes the mark when everything is on the disk, and all was restored, or notes in it that nothing is in doubt. That of an earlier restore stays if something that it may have put
