@@ -16,8 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"golang.org/x/sys/unix"
-
 	"yester/snapshot"
 	"yester/store"
 )
