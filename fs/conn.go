@@ -42,9 +42,11 @@ type conn struct {
 	brisk int // how many requests came within pollLong of the answer before, less those that did not
 	awake awake
 
-	mu   sync.Mutex
-	jobs map[uint64]*job // being answered by goroutines of their own, by the kernel's number
-	work sync.WaitGroup
+	mu      sync.Mutex
+	jobs    map[uint64]*job // being answered by goroutines of their own, by the kernel's number
+	givenUp int             // jobs that go on although they were given up
+	most    int             // of them, mostGivenUp but for tests
+	work    sync.WaitGroup
 }
 
 const (
@@ -54,12 +56,13 @@ const (
 	fullyBrisk  = 16
 	askAgain    = 5 * time.Millisecond // the kernel is to, whether a request that got a signal is being answered by now
 	requestRoom = maxRead + 4096       // the kernel wants room for the largest write, and would not read into less
+	mostGivenUp = 256                  // jobs: a vault that does not answer has no more wait for it than that, besides those whose processes wait too
 	maxInline   = 128 << 10            // bytes of the largest answer that is not given to a goroutine of its own
 )
 
 // connect agrees with the kernel on how to talk, over the descriptor of a new mount, which is the conn's from then on.
 func connect(v *view, fd int, trace io.Writer) (*conn, error) {
-	c := &conn{view: v, fd: fd, trace: trace, jobs: make(map[uint64]*job), awake: newAwake(), rest: fuse.NewProtocolServer(v, v.mountOptions(trace))}
+	c := &conn{view: v, fd: fd, trace: trace, jobs: make(map[uint64]*job), most: mostGivenUp, awake: newAwake(), rest: fuse.NewProtocolServer(v, v.mountOptions(trace))}
 	in, out := make([]byte, requestRoom), make([]byte, fuseBuffer)
 	n, err := unix.Read(fd, in)
 	if err != nil {
@@ -180,11 +183,15 @@ func (c *conn) take(in []byte, r *reply) {
 		if c.answer(in, inline, r) {
 			return
 		}
+		if c.isFull() {
+			r.fail(c, h.Unique, fuse.EIO)
+			return
+		}
 	}
 	j := jobs.Get().(*job)
 	j.in = append(j.in[:0], in...)
 	j.unique, j.cancel, j.passed = h.Unique, make(chan struct{}), opNames[h.Opcode] == ""
-	j.begin, j.answered, j.reply.job = time.Now(), false, j
+	j.begin, j.answered, j.givenUp, j.reply.job = time.Now(), false, false, j
 	c.mu.Lock()
 	c.jobs[j.unique] = j
 	c.mu.Unlock()
@@ -201,6 +208,13 @@ func (c *conn) busy() bool {
 	return len(c.jobs) > 0
 }
 
+// isFull tells whether so many jobs were given up, and go on, that there are to be no more.
+func (c *conn) isFull() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.givenUp >= c.most
+}
+
 // A job is a request that has a goroutine of its own.
 type job struct {
 	unique   uint64
@@ -209,6 +223,7 @@ type job struct {
 	passed   bool // to go-fuse
 	begin    time.Time
 	answered bool // or about to be; under the conn's lock
+	givenUp  bool // likewise
 	reply    reply
 }
 
@@ -220,6 +235,9 @@ func (c *conn) do(j *job) {
 	}
 	c.mu.Lock()
 	delete(c.jobs, j.unique)
+	if j.givenUp {
+		c.givenUp--
+	}
 	c.mu.Unlock()
 	jobs.Put(j)
 }
@@ -238,9 +256,7 @@ func (c *conn) pass(j *job) {
 	case n > 0:
 		c.write(j.reply.buf[:n])
 	case st != fuse.OK: // or its process would wait for good
-		j.reply.room(0)
-		j.reply.head(j.unique, st, 0)
-		c.write(j.reply.buf)
+		j.reply.fail(c, j.unique, st)
 	}
 }
 
@@ -281,12 +297,10 @@ func (c *conn) giveUp(unique uint64) {
 	if j.passed {
 		c.interruptRest(unique)
 	}
-	j.answered = true
+	j.answered, j.givenUp = true, true
+	c.givenUp++
 	delete(c.jobs, unique)
-	var r reply
-	r.room(0)
-	r.head(unique, fuse.Status(unix.EINTR), 0)
-	c.write(r.buf)
+	new(reply).fail(c, unique, fuse.Status(unix.EINTR))
 }
 
 // interruptRest tells go-fuse, of a request that was passed to it, that nobody waits any more.

@@ -64,6 +64,13 @@ func (r *reply) head(unique uint64, st fuse.Status, more int) {
 	*(*fuse.OutHeader)(unsafe.Pointer(unsafe.SliceData(r.buf))) = fuse.OutHeader{Length: uint32(len(r.buf) + more), Status: -int32(st), Unique: unique}
 }
 
+// fail sends an answer that is nothing but an error.
+func (r *reply) fail(c *conn, unique uint64, st fuse.Status) {
+	r.room(0)
+	r.head(unique, st, 0)
+	c.write(r.buf)
+}
+
 // cut says that only the first n bytes after the header are told.
 func (r *reply) cut(n int) { r.buf = r.buf[:outHeader+n] }
 

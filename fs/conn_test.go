@@ -130,3 +130,29 @@ func TestProcessThatGotASignalBeforeCanBeKilled(t *testing.T) {
 		<-ended
 	}
 }
+
+func TestNoMoreIsAskedOfAVaultThatDoesNotAnswerThanThereIsRoomFor(t *testing.T) {
+	s, dir := mounted(t, "small")
+	s.do(order{Do: "given up", N: 1})
+	killWaiting(t, s, "ls", "-l", dir+"/folder")
+	if n := s.do(order{Do: "given up"}).Count; n != 1 {
+		t.Fatal(n, "jobs were given up")
+	}
+	ended := make(chan error, 1)
+	go func() {
+		var st unix.Statfs_t
+		ended <- unix.Statfs(s.dir, &st)
+	}()
+	select {
+	case err := <-ended:
+		if err != unix.EIO {
+			t.Error("got", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it waits")
+		defer func() { <-ended }()
+	}
+	s.do(order{Do: "back"})
+	await(t, "the job to end", func() bool { return s.do(order{Do: "given up"}).Count == 0 })
+	compareContent(t, dir+"/hello", smallTree().child("hello"))
+}

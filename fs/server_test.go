@@ -245,6 +245,14 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 				a.Count += len(b.slots)
 			}
 		}
+	case "given up": // jobs that go on; N is how many may
+		c := s.mount.conn
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if o.N > 0 {
+			c.most = o.N
+		}
+		a.Count = c.givenUp
 	case "pasts":
 		f := &s.mount.view.byFiles
 		f.mu.Lock()
