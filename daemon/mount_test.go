@@ -5,10 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A mounting is a daemon's mount. Its own process must not look into it.
@@ -38,7 +37,7 @@ func newMounting(t *testing.T) *mounting {
 	t.Cleanup(func() {
 		d.tasks.stop(context.Background())
 		d.close()
-		for unix.Unmount(o.Home.Mount, unix.MNT_FORCE|unix.MNT_DETACH) == nil {
+		for syscall.Unmount(o.Home.Mount, syscall.MNT_FORCE|syscall.MNT_DETACH) == nil {
 			t.Error("a mount was left behind")
 		}
 	})
@@ -82,10 +81,10 @@ func (m *mounting) cut() {
 		}
 	}
 	control := m.t.TempDir()
-	if err := unix.Mount("none", control, "fusectl", 0, ""); err != nil {
+	if err := syscall.Mount("none", control, "fusectl", 0, ""); err != nil {
 		m.t.Fatal(err)
 	}
-	defer unix.Unmount(control, 0)
+	defer syscall.Unmount(control, 0)
 	if err := os.WriteFile(filepath.Join(control, minor, "abort"), []byte("1"), 0); err != nil {
 		m.t.Fatal(err)
 	}
@@ -93,7 +92,7 @@ func (m *mounting) cut() {
 
 func TestMountThatWasCutIsTriedUntilItSucceeds(t *testing.T) {
 	m := newMounting(t)
-	if err := unix.Mount("none", m.dir, "tmpfs", 0, ""); err != nil { // in the way
+	if err := syscall.Mount("none", m.dir, "tmpfs", 0, ""); err != nil { // in the way
 		t.Fatal(err)
 	}
 	m.cut()
@@ -102,14 +101,14 @@ func TestMountThatWasCutIsTriedUntilItSucceeds(t *testing.T) {
 	if s := m.mountStatus(); s.Mounted || !strings.Contains(s.Because, "mount point of tmpfs") {
 		t.Errorf("while another is in the way: %+v", s)
 	}
-	if err := unix.Unmount(m.dir, 0); err != nil {
+	if err := syscall.Unmount(m.dir, 0); err != nil {
 		t.Fatal(err)
 	}
 	m.mountAgain()
 	if s := m.mountStatus(); !s.Mounted {
 		t.Fatalf("when nothing is in the way any more: %+v", s)
 	}
-	if err := unix.Unmount(m.dir, unix.MNT_DETACH); err != nil {
+	if err := syscall.Unmount(m.dir, syscall.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
 	m.end()
