@@ -117,7 +117,9 @@ func (d *Daemon) mayLeave(k store.VersionKey) (*store.Vault, bool) {
 
 // isNewest tells whether a partition has no newer version.
 func isNewest(v *store.Vault, k store.VersionKey) bool {
-	return !slices.ContainsFunc(v.Versions(k.Instance), func(o store.VersionKey) bool { return o.Partition == k.Partition && o.Version > k.Version })
+	return !slices.ContainsFunc(v.Versions(k.Instance), func(o store.VersionKey) bool {
+		return o.Partition == k.Partition && o.Version > k.Version && !v.IsStray(o)
+	})
 }
 
 // deleted counts the deletions so far.

@@ -26,11 +26,11 @@ func (d *Daemon) leaveParents() {
 	d.parents = nil
 }
 
-// parent is the newest version of a partition whose record can be read, nil if there is none.
+// parent is the newest version of a partition that is sure to be one and whose record can be read, nil if there is none.
 func (b *backup) parent(ctx context.Context, partition string) *snapshot.Version {
 	keys := b.vault.Versions(b.instance.ID)
 	for i := len(keys) - 1; i >= 0; i-- {
-		if keys[i].Partition != partition {
+		if keys[i].Partition != partition || b.vault.IsStray(keys[i]) {
 			continue
 		}
 		v, err := record(ctx, b.vault, keys[i])

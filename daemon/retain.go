@@ -66,7 +66,8 @@ func (d *Daemon) sweep(ctx context.Context) error {
 	clock, err := d.lookAtClock()
 	errs := []error{err}
 	deleted, stay := 0, 0
-	for _, of := range byPartition(vault.Versions(d.instance.ID)) {
+	sure := slices.DeleteFunc(vault.Versions(d.instance.ID), vault.IsStray) // others neither expire nor have any other expire
+	for _, of := range byPartition(sure) {
 		if !d.isPolicy(policy) {
 			break // whoever changed it has another sweep begin
 		}

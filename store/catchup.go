@@ -93,16 +93,16 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 
 func (v *Vault) fillInFile(ctx context.Context, s *survey, name string) error {
 	k, ok := parseVersionName(name)
-	found := ok && (!v.hasVersion(k) || v.isStray(k))
+	found := ok && (!v.hasVersion(k) || v.IsStray(k))
 	for again := false; found && v.o.Marker != nil && s.few(v.place.layout(), name); again = true {
-		whole, err := v.vouch(ctx, s, k)
+		whole, none, err := v.vouch(ctx, s, k)
 		if err != nil {
 			return err
 		}
 		if whole {
 			break
 		}
-		if !v.isLost(k) || !s.complete(v.place.layout()) {
+		if !none || !v.isLost(k) || !s.complete(v.place.layout()) {
 			return nil
 		}
 		if again {

@@ -11,7 +11,8 @@ import (
 // A record that lies in fewer places than everything must was perhaps never committed: the power went while it was written. Or its version was deleted, and the place that
 // has it came back from an old copy. Nobody was told of such a version, so chunks of it may have been collected while that place was away. It is a stray until all of it
 // was found: not spread, and listed only while places are missing that may have its record too, as it may have been committed there. One of which parts are lost, when no
-// missing place can make it more than that, is nothing to collecting; its record stays where it is, in case a place brings the rest, and goes when every place is there.
+// missing place can make it more than that, is nothing to collecting; its record stays where it is, in case a place brings the rest, and goes when every place is there and
+// not even the root of its tree is.
 //
 // Strays are the versions that are so, and whether they are lost.
 
@@ -49,22 +50,28 @@ func (v *Vault) noteStrays(s *survey) {
 	}
 }
 
-// vouch tells whether a record that few places have is that of a version which is whole.
-func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole bool, err error) {
+// vouch tells whether a record that few places have is that of a version which is whole, or one of which there is nothing.
+func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole, none bool, err error) {
 	record, _, err := v.record(ctx, k)
 	if notThere(err) { // it was removed meanwhile
-		return false, ctx.Err()
+		return false, false, ctx.Err()
 	}
+	r := newReach(v, nil, IDs{})
 	if err == nil {
-		err = newReach(v, nil, IDs{}).record(ctx, record, v.o.Marker(v))
+		err = r.record(ctx, record, v.o.Marker(v))
 	}
 	switch {
 	case ctx.Err() != nil:
-		return false, ctx.Err()
+		return false, false, ctx.Err()
 	case err == nil:
-		return true, nil
+		return true, false, nil
 	case !errors.Is(err, ErrLost) && !isDamage(err):
-		return false, err
+		return false, false, err
+	}
+	v.records.Lock() // or it may be deleted meanwhile
+	defer v.records.Unlock()
+	if _, _, err := v.record(ctx, k); notThere(err) {
+		return false, false, ctx.Err()
 	}
 	lost := !v.might(s, v.place.layout(), k.file())
 	if v.hasVersion(k) == lost {
@@ -77,7 +84,7 @@ func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole bool,
 	if lost && v.mend.first(k.file()) {
 		v.place.tell(Trouble{Kind: Stray, Place: v.place.String(), File: k.file(), Offset: -1, Err: err})
 	}
-	return false, nil
+	return false, len(record) > 0 && len(r.seen) == 0, nil
 }
 
 // dropStray removes a record of a version of which no place can bring the rest.
@@ -101,8 +108,8 @@ func (v *Vault) ListStrays(instance string) {
 	}
 }
 
-// isStray tells whether a version is a stray, lost or not.
-func (v *Vault) isStray(k VersionKey) bool {
+// IsStray tells whether a version is one that few places have and of which not everything was found yet. It may be listed, and may be no version in the end: it is nothing to rely on.
+func (v *Vault) IsStray(k VersionKey) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	_, is := v.strays[k]

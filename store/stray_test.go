@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"slices"
@@ -157,9 +158,13 @@ func TestRecordThatAMissingPlaceMayHaveIsListedUntilItComes(t *testing.T) {
 	must(t, sv.Close())
 	sv.mems[2].FailReads(nil)
 	sv.open(sv.mems[0], sv.mems[2])
-	sv.lists("v1", "v2")
-	sv.mendQuietly()
-	sv.lists("v1", "v2")
+	for range 2 {
+		sv.lists("v1", "v2")
+		if sv.IsStray(key("v1")) || !sv.IsStray(key("v2")) {
+			t.Error("the wrong one is to be relied on")
+		}
+		sv.mendQuietly()
+	}
 	if _, err := sv.mems[0].Open(t.Context(), key("v2").file()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it was spread: %v", err)
 	}
@@ -192,4 +197,36 @@ func TestStraysThatAreListedCanBeDeleted(t *testing.T) {
 	if _, err := sv.mems[2].Open(t.Context(), key("v2").file()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it came back: %v", err)
 	}
+}
+
+func TestStrayThatIsDeletedWhileItIsVouchedForStaysAway(t *testing.T) {
+	sv := newStrayVault(t)
+	sv.commit("v1", 0, 1)
+	sv.commit("v2", 2, 3)
+	onlyInLast["never committed"](sv)
+	sv.mems[2].FailReads(syscall.ESTALE)
+	sv.reopen(sv.mems...)
+	sv.collects()
+	must(t, sv.Close())
+	sv.mems[2].FailReads(nil)
+	asked, goOn := make(chan struct{}), make(chan struct{})
+	sv.marker = func(*Vault) Mark {
+		return func(ctx context.Context, record []byte, visit Visit) error {
+			asked <- struct{}{}
+			<-goOn
+			return flat(ctx, record, visit)
+		}
+	}
+	sv.open(sv.mems[0], sv.mems[2])
+	sv.lists("v1", "v2")
+	mended := make(chan struct{})
+	go func() {
+		defer close(mended)
+		sv.mendQuietly()
+	}()
+	<-asked
+	must(t, sv.Delete(t.Context(), key("v2")))
+	close(goOn)
+	<-mended
+	sv.lists("v1")
 }
