@@ -90,14 +90,18 @@ func TestLeaseThatIsLetGoTakesNoPatienceFromOthers(t *testing.T) {
 	v, dir := g.version(g.file("let go", "theirs")), t.TempDir()
 	write(t, filepath.Join(dir, "let go"), "mine")
 	asked, release := lease(t, filepath.Join(dir, "let go"))
-	go func() {
-		<-asked
-		release(0)
-	}()
 	r, err := newRun(Options{Vault: g.vault, Version: v, Target: openDir(t, dir)})
 	must(t, err)
 	r.ctx = t.Context()
-	r.leases.Store(int64(allPatience - leasePatience))
+	before := int64(allPatience - leasePatience)
+	r.leases.Store(before)
+	go func() {
+		<-asked
+		for r.leases.Load() == before { // or it need not wait
+			time.Sleep(time.Millisecond)
+		}
+		release(0)
+	}()
 	fd, err := r.openFile(r.o.Target, "let go")
 	must(t, err)
 	must(t, unix.Close(fd))

@@ -34,9 +34,12 @@ func parseClaim(text string) (c claim) {
 	return c
 }
 
+// clockBack is by how many seconds the clock may be set back while a restore runs, as on a machine whose clock is in another zone until the network is up.
+const clockBack = 24 * 60 * 60
+
 // has tells whether what was changed last at a time may be as a restore left it: nobody has touched it since.
 func (c *claim) has(changed int64) bool {
-	return changed >= c.from && (c.until == 0 || changed <= c.until)
+	return changed >= c.from-clockBack && (c.until == 0 || changed <= c.until)
 }
 
 // begin marks the target, from before the first file gets its name until all that was put there is on the disk, so that what a power cut tore is found: new files get their names before
@@ -51,7 +54,11 @@ func (r *run) begin() {
 			r.earlier, r.claim = c, c
 			if c.until != 0 && r.writes() {
 				r.claim.moment, r.claim.until = since, 0
-				r.unmarked = r.setMark() != nil
+				set := r.setMark
+				if !r.ends { // of another restore, all of which is on the disk
+					set = func() error { return r.setMarkNow(&r.claim.from) }
+				}
+				r.unmarked = set() != nil
 			}
 			return
 		}

@@ -212,9 +212,9 @@ func TestRestoreThatWasBrokenOffGoesOnWithoutReading(t *testing.T) {
 // What somebody changed is not torn, though its size and time are as they were: neither before the restore that a power cut broke off, nor after one that was cancelled.
 func TestWhatNoPowerCutToreIsSkipped(t *testing.T) {
 	for what, change := range map[string]func(c *claim){
-		"before":                   func(c *claim) { c.moment, c.from, c.until = "another", c.from+1000, 0 },
-		"after, and booted since":  func(c *claim) { c.moment = "another" },
-		"after, on an older Linux": func(c *claim) { c.moment = "" },
+		"before":                   func(c *claim) { c.moment, c.from, c.until = "another", c.from+2*clockBack, 0 },
+		"after, and booted since":  func(c *claim) { c.moment, c.until = "another", max(c.until, c.from+1) },
+		"after, on an older Linux": func(c *claim) { c.moment, c.until = "", max(c.until, c.from+1) },
 	} {
 		g := newRig(t)
 		v, dir := g.version(g.file("mine", "theirs"), g.file("z", text(1, 9*pieceLen))), t.TempDir()

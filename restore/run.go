@@ -181,6 +181,9 @@ func (r *run) walk(f *folder, at spot) error {
 	rd := snapshot.NewReader(r.o.Vault, f.entry.Tree)
 	var e snapshot.Entry
 	for rd.Next(r.ctx, &e) {
+		if len(e.Name) == 0 { // an old version has lost the name, and what has it must not pass for one too many
+			r.unread[f.path] = true
+		}
 		next, visit := r.select_.enter(at, join(f.path, string(e.Name)), string(e.Name))
 		if !visit {
 			continue
