@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -111,12 +112,20 @@ func TestLongNamesAreRestored(t *testing.T) {
 	}
 }
 
-// Versions of before have no name for a file whose name had 256 bytes.
+// Versions of before have no name for a file whose name had 256 bytes. Which of those that are there it is nobody knows, so none is one too many.
 func TestFileWithoutANameKeepsNoOthersBack(t *testing.T) {
 	g := newRig(t)
 	to := t.TempDir()
-	r := g.restore(g.version(g.dir("d", g.file("", text(1, 100)), g.file("good", text(2, 100)))), to)
+	v := g.version(g.dir("d", g.file("", text(1, 100)), g.file("good", text(2, 100))), g.dir("e", g.file("good", text(2, 100))))
+	for _, dir := range []string{"d", "e"} {
+		must(t, os.Mkdir(to+"/"+dir, 0o755))
+		write(t, to+"/"+dir+"/long", text(1, 100))
+	}
+	r := g.restore(v, to, overwrite, func(o *Options) { o.Delete = true })
 	wantLeft(t, "failures", r.Failed, "d/")
+	if r.Deleted != 1 || content(t, to+"/d/long") != text(1, 100) {
+		t.Errorf("%d were deleted", r.Deleted)
+	}
 	if got := content(t, to+"/d/good"); got != text(2, 100) {
 		t.Errorf("%d bytes", len(got))
 	}
