@@ -134,18 +134,19 @@ func (m *maintenance) collectNow(ctx context.Context, j *job) error {
 	c, err := m.vault.Collect(ctx, store.CollectOptions{
 		Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
 	})
-	var problems []store.Problem
-	if lost := c.Missing - c.Recovered; lost > 0 {
-		problems = append(problems, store.Problem{Err: missing(lost)})
-	}
 	return m.report(ctx, j, &control.Report{
 		Versions: c.Versions, DroppedPacks: c.Dropped, RepackedPacks: c.Repacked, WrittenPacks: c.Written, KeptPacks: c.Kept,
 		Freed: c.Freed, Live: c.Live, Dead: c.Dead,
-	}, problems, nil, err)
+	}, lacks(&c), nil, err)
 }
 
-func missing(n int) error {
-	return control.Errorf(control.Damaged, "%d pieces that versions need are in no pack", n).WithHint("`yester vault check` says which files that concerns")
+// lacks is what a collection found to be lost.
+func lacks(c *store.Collected) []store.Problem {
+	if c.Missing == 0 {
+		return nil
+	}
+	err := control.Errorf(control.Damaged, "%d pieces that versions need are in no pack", c.Missing).WithHint("`yester vault check` says which files that concerns")
+	return []store.Problem{{Err: err}}
 }
 
 // rebuild makes the index anew.

@@ -195,6 +195,24 @@ func TestForgetGivesSpaceBack(t *testing.T) {
 	}
 }
 
+// What a gc found again counts for nothing of what it did not.
+func TestGCTellsWhatIsLost(t *testing.T) {
+	for _, tt := range []struct {
+		found store.Collected
+		want  string
+	}{
+		{store.Collected{}, ""},
+		{store.Collected{Recovered: 2}, ""},
+		{store.Collected{Missing: 1}, "1 pieces"},
+		{store.Collected{Missing: 2, Recovered: 2}, "2 pieces"},
+	} {
+		got := lacks(&tt.found)
+		if (len(got) == 0) != (tt.want == "") || len(got) > 0 && !strings.HasPrefix(got[0].Err.Error(), tt.want) {
+			t.Errorf("%+v: got %v", tt.found, got)
+		}
+	}
+}
+
 // A kill between the deletion and its gc, or in the gc, leaves it to the next daemon.
 func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
 	s := newStill(t)

@@ -76,7 +76,7 @@ type Collected struct {
 	Live      uint64 // bytes of frames that versions need
 	Dead      uint64 // bytes of frames that stay and that no version needs
 	Missing   int    // chunks that versions need and that are in no pack known: see Check
-	Recovered int    // of those, found in packs about to go, and kept
+	Recovered int    // chunks that would be Missing, and were found in packs about to go, and kept
 }
 
 // ErrBusy is the answer to who wants to collect, repair or rebuild while another does.
