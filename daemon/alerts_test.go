@@ -211,6 +211,16 @@ func TestTasksThatDoNotEndWellAreToldAndThatTheNextOneDid(t *testing.T) {
 	}
 }
 
+func TestWhatAnyTaskFindsLostIsTold(t *testing.T) {
+	for _, kind := range []string{control.KindGC, control.KindCancel, control.KindCheck, control.KindRepair} {
+		s := newStill(t)
+		s.taskEnded(&control.Task{ID: "x-1", Kind: kind, State: control.Partial, Report: &control.Report{ProblemCount: 1}})
+		if got := s.open(control.MessageDamage); len(got) != 1 || !strings.Contains(got[0], "a "+kind+" found the vault damaged") || !s.vaultDamaged() {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
 // A version that is not taken in keeps no backup from going by journal.
 func TestStrayVersionIsToldAndIsNoDamageOfOthers(t *testing.T) {
 	s := newStill(t)

@@ -139,10 +139,15 @@ func (d *Daemon) drills() (*control.Drills, error) {
 	return s, nil
 }
 
+// The causes of a drill that failed, or has warnings.
+const (
+	failedDrill  = "drill/failed"
+	partialDrill = "drill/partial"
+)
+
 // drillEnded keeps what came of a drill, and tells of it.
 func (d *Daemon) drillEnded(t *control.Task) {
 	defer d.wakeUpkeep()
-	const failed = "drill/failed"
 	if t.State == control.Cancelled && d.tasks.stopping() {
 		return // the next daemon begins anew
 	}
@@ -157,15 +162,20 @@ func (d *Daemon) drillEnded(t *control.Task) {
 	switch {
 	case t.State == control.Failed:
 		u.Failed = t.ID
-		d.raise(control.MessageDrill, failed, fmt.Sprintf("the drill %s failed, so it is not proven that versions can be restored: %s", t.ID, t.Error))
-	case t.State != control.Cancelled && t.Drilled != nil:
-		r := t.Drilled
-		u.Failed, u.Proven = "", &control.Proof{Task: t.ID, Time: u.Tried.UTC(), Versions: r.Versions, Files: r.Files, Bytes: r.Bytes}
-		d.resolve(failed)
-		d.kept(d.alerts.Record(control.MessageDrill, "drill/proven", fmt.Sprintf("last proven restore: %d files, %d bytes, of %s (%s)", r.Files, r.Bytes, list(namesOf(r.Versions)), t.ID)))
-	case t.State == control.Completed: // there was nothing to restore
+		d.raise(control.MessageDrill, failedDrill, fmt.Sprintf("the drill %s failed, so it is not proven that versions can be restored: %s", t.ID, t.Error))
+	case t.State == control.Partial: // all content came back
 		u.Failed = ""
-		d.resolve(failed)
+		d.resolve(failedDrill)
+		d.raise(control.MessageDrill, partialDrill, fmt.Sprintf("the drill %s restored the content of its files and has %d warnings, so it is not proven that they come back with all they had, see `yester tasks show %s`",
+			t.ID, t.WarningCount, t.ID))
+	case t.State == control.Completed:
+		u.Failed = ""
+		d.resolve(failedDrill)
+		d.resolve(partialDrill)
+		if r := t.Drilled; r != nil { // else there was nothing to restore
+			u.Proven = &control.Proof{Task: t.ID, Time: u.Tried.UTC(), Versions: r.Versions, Files: r.Files, Bytes: r.Bytes}
+			d.kept(d.alerts.Record(control.MessageDrill, "drill/proven", fmt.Sprintf("last proven restore: %d files, %d bytes, of %s (%s)", r.Files, r.Bytes, list(namesOf(r.Versions)), t.ID)))
+		}
 	}
 	if err := d.db.PutDrill(u); err != nil {
 		d.log.Error("keep what came of a drill", "err", err)

@@ -99,6 +99,32 @@ func ofDrills(t *testing.T, c *control.Client, r control.MessagesRequest) []cont
 	return slices.DeleteFunc(all, func(m control.Message) bool { return m.Kind != control.MessageDrill })
 }
 
+// What the scratch folder cannot hold is not proven to come back, but it is no failure either.
+func TestDrillWithWarningsIsToldAndProvesNothing(t *testing.T) {
+	s := newStill(t)
+	r := &control.Drilled{Versions: []control.DrilledVersion{{Partition: "root", Version: "v", Files: 1}}, Files: 1}
+	for _, tt := range []struct {
+		task   control.Task
+		told   string
+		failed string
+		health string
+	}{
+		{control.Task{ID: "d-1", State: control.Failed, Error: "no luck"}, "the drill d-1 failed", "d-1", "attention"},
+		{control.Task{ID: "d-2", State: control.Partial, Drilled: r, WarningCount: 3}, "the drill d-2 restored the content of its files and has 3 warnings", "", "ok"},
+	} {
+		tt.task.Kind = control.KindDrill
+		s.taskEnded(&tt.task)
+		got, u := s.open(control.MessageDrill), mustNot[state.Drill](t)(s.drillState())
+		if len(got) != 1 || !strings.Contains(got[0], tt.told) || u.Proven != nil || u.Failed != tt.failed || s.health().Status != tt.health {
+			t.Errorf("%s: told %q, kept %+v, %+v", tt.task.State, got, u, s.health())
+		}
+	}
+	s.taskEnded(&control.Task{ID: "d-3", Kind: control.KindDrill, State: control.Completed, Drilled: r})
+	if got, u := s.open(control.MessageDrill), mustNot[state.Drill](t)(s.drillState()); len(got) != 0 || u.Proven == nil || u.Proven.Task != "d-3" {
+		t.Errorf("told %q, kept %+v", got, u)
+	}
+}
+
 func TestDrillComesByItself(t *testing.T) {
 	o, c, _, _, stop := startFilledUntil(t)
 	if _, err := c.Pause(t.Context()); err != nil { // no backup is to come between

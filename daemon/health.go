@@ -19,11 +19,11 @@ type health struct {
 	Needs  []string `json:"needs,omitempty"` // kinds of messages that are not over, "vault" that is not open, "mount" that is not there
 }
 
-// health tells whether yester does what it is for. Warnings of a backup, and tasks that were asked for by hand, are no matter of that.
+// health tells whether yester does what it is for. Warnings of a backup or a drill, and tasks that were asked for by hand, are no matter of that.
 func (d *Daemon) health() health {
 	var needs []string
 	for _, m := range d.alerts.List(true) {
-		if m.Kind != control.MessageTask && m.Cause != partialBackup {
+		if m.Kind != control.MessageTask && m.Cause != partialBackup && m.Cause != partialDrill {
 			needs = append(needs, m.Kind)
 		}
 	}

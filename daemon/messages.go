@@ -10,7 +10,7 @@ import (
 	"yester/store/pack"
 )
 
-// foundDamage is the cause of what a check or repair found.
+// foundDamage is the cause of what a check, a repair or another task found.
 const foundDamage = "damage/found"
 
 // The causes of a backup that failed, was skipped, or has warnings.
@@ -84,6 +84,9 @@ func damageText(t store.Trouble) string {
 // taskEnded makes messages of how a task ended, and ends those that it shows to be over.
 func (d *Daemon) taskEnded(t *control.Task) {
 	d.metrics.taskEnded(t)
+	if !t.Report.Clean() {
+		d.raise(control.MessageDamage, foundDamage, fmt.Sprintf("a %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID))
+	}
 	switch t.Kind {
 	case control.KindBackup:
 		d.backupEnded(t)
@@ -91,19 +94,16 @@ func (d *Daemon) taskEnded(t *control.Task) {
 	case control.KindDrill:
 		d.drillEnded(t)
 	case control.KindCheck, control.KindRepair:
-		switch {
-		case !t.Report.Clean():
-			d.raise(control.MessageDamage, foundDamage, fmt.Sprintf("a %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID))
-		case t.State == control.Completed && (t.Kind == control.KindRepair || !t.Scheduled):
+		if t.State == control.Completed && (t.Kind == control.KindRepair || !t.Scheduled) {
 			d.resolve("damage/")
 		}
-	}
-	if t.Kind != control.KindBackup && t.Kind != control.KindDrill {
+		d.otherEnded(t)
+	default:
 		d.otherEnded(t)
 	}
 }
 
-// otherEnded is for tasks that have no kind of message of their own: how the last one of a kind ended counts. What a check or repair finds damaged is told as such.
+// otherEnded is for tasks that have no kind of message of their own: how the last one of a kind ended counts. What one finds damaged is told as such.
 func (d *Daemon) otherEnded(t *control.Task) {
 	cause := taskCause + t.Kind
 	switch {
