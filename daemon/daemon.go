@@ -268,11 +268,11 @@ func (d *Daemon) close() error {
 
 // never lists the folders that no backup enters.
 func (d *Daemon) never() []string {
-	places, err := d.site.places()
+	dirs, err := d.site.held()
 	if err != nil {
 		d.log.Error("find the vault's places", "err", err)
 	}
-	return d.o.Home.own(places)
+	return d.o.Home.own(dirs)
 }
 
 // noVault is the error of who needs the vault, when there is none. d.mu is held.

@@ -23,7 +23,8 @@ import (
 // the answer says which to take out.
 //
 // So at every moment what is remembered holds all places there are. Folders too many do no harm: in them is no place of this vault, and opening
-// passes over them. When all of the vault is open the next time, they are forgotten (site.remember).
+// passes over them. When all of the vault is open the next time, they are no longer looked into (site.settled), but what is left there of the vault comes into no
+// version (site.held).
 
 // apiPlace describes a place as the API does.
 func apiPlace(p store.PlaceState) control.Place {
@@ -181,16 +182,15 @@ func (m *maintenance) places(ctx context.Context, j *job) error {
 
 // expect has a folder looked into when the vault is opened the next time.
 func (s *site) expect(dir string) error {
+	if looked := s.looked(); !slices.Contains(looked, dir) {
+		s.seek(append(slices.Clone(looked), dir))
+	}
 	v, ok, err := s.known()
-	if err != nil || !ok {
+	if err != nil || !ok || slices.Contains(v.Places, dir) {
 		return err
 	}
-	if slices.Contains(v.Places, dir) {
-		return nil
-	}
 	v.Places = append(v.Places, dir)
-	s.seek(v.Places)
-	return s.db.PutVault(v)
+	return s.keep(v)
 }
 
 // settled remembers just the places of a vault, if all of them are there.
@@ -211,7 +211,7 @@ func (s *site) settled(ctx context.Context, vault *store.Vault) error {
 	}
 	v.Places = dirs
 	s.seek(dirs)
-	return s.db.PutVault(v)
+	return s.keep(v)
 }
 
 // named are the folders that the settings file says now, which may not be what it said when the daemon began; none if it leaves them to the daemon.

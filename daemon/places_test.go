@@ -230,3 +230,59 @@ func TestSettingsAreToNameANewPlaceBeforeItIsOne(t *testing.T) {
 		t.Errorf("got %q, %v", s.Attention, err)
 	}
 }
+
+// No version has anything of the vault's, whatever the settings said when the daemon began, and whatever was a place before. What somebody puts beside that is his.
+func TestPlacesOfNowAndBeforeAreNeverBackedUp(t *testing.T) {
+	for _, named := range []bool{false, true} { // in the settings
+		t.Run(fmt.Sprint(named), func(t *testing.T) {
+			dir := source(t) // three files
+			needPartition(t, dir)
+			old, other, added, by := filepath.Join(dir, "old"), filepath.Join(dir, "other"), filepath.Join(dir, "added"), filepath.Join(dir, "by")
+			o := options(t)
+			say := func(dirs ...string) (s Settings) {
+				t.Helper()
+				if !named {
+					return s
+				}
+				err := errors.Join(o.Home.make(), os.WriteFile(o.Home.Settings, []byte("[vault]\nplaces = [\""+strings.Join(dirs, "\", \"")+"\"]\n"), 0o600))
+				if err == nil {
+					_, s, err = o.Home.Load()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			o.Settings = say(old, other)
+			mustNot[control.VaultInfo](t)(InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{old, other}}))
+			c, stop := serve(t, o)
+			mustNot[control.Activation](t)(c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}))
+			wantFiles := func(files uint64) {
+				t.Helper()
+				if got := backUp(t, c); got.State != control.Completed || got.Results[0].Files != files {
+					t.Errorf("got %+v", got)
+				}
+			}
+			wantFiles(3)
+			say(old, other, added)
+			task, err := c.PlaceAdd(t.Context(), control.PlaceAddRequest{Place: added})
+			if got := await(t, c, task, err); got.State != control.Completed {
+				t.Fatalf("got %+v", got)
+			}
+			wantFiles(3)
+			say(old, other, added, by)
+			task, err = c.PlaceReplace(t.Context(), control.PlaceReplaceRequest{Old: old, New: by})
+			if got := await(t, c, task, err); got.State != control.Completed {
+				t.Fatalf("got %+v", got)
+			}
+			if err := os.WriteFile(filepath.Join(old, "mine"), nil, 0o600); err != nil || !exists(filepath.Join(old, "instances")) {
+				t.Fatalf("what is left in the old place: %v", err)
+			}
+			wantFiles(4)
+			stop()
+			o.Settings = say(other, added, by)
+			c, _ = serve(t, o)
+			wantFiles(4)
+		})
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yester/control"
@@ -32,24 +33,33 @@ type site struct {
 
 	passphrase string // that somebody gave, if nothing else does; kept in memory only
 
+	looking atomic.Pointer[[]string] // folders that may be places of the vault; nil: none yet
+
 	mu      sync.Mutex
-	looking []string                  // folders that may be places of the vault
 	overdue map[string]chan openedDir // those that have not answered
 }
 
 // seek has a vault look for its places in these folders.
 func (s *site) seek(dirs []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.looking = slices.Clone(dirs)
+	dirs = slices.Clone(dirs)
+	s.looking.Store(&dirs)
+}
+
+// looked are the folders that a vault looks for its places in.
+func (s *site) looked() []string {
+	if dirs := s.looking.Load(); dirs != nil {
+		return *dirs
+	}
+	return nil
 }
 
 // seen opens the folders that are there: of several places some may be missing, and come back.
 func (s *site) seen() (places []place.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, dir := range s.looking {
-		if p, err := s.dir(dir, len(s.looking) > 1); err == nil {
+	dirs := s.looked()
+	for _, dir := range dirs {
+		if p, err := s.dir(dir, len(dirs) > 1); err == nil {
 			places = append(places, p)
 		}
 	}
@@ -111,6 +121,36 @@ func (s *site) places() ([]string, error) {
 		return v.Places, nil
 	}
 	return []string{s.home.Vault}, nil
+}
+
+// keep keeps where the vault lies. What was a place and is none any more stays known: packs may be left there.
+func (s *site) keep(v state.Vault) error {
+	old, _, err := s.known()
+	if err != nil {
+		return err
+	}
+	v.Former = nil
+	for _, dir := range slices.Concat(old.Former, old.Places) {
+		if !slices.Contains(v.Places, dir) && !slices.Contains(v.Former, dir) {
+			v.Former = append(v.Former, dir)
+		}
+	}
+	return s.db.PutVault(v)
+}
+
+// held lists the folders that may have something of the vault, whatever the settings said when the daemon began: its places, those where it is looked for, and in
+// those that were places the folders that a place has. What else somebody has put there since is his.
+func (s *site) held() ([]string, error) {
+	dirs, err := s.places()
+	v, _, knownErr := s.known()
+	isFormer := func(dir string) bool { return slices.Contains(v.Former, dir) } // the settings may still name it
+	dirs = slices.Concat(slices.DeleteFunc(slices.Clone(dirs), isFormer), v.Places, s.looked())
+	for _, former := range v.Former {
+		for _, name := range store.Folders() {
+			dirs = append(dirs, filepath.Join(former, name))
+		}
+	}
+	return dirs, errors.Join(err, knownErr)
 }
 
 // open opens the vault. It is nil without an error if there never was one; a vault that was there and is gone is an error, so that no
@@ -207,7 +247,7 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 	case ok && old.ID != info.ID && !isNew:
 		s.log.Warn("the settings name another vault than before", "old", old.ID, "new", info.ID, "places", list(dirs))
 	}
-	if err := s.db.PutVault(state.Vault{ID: info.ID, Places: dirs, Key: info.KeyCheck}); err != nil {
+	if err := s.keep(state.Vault{ID: info.ID, Places: dirs, Key: info.KeyCheck}); err != nil {
 		s.log.Warn("remember the vault", "err", err)
 	}
 	return nil

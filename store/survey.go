@@ -59,6 +59,9 @@ func (v *Vault) survey(ctx context.Context) (*survey, error) {
 	return s, nil
 }
 
+// Folders are those that a place has all in but vault.json.
+func Folders() []string { return []string{keyFolder, "instances", deletedFolder} }
+
 // surveyPlace adds what lies in one place; all of it, or after an error nothing.
 func (v *Vault) surveyPlace(ctx context.Context, s *survey, m *member, bit placesSeen) error {
 	p := m.reader()
@@ -66,7 +69,7 @@ func (v *Vault) surveyPlace(ctx context.Context, s *survey, m *member, bit place
 		return ErrMissing
 	}
 	var err error
-	for _, dir := range []string{"keys", "instances", deletedFolder} {
+	for _, dir := range Folders() {
 		if err = walk(ctx, p, dir, func(name string) { v.see(s, name, bit) }); err != nil {
 			break
 		}

@@ -13,7 +13,8 @@ import (
 type Vault struct {
 	ID     string   `json:"id"`
 	Places []string `json:"places"`
-	Key    string   `json:"key,omitempty"` // of its master key, store.Info.KeyCheck; empty: not known, of before there was this
+	Former []string `json:"former,omitempty"` // that were places before, or were to be
+	Key    string   `json:"key,omitempty"`    // of its master key, store.Info.KeyCheck; empty: not known, of before there was this
 }
 
 // Upkeep is what was done for the vault, and what is to be done.
