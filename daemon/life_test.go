@@ -164,7 +164,7 @@ func (l *life) setStart() string {
 		l.since = l.now()
 	default: // today is skipped
 		l.since, l.decided, l.ran = l.now(), old, false
-		l.told(old, control.Skipped)
+		l.told(l.now(), control.Skipped)
 	}
 	return "set --start " + text
 }

@@ -352,11 +352,11 @@ func TestChangedStartIsKeptWithItsPolicy(t *testing.T) {
 	if _, err := s.activate(t.Context(), control.ActivateRequest{Start: "00:30"}); err != nil {
 		t.Fatal(err)
 	}
-	s.want("24 03:17 skipped")
+	s.want("24 01:00 skipped")
 	s.again()
 	s.to("2026-11-24 12:00")
 	s.to("2026-11-25 00:30")
-	s.want("24 03:17 skipped", "25 00:30 completed")
+	s.want("24 01:00 skipped", "25 00:30 completed")
 	if s.policy.Start != "00:30" {
 		t.Errorf("start is %s", s.policy.Start)
 	}

@@ -249,7 +249,7 @@ func (ts *tasks) atWork(kind string) string {
 	return j.look(ts.now()).ID
 }
 
-// skip records a scheduled task that was due at a time and did not run.
+// skip records a scheduled task that was due at a time and did not run. If it is known before that time that it will not, it was skipped now.
 func (ts *tasks) skip(kind string, due time.Time, reason string, keep func(control.Task) error) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -257,7 +257,9 @@ func (ts *tasks) skip(kind string, due time.Time, reason string, keep func(contr
 	if err != nil {
 		return err
 	}
-	t.Start = due.UTC()
+	if due.Before(t.Start) {
+		t.Start = due.UTC()
+	}
 	t.End, t.Error = &t.Start, reason
 	if err := keep(t); err != nil {
 		return err

@@ -85,6 +85,14 @@ type recent struct {
 
 func (ts *tasks) recent() (r recent, err error) {
 	all, err := ts.list()
+	now := ts.now()
+	rank := func(t *control.Task) int {
+		if t.End != nil && t.End.After(now) {
+			return 0 // by a clock that was ahead: all others are newer
+		}
+		return 1
+	}
+	slices.SortStableFunc(all, func(a, b control.Task) int { return rank(&a) - rank(&b) })
 	for i := range all {
 		t := &all[i]
 		switch {
@@ -97,7 +105,7 @@ func (ts *tasks) recent() (r recent, err error) {
 		case t.Kind != control.KindBackup:
 		case !t.Ended():
 			r.running = t
-		case r.last == nil || !t.End.Before(*r.last.End): // a day that was skipped beside a long one begins after it, and ends before
+		case r.last == nil || rank(t) > rank(r.last) || !t.End.Before(*r.last.End): // a day that was skipped beside a long one begins after it, and ends before
 			r.last = t
 		}
 	}

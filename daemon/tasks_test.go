@@ -238,6 +238,37 @@ func TestSkippedTaskIsRecorded(t *testing.T) {
 	}
 }
 
+// What is skipped before its time, by a start that was changed, or ended by a clock that was ahead, is not the last one after others have ended.
+func TestTaskThatEndsInTheFutureIsNotTheLastOne(t *testing.T) {
+	ts := newTasks(t)
+	now := ts.now()
+	ts.now = func() time.Time { return now }
+	if err := ts.skip(control.KindBackup, now.Add(9*time.Hour), "its start was changed", ts.db.PutTask); err != nil {
+		t.Fatal(err)
+	}
+	wantLast := func(want string) {
+		t.Helper()
+		if r, err := ts.recent(); err != nil || r.last == nil || r.last.State != want || r.last.End.After(now) || r.found != nil {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	}
+	wantLast(control.Skipped)
+	later := now.Add(240 * time.Hour)
+	for _, task := range []control.Task{
+		{ID: "b-20991231-0001", Kind: control.KindBackup, State: control.Failed, Start: later, End: &later},
+		{ID: "c-20991231-0001", Kind: control.KindCheck, State: control.Partial, Start: later, End: &later},
+		{ID: "r-20261123-0001", Kind: control.KindRepair, State: control.Completed, Start: now, End: &now},
+	} {
+		if err := ts.db.PutTask(task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantLast(control.Skipped)
+	now = now.Add(time.Hour)
+	wait(t, ts, begin(t, ts, func(context.Context, *job) error { return nil }).ID)
+	wantLast(control.Completed)
+}
+
 // A task keeps as many warnings as fit, and counts all.
 func TestWarningsDoNotGrowWithoutBounds(t *testing.T) {
 	var task control.Task
