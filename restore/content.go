@@ -86,7 +86,7 @@ func (r *run) each(e *snapshot.Entry, f func(ctx context.Context, s snapshot.Spa
 		return failed == nil
 	})
 	waitErr := group.Wait()
-	for _, e := range []error{failed, waitErr, err} {
+	for _, e := range []error{waitErr, failed, err} { // that of another goroutine first, for it cancels this one
 		if e != nil {
 			return e
 		}

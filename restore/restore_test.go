@@ -335,6 +335,33 @@ func TestLostContentFailsItsFileOnly(t *testing.T) {
 	}
 }
 
+// A large file of which something is lost fails alone too, whichever of its threads meets it, and whatever it cancels for that.
+func TestLostContentOfALargeFileFailsItsFileOnly(t *testing.T) {
+	g := newRig(t)
+	lost := g.file("a", text(1, 3*pieceLen)+strings.Repeat("\x00", largeFile))
+	if lost.Depth != 0 || lost.Size < largeFile {
+		t.Fatalf("it has lists %d deep: this tests nothing", lost.Depth)
+	}
+	lost.Content[1] = snapshot.Ref{ID: store.ID{1}, Len: pieceLen - 1}
+	lost.Content[2].Len++
+	dir := t.TempDir()
+	r := g.restore(g.version(lost, g.file("b", "well")), dir, func(o *Options) { o.Limiter = lastOf(pieceLen - 1) })
+	wantLeft(t, "failed", r.Failed, "a")
+	if r.Lost != 1 || content(t, filepath.Join(dir, "b")) != "well" {
+		t.Errorf("%d are lost, and the file behind is %q", r.Lost, content(t, filepath.Join(dir, "b")))
+	}
+}
+
+// lastOf has pieces that are longer than some length wait until they are cancelled.
+type lastOf int
+
+func (l lastOf) WaitN(ctx context.Context, n int) error {
+	if n > int(l) {
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
 func TestNoOwnerGivesNeitherOwnersNorSetIDBits(t *testing.T) {
 	g := newRig(t)
 	f := g.file("f", "x")
