@@ -162,7 +162,8 @@ func (r *run) putLink(it *item) error {
 		return nil
 	}
 	if err := r.link(it, there); err != nil {
-		if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, errMoved) {
+		if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) ||
+			errors.Is(err, unix.EXDEV) || errors.Is(err, errMoved) { // EXDEV: it lies in another subvolume, or is of another project
 			r.note("hard links", it.path(), err)
 			_, err = r.restore(it)
 			return err

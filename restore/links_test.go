@@ -117,6 +117,25 @@ func TestOtherNamesOfWhatIsOverwrittenStayAsTheyAre(t *testing.T) {
 	}
 }
 
+// A name that lies in another subvolume of the target cannot be one of the same file: it gets a file of its own.
+func TestNamesInAnotherSubvolumeBecomeFiles(t *testing.T) {
+	g := newRig(t)
+	one := names(g.file("", text(1, 2*pieceLen)), "a", "b", "c")
+	v, dir := g.version(one[0], g.dir("sub", one[1], one[2])), mountImage(t, newImage(t, 120, "mkfs.btrfs"))
+	command(t, "btrfs", "subvolume", "create", filepath.Join(dir, "sub"))
+	write(t, filepath.Join(dir, "sub/c"), "mine")
+	r := g.restore(v, dir, overwrite)
+	wantLeft(t, "failed", r.Failed)
+	if r.Notes.Count != 1 || r.Files != 3 {
+		t.Errorf("%+v", r)
+	}
+	for _, name := range []string{"a", "sub/b", "sub/c"} {
+		if content(t, filepath.Join(dir, name)) != text(1, 2*pieceLen) {
+			t.Errorf("%s is wrong", name)
+		}
+	}
+}
+
 // Of a file that was there and all names of which were met nothing is kept but what it was taken for.
 func TestFilesWithSeveralNamesAreNotKept(t *testing.T) {
 	g := newRig(t)

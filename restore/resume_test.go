@@ -71,11 +71,24 @@ func tear(t *testing.T, path string, do func(f *os.File) error) {
 	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{st.Atim, st.Mtim}, 0))
 }
 
+// newImage makes a file system in a file of some MiB, by the command and its options.
+func newImage(t *testing.T, mib int64, mkfs ...string) (image string) {
+	t.Helper()
+	if _, err := exec.LookPath(mkfs[0]); err != nil {
+		t.Skip(err)
+	}
+	image = filepath.Join(t.TempDir(), "disk")
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, mib<<20))
+	command(t, append(mkfs, "-q", image)...)
+	return image
+}
+
 // mountImage mounts the file system in a file until the test ends.
-func mountImage(t *testing.T, image string) (point string) {
+func mountImage(t *testing.T, image string, options ...string) (point string) {
 	t.Helper()
 	point = t.TempDir()
-	command(t, "mount", "-o", "loop", image, point)
+	command(t, "mount", "-o", strings.Join(append(options, "loop"), ","), image, point)
 	t.Cleanup(func() {
 		if err := unix.Unmount(point, 0); err != nil {
 			t.Errorf("%s: %v", point, err)
@@ -100,10 +113,7 @@ func TestRestoreGoesOnAfterAPowerCut(t *testing.T) {
 	for i := range 40 {
 		kids = append(kids, g.dir(string(rune('a'+i)), g.file("one", text(i, 3*pieceLen)), g.file("two", "2")))
 	}
-	v, disk := g.version(kids...), filepath.Join(t.TempDir(), "disk")
-	must(t, os.WriteFile(disk, nil, 0o600))
-	must(t, os.Truncate(disk, 64<<20))
-	command(t, "mkfs.ext4", "-q", "-I", "128", disk)
+	v, disk := g.version(kids...), newImage(t, 64, "mkfs.ext4", "-I", "128")
 	dir := mountImage(t, disk)
 	write(t, filepath.Join(dir, "mine"), "mine")
 	unix.Sync()
