@@ -241,13 +241,14 @@ const (
 		0x8000 | 0x10000 | 0x20000 | 0x2000000 | 0x20000000
 )
 
-// early sets the flags that must be set while there is no content.
-func early(fd int, flags uint32) {
-	if flags&formative == 0 {
+// early gives the flags that must be given while there is no content, to what may have got others from its folder.
+func early(fd int, in *folder, flags uint32) {
+	if (in.flags|flags)&formative == 0 {
 		return
 	}
-	if have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS); err == nil {
-		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(have|flags&formative)) // if it fails, giveFlags will say so
+	have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	if want := have&^formative | flags&formative; err == nil && want != have {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, int(want)) // if it fails, giveFlags will say so
 	}
 }
 
