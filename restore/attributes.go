@@ -2,6 +2,7 @@ package restore
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type holder struct {
 	path  string // to be told
 	fresh bool   // it was just made and has got no attributes from its folder
 	flags uint32 // inode flags that it may have got from there
+	noACL []byte // what the version has, and the target cannot hold
 }
 
 // give gives a file or folder everything but its content and what would keep it from being changed further.
@@ -44,6 +46,9 @@ func (r *run) give(h *holder, e *snapshot.Entry) error {
 		return err
 	}
 	if e.Type() != unix.S_IFLNK {
+		if h.noACL != nil {
+			mode &^= 0o070 &^ (owningGroup(h.noACL) << 3)
+		}
 		if err := h.chmod(mode); err != nil {
 			if !unsupported(err) {
 				return err
@@ -59,6 +64,17 @@ func (r *run) give(h *holder, e *snapshot.Entry) error {
 		r.note("times", h.path, err)
 	}
 	return nil
+}
+
+// owningGroup is what an ACL has for the owning group. The mode has there, beside an ACL, what anybody at all may do but the owner and others.
+func owningGroup(acl []byte) uint32 {
+	const head, entry, groupObj = 4, 8, 4
+	for at := head; at+entry <= len(acl); at += entry {
+		if binary.LittleEndian.Uint16(acl[at:]) == groupObj {
+			return uint32(binary.LittleEndian.Uint16(acl[at+2:])) & 7
+		}
+	}
+	return 0
 }
 
 // unsupported tells what a file system says of what it cannot hold.
@@ -191,6 +207,9 @@ func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
 		}
 		if err := h.setXattr(name, value); err != nil {
 			failed = r.noXattr(h, name, err)
+			if name == aclAccess {
+				h.noACL = value
+			}
 		}
 		return failed == nil
 	})

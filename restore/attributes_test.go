@@ -1,6 +1,8 @@
 package restore
 
 import (
+	"encoding/binary"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -45,4 +47,49 @@ func TestFilesGetNoFlagsFromTheirFolder(t *testing.T) {
 		}
 	}
 	wantSame(t, g, v, dir)
+}
+
+// aclOf is an ACL: what the owner may do, user 1234, the owning group, all but the owner at most, and others.
+func aclOf(owner, user, group, most, other uint16) snapshot.Xattr {
+	const nobody = 0xffffffff
+	b := []byte{2, 0, 0, 0}
+	for _, e := range []struct {
+		tag, may uint16
+		id       uint32
+	}{{1, owner, nobody}, {2, user, 1234}, {4, group, nobody}, {0x10, most, nobody}, {0x20, other, nobody}} {
+		b = binary.LittleEndian.AppendUint16(b, e.tag)
+		b = binary.LittleEndian.AppendUint16(b, e.may)
+		b = binary.LittleEndian.AppendUint32(b, e.id)
+	}
+	return snapshot.Xattr{Name: aclAccess, Value: b}
+}
+
+// Where an ACL cannot be kept, the owning group may not do what the ACL let others do.
+func TestGroupGainsNothingWhereAnACLCannotBeKept(t *testing.T) {
+	g := newRig(t)
+	with := func(e snapshot.Entry, mode uint32, acl snapshot.Xattr) snapshot.Entry {
+		e.Mode = e.Mode&^0o777 | mode
+		return g.xattrs(e, acl)
+	}
+	v := g.version(
+		with(g.file("reads", "x"), 0o664, aclOf(6, 6, 4, 6, 4)),
+		with(g.file("masked", "x"), 0o640, aclOf(6, 6, 6, 4, 0)),
+		with(g.dir("folder", g.file("f", "f")), 0o770, aclOf(7, 7, 0, 7, 0)),
+	)
+	kept, dir := t.TempDir(), mountImage(t, newImage(t, 120, "mkfs.btrfs"), "noacl")
+	g.restore(v, kept)
+	wantSame(t, g, v, kept)
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	if r.Notes.Count != 1 {
+		t.Fatalf("this tests nothing: %+v", r.Notes)
+	}
+	for range 2 {
+		for name, want := range map[string]os.FileMode{"reads": 0o644, "masked": 0o640, "folder": 0o700} {
+			if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != want {
+				t.Errorf("%s is %v, %v", name, st.Mode(), err)
+			}
+		}
+		g.restore(v, dir, overwrite)
+	}
 }
