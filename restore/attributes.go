@@ -295,6 +295,11 @@ func (r *run) flagsDiffer(fd int, flags uint32) bool {
 	return err == nil && (have^flags)&mask != 0
 }
 
+// isLocked tells whether something is immutable or append only, and so can be given nothing.
+func isLocked(st *unix.Statx_t) bool {
+	return st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0
+}
+
 // giveLock makes a file or folder immutable or append only if it was: the last thing that can be done to it.
 func (r *run) giveLock(h *holder, it *item) {
 	if it.entry.Flags&locks == 0 || r.o.NoLocks {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -91,5 +92,55 @@ func TestGroupGainsNothingWhereAnACLCannotBeKept(t *testing.T) {
 			}
 		}
 		g.restore(v, dir, overwrite)
+	}
+}
+
+// What is immutable or append only stays as it is, and fails unless it is as the version has it.
+func TestWhatIsLockedIsNotCalledEqual(t *testing.T) {
+	g := newRig(t)
+	as := func(e snapshot.Entry, flags uint32) snapshot.Entry {
+		e.Flags = flags
+		return e
+	}
+	v := g.version(
+		as(g.file("equal", "x"), 0x10), as(g.file("owner", "x"), 0x10), g.file("mode", "x"), as(g.file("lock only", "x"), 0), g.file("content", "x"),
+		as(g.dir("equal folder", g.file("f", "f")), 0x10), g.dir("folder", g.file("f", "f")), g.dir("empty"),
+	)
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	lock := func(name string, flags int) {
+		must(t, unix.IoctlSetPointerInt(openDir(t, path(name)), unix.FS_IOC_SETFLAGS, flags))
+	}
+	all := []string{"equal", "owner", "mode", "lock only", "content", "equal folder", "folder", "empty"}
+	t.Cleanup(func() {
+		for _, name := range all {
+			lock(name, 0)
+		}
+	})
+	r := g.restore(v, dir)
+	if r.Notes.Count > 0 {
+		t.Skipf("flags cannot be set here: %+v", r.Notes)
+	}
+	lock("owner", 0)
+	must(t, os.Chown(path("owner"), 7, 7))
+	must(t, os.Chmod(path("mode"), 0o600))
+	write(t, path("content"), "y")
+	must(t, os.Chmod(path("folder"), 0o700))
+	must(t, os.Chmod(path("empty"), 0o700))
+	for _, name := range []string{"owner", "lock only", "content", "folder", "empty"} {
+		lock(name, 0x10)
+	}
+	lock("mode", 0x20)
+	before := listing(t, dir)
+	r = g.restore(v, dir, overwrite)
+	wantLeft(t, "failed", r.Failed, "owner", "mode", "lock only", "content", "folder", "empty")
+	wantLeft(t, "noted", r.Notes)
+	for _, l := range r.Failed.Items {
+		if !strings.Contains(l.What, "lsattr") {
+			t.Errorf("%s failed for %q", l.Path, l.What)
+		}
+	}
+	if after := listing(t, dir); r.Equal != 3 || after != before {
+		t.Errorf("%d were equal, and there was\n%sand is\n%s", r.Equal, before, after)
 	}
 }

@@ -241,17 +241,20 @@ func (r *run) settle(f *folder) {
 
 func (r *run) giveFolder(f *folder) error {
 	h := &holder{fd: f.fd, path: f.path, fresh: f.made && !f.up.acl, flags: inherited}
-	if !f.ours {
-		st, err := lookFD(f.fd)
-		if err != nil {
-			return err
-		}
+	st, err := lookFD(f.fd)
+	if err != nil {
+		return err
+	}
+	if !f.ours || isLocked(&st) {
 		what, err := r.otherwise(h, &st, &f.entry)
 		if err != nil || len(what) == 0 && !r.flagsDiffer(f.fd, f.entry.Flags) {
 			return err
 		}
 	}
-	err := r.give(h, &f.entry)
+	if isLocked(&st) {
+		return explain(unix.EPERM)
+	}
+	err = r.give(h, &f.entry)
 	if f.ours && unix.Fremovexattr(f.fd, snapshot.UnfinishedMark) == nil && err == nil {
 		err = h.utimes(f.entry.Mtime)
 	}

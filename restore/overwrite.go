@@ -165,6 +165,9 @@ func (r *run) keepContent(it *item, old int, st *unix.Statx_t) (m made, err erro
 		return m, err
 	}
 	differs := len(what) > 0 || r.flagsDiffer(old, it.entry.Flags)
+	if differs && isLocked(st) {
+		return m, unix.EPERM
+	}
 	if st.Nlink > 1 && (differs || !r.takes(it, madeOf(st))) {
 		return m, nil
 	}
