@@ -31,17 +31,9 @@ func TestNodeIDsComeApartAgain(t *testing.T) {
 }
 
 func TestInodeNumbersDifferBetweenVersionsOnly(t *testing.T) {
-	tests := []struct{ ino, folded uint64 }{
-		{0, 0},
-		{1, 1},
-		{1<<44 - 1, 1<<44 - 1},
-		{1 << 44, 1},
-		{3<<44 | 8, 11},
-		{1<<64 - 1, 1<<44 - 1 ^ (1<<20 - 1)},
-	}
-	for _, tt := range tests {
-		if got := foldIno(tt.ino); got != tt.folded {
-			t.Errorf("inode %x folds to %x, not %x", tt.ino, got, tt.folded)
+	for _, ino := range []uint64{0, 1, 256, 1<<43 - 1} {
+		if got := foldIno(ino); got != ino {
+			t.Errorf("inode %x folds to %x", ino, got)
 		}
 	}
 	for _, version := range []uint64{1, 2, maxVersions} {
@@ -52,9 +44,42 @@ func TestInodeNumbersDifferBetweenVersionsOnly(t *testing.T) {
 	if inodeNumber(maxVersions+1, 77) != inodeNumber(1, 77) {
 		t.Error("ordinals do not come round")
 	}
+	if a, b := inodeNumber(1, 1<<64-1), inodeNumber(2, 0); a>>inoBits != 1 || a == b {
+		t.Errorf("the largest inode number is %x", a)
+	}
 	for k := instanceKind; k <= latestKind; k++ {
 		if n := folderIno(kindNode(k, 5)); n >= inodeNumber(1, 0) || n == folderIno(kindNode(k, 6)) {
 			t.Errorf("kind %d: inode number %x", k, n)
+		}
+	}
+}
+
+func TestInodeNumbersDifferBetweenSubvolumes(t *testing.T) {
+	const shift = 44 // as captures keep the ids of subvolumes
+	seen := make(map[uint64][2]uint64)
+	add := func(volume, ino uint64) {
+		t.Helper()
+		n := inodeNumber(1, volume<<shift|ino)
+		if was, ok := seen[n]; ok && was != [2]uint64{volume, ino} {
+			t.Fatalf("inode %d of subvolume %d and %d of %d have the number %x", ino, volume, was[1], was[0], n)
+		}
+		if n>>inoBits != 1 || n == inodeNumber(1, rootIno) {
+			t.Fatalf("inode %d of subvolume %d has the number %x", ino, volume, n)
+		}
+		seen[n] = [2]uint64{volume, ino}
+	}
+	volumes := []uint64{0, 1<<20 - 1, 1<<20 - 2, 1<<20 - 3} // the partition itself, and those of a kernel that tells no ids
+	for id := uint64(256); id < 300; id++ {
+		volumes = append(volumes, id, id^1, id<<8, id<<11)
+	}
+	for _, volume := range volumes {
+		for ino := uint64(256); ino < 1024; ino++ {
+			add(volume, ino)
+			add(volume, ino^volume)
+			add(volume, ino<<12)
+		}
+		if volume > 0 {
+			add(volume, volume)
 		}
 	}
 }

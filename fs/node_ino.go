@@ -1,5 +1,7 @@
 package fs
 
+import "math/bits"
+
 const (
 	inoBits     = 44
 	maxVersions = 1<<(63-inoBits) - 1 // the highest bit is for folders of paths' pasts (by_file.go)
@@ -15,9 +17,17 @@ func inodeNumber(version, ino uint64) uint64 {
 	return ((version-1)%maxVersions+1)<<inoBits | foldIno(ino)
 }
 
-// foldIno brings an inode number down to 44 bits. Those below 2^44 stay what they are; of larger ones, which only file systems
-// of many terabytes have, the upper 20 bits are laid over the lower.
-func foldIno(ino uint64) uint64 { return (ino ^ ino>>inoBits) & (1<<inoBits - 1) }
+// foldIno brings an inode number down to 44 bits. Those below 2^43 stay what they are. Larger ones keep the highest bit, and below it their upper 21 bits are
+// laid over the others in reverse. In these, captures keep the id of a subvolume that is nested in the partition: reversed, it grows downwards as the numbers in
+// subvolumes grow upwards, so no two files have one number as long as the longest id and the longest number have 42 bits together.
+func foldIno(ino uint64) uint64 {
+	const large = 1 << (inoBits - 1)
+	if ino < large {
+		return ino
+	}
+	upper := bits.Reverse64(ino>>(inoBits-1)) >> (64 - (inoBits - 1))
+	return large | (ino^upper)&(large-1)
+}
 
 // folderIno is the inode number of a folder above the versions: ordinal 0, and the kind of folder as the upper bits.
 func folderIno(id nodeID) uint64 {

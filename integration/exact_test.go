@@ -2,6 +2,7 @@ package integration
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -141,4 +142,32 @@ func TestPathLongerThanPathMaxComesBack(t *testing.T) {
 	if b, err := io.ReadAll(f); err != nil || string(b) != "deep down" {
 		t.Errorf("the file at the end of a long path is %q, %v", b, err)
 	}
+}
+
+// In each subvolume numbers of files begin anew, and those of hard-linked files and of folders are what programs tell them apart by.
+func TestNestedSubvolumesComeBackExactly(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	p := newPartition(t, "btrfs", gib)
+	for _, volume := range []string{"a", "b", "b/c"} {
+		command(t, "btrfs", "-q", "subvolume", "create", p.path(volume))
+		for i := range 16 {
+			folder := p.path(volume, fmt.Sprint("folder ", i))
+			must(t, os.Mkdir(folder, 0o755))
+			must(t, os.WriteFile(folder+"/one", fmt.Append(nil, volume, i), 0o644))
+			must(t, os.Link(folder+"/one", folder+"/other"))
+		}
+	}
+	d := start(t, home)
+	d.activate("max", p)
+	v := d.backup(p)
+	want := read(t, p.dir)
+	same(t, "the mounted version", want, read(t, v.Path))
+	find := []string{"sh", "-c", `cd "$0" && find . | sort`}
+	if got, want := command(t, append(find, v.Path)...), command(t, append(find, p.dir)...); got != want {
+		t.Errorf("find lists\n%s\nand at the source\n%s", got, want)
+	}
+	q := newPartition(t, "btrfs", gib)
+	command(t, "cp", "-a", v.Path+"/.", q.dir)
+	same(t, "the copy by cp -a", want, read(t, q.dir))
 }
