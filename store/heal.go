@@ -19,6 +19,7 @@ type detour struct {
 	absent  map[uint8]error   // shards that are not there because their place is not; that is no damage
 	damage  error             // the first of errs that is damage
 	where   *member           // whose it is
+	unread  error             // of a place that was replaced: why it could not be read, if that says nothing of what it has
 }
 
 func newDetour() *detour { return &detour{errs: map[*member]error{}, absent: map[uint8]error{}} }
@@ -34,6 +35,13 @@ func (d *detour) note(m *member, shard int, err error) {
 		d.absent[uint8(shard)] = err
 	case d.damage == nil:
 		d.damage, d.where = err, m
+	}
+}
+
+// noteFormer takes in what came of reading from a place that was replaced.
+func (d *detour) noteFormer(m *member, err error) {
+	if err != nil && !notThere(err) && !ofFile(err) && m.reader() != nil {
+		d.unread = err
 	}
 }
 
@@ -53,9 +61,11 @@ func (s *spread) detour(ctx context.Context, vault [16]byte, p *packInfo) *detou
 		}
 	}
 	for _, m := range l.former {
-		if s.addSource(ctx, d, m, vault, p) == nil {
+		err := s.addSource(ctx, d, m, vault, p)
+		if err == nil {
 			delete(d.absent, uint8(p.shardOf(m)))
 		}
+		d.noteFormer(m, err)
 	}
 	d.agree(p)
 	return d

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"yester/store/pack"
 )
@@ -37,6 +36,9 @@ type mended struct {
 
 // mendGathered is mendFile for who has gathered the file and holds the lock of its name. Past is why it cannot be healed.
 func (v *Vault) mendGathered(ctx context.Context, f damagedFile, g *gathering, deep bool) (done mended, past, err error) {
+	if len(g.sources) == 0 && g.unread != nil {
+		return done, nil, g.unread
+	}
 	if len(g.sources) == 0 {
 		return done, firstOf(g.damage, pack.ErrDamaged), nil
 	}
@@ -51,8 +53,8 @@ func (v *Vault) mendGathered(ctx context.Context, f damagedFile, g *gathering, d
 	}
 	built, blocks, err := g.sources.Repair()
 	switch {
-	case err != nil && v.probe(g.detour):
-		return done, nil, err
+	case err != nil && (g.unread != nil || v.probe(g.detour)):
+		return done, nil, firstOf(g.unread, err)
 	case err != nil:
 		return done, err, nil
 	}
@@ -115,6 +117,9 @@ func (v *Vault) gatherPack(ctx context.Context, p *packInfo) *gathering {
 
 // nowhere tells that no place has anything of the file.
 func (d *detour) nowhere() bool {
+	if d.unread != nil {
+		return false
+	}
 	for _, err := range d.errs {
 		if !notThere(err) && !errors.Is(err, ErrMissing) {
 			return false
@@ -143,6 +148,8 @@ func (v *Vault) gatherRecord(ctx context.Context, k VersionKey) *detour {
 			err := v.addCopy(ctx, d, m, k.file())
 			if list := l.members; m.shard < len(list) && list[m.shard] == m {
 				d.note(m, pack.AllShards, err)
+			} else {
+				d.noteFormer(m, err)
 			}
 		}
 	}
@@ -278,13 +285,13 @@ func (v *Vault) saveRest(ctx context.Context, f damagedFile, g *gathering) error
 		if heir == m || !notThere(g.errs[heir]) || !heir.well() {
 			continue
 		}
-		s := g.sources[i]
-		b := make([]byte, s.Meta.Header.FileSize()+s.Meta.Shift)
-		if _, err := s.R.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		b, err := g.sources[i].Salvage()
+		if err != nil { // the heir has not all it can get, so the old place stays
+			errs = append(errs, fmt.Errorf("save what %s has of %s: %w", m, f.name, err))
 			continue
 		}
 		p := heir.enter()
-		err := p.Write(ctx, f.name, b)
+		err = p.Write(ctx, f.name, b)
 		heir.leave()
 		if err != nil {
 			v.failUnless(ctx, heir, err)

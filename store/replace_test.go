@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -170,6 +173,80 @@ func TestReplacedPlaceHelpsUntilTheEnd(t *testing.T) {
 	sv.askAll()
 	sv.holds()
 	sv.whole()
+}
+
+// Of a pack that is damaged past healing only what lies in the bad sectors is lost with the place that it is read from.
+func TestRestOfADamagedPackIsTakenOver(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7)
+	for _, p := range sv.packs {
+		name := packName(p.instance, p.id)
+		must(t, sv.mems[1].Remove(t.Context(), name))
+		must(t, sv.mems[0].BadRange(name, 8*pack.BlockSize, 1))
+	}
+	readable := func() (all []int) {
+		for _, i := range sv.versions["v1"] {
+			if b, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i])); err == nil && bytes.Equal(b, sv.chunks[i]) {
+				all = append(all, i)
+			}
+		}
+		return all
+	}
+	before := readable()
+	if len(before) == 0 || len(before) == len(sv.versions["v1"]) {
+		t.Fatalf("%v can be read", before)
+	}
+	sv.replace(0, sv.fresh())
+	sv.reopen(sv.mems...)
+	if after := readable(); !slices.Equal(after, before) {
+		t.Errorf("%v can be read, before %v", after, before)
+	}
+}
+
+// A tired is a place that for a while reads nothing but the heads of files, for want of memory.
+type tired struct {
+	*place.Mem
+	head atomic.Int64 // bytes; 0 for all there is
+}
+
+func (p *tired) Open(ctx context.Context, name string) (place.File, error) {
+	f, err := p.Mem.Open(ctx, name)
+	return tiredFile{f, p}, err
+}
+
+type tiredFile struct {
+	place.File
+	of *tired
+}
+
+func (f tiredFile) ReadAt(b []byte, off int64) (int, error) {
+	if head := f.of.head.Load(); head > 0 && off+int64(len(b)) > head {
+		return 0, syscall.ENOMEM
+	}
+	return f.File.ReadAt(b, off)
+}
+
+// A place from which something could not be read that its medium may well have stays until it was.
+func TestPlaceIsNotLetGoForAPassingError(t *testing.T) {
+	for _, head := range []int64{pack.BlockSize, 16 * pack.BlockSize} { // less than it takes to read what a file is, and just that
+		sv := newSpreadVault(t, shape{2, 1})
+		sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7)
+		for _, p := range sv.packs {
+			must(t, sv.mems[1].Remove(t.Context(), packName(p.instance, p.id)))
+		}
+		old := &tired{Mem: sv.mems[0]}
+		sv.reopenWith(old, sv.mems[1])
+		by := sv.fresh()
+		old.head.Store(head)
+		if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}); !errors.Is(err, syscall.ENOMEM) {
+			t.Errorf("%d bytes at the head can be read: replaced, with %v", head, err)
+		}
+		old.head.Store(0)
+		must(t, sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}))
+		sv.mems[0] = by
+		sv.holds()
+		sv.whole()
+	}
 }
 
 func TestAddedPlaceIsUsed(t *testing.T) {

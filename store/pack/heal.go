@@ -13,6 +13,19 @@ type Source struct {
 	Meta *Meta
 }
 
+func (s Source) reader() *blockReader {
+	return &blockReader{r: s.R, size: s.Meta.Header.FileSize() + s.Meta.Shift}
+}
+
+// Salvage returns all of the file as far as it can be read. Zeros stand for what the medium does not give, and fail their checksums as that would. Any other
+// error says nothing about the bytes, and is returned.
+func (s Source) Salvage() ([]byte, error) {
+	f := s.reader()
+	b := make([]byte, f.size)
+	f.read(b, 0)
+	return b, f.lost
+}
+
 // Sources are files of one pack: one of all shards, or files of single shards, in any number and order. What one has
 // not intact is taken from another, and what none has is computed from parity.
 type Sources []Source
@@ -86,7 +99,7 @@ func (s Sources) open() (*openPack, error) {
 			return nil, fmt.Errorf("files of pack %v do not belong together: %w", p.meta.Header.Pack, ErrDamaged)
 		}
 		p.metas = append(p.metas, f.Meta)
-		p.files = append(p.files, &blockReader{r: f.R, size: f.Meta.Header.FileSize() + f.Meta.Shift})
+		p.files = append(p.files, f.reader())
 	}
 	return p, nil
 }
