@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,79 @@ func TestWhatAnyTaskFindsLostIsTold(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
+}
+
+// Damage is over when whoever could have met it again looked for it and did not.
+func TestDamageIsOverWhenItWasLookedForAndNotFound(t *testing.T) {
+	a, b := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	all := []string{"a", "b", foundDamage, scrubDamage}
+	for _, tt := range []struct {
+		what  string
+		look  func(*still) (control.Task, error)
+		stays []string
+	}{
+		{"a check of no data", checks(0), all},
+		{"one of some data", checks(0.1), all},
+		{"one of all data", checks(1), nil},
+		{"a repair of all", func(s *still) (control.Task, error) { return s.vaultRepair(t.Context(), control.None{}) }, nil},
+		{"the daemon's repair of a pack", func(s *still) (control.Task, error) {
+			err := s.repairFound([]string{b})
+			return s.tasks.jobs[lane(control.KindRepair)].look(s.o.Now()), err
+		}, []string{"a", foundDamage}},
+	} {
+		s := newStill(t)
+		s.days("2026-11-24")
+		for _, id := range []string{a, b} {
+			s.tell(store.Trouble{Kind: store.Damaged, File: "instances/m/packs/" + id[:2] + "/" + id, Offset: -1})
+		}
+		found := &control.Report{ProblemCount: 1}
+		s.taskEnded(&control.Task{ID: "c-1", Kind: control.KindCheck, State: control.Partial, Report: found})
+		s.taskEnded(&control.Task{ID: "c-2", Kind: control.KindCheck, State: control.Partial, Report: found, Scheduled: true})
+		if err := s.changeUpkeep(func(u *upkeepState) { u.Repair = []string{b} }); err != nil {
+			t.Fatal(err)
+		}
+		now := *s.clock.Load()
+		s.at("2026-11-24 01:00") // they come up again later than that
+		if end := wait(t, s.tasks, mustNot[control.Task](t)(tt.look(s)).ID); end.State != control.Completed {
+			t.Errorf("%s: %+v", tt.what, end)
+		}
+		if got := s.damaged(); !slices.Equal(got, all) {
+			t.Errorf("%s, and it came up since: %q stay", tt.what, got)
+		}
+		s.clock.Store(&now)
+		wait(t, s.tasks, mustNot[control.Task](t)(tt.look(s)).ID)
+		if got := s.damaged(); !slices.Equal(got, tt.stays) || s.vaultDamaged() != (len(got) > 0) {
+			t.Errorf("%s: %q stay, want %q", tt.what, got, tt.stays)
+		}
+	}
+}
+
+// What the daemon's own check found besides packs, as a place that was away, every check looks at again.
+func TestWhatIsNotInPacksIsOverByAnyCheck(t *testing.T) {
+	s := newStill(t)
+	s.taskEnded(&control.Task{ID: "c-1", Kind: control.KindCheck, State: control.Partial, Report: &control.Report{ProblemCount: 1}, Scheduled: true})
+	wait(t, s.tasks, mustNot[control.Task](t)(checks(0)(s)).ID)
+	if got := s.damaged(); len(got) != 0 {
+		t.Errorf("%q stay", got)
+	}
+}
+
+// checks begins a check that reads a part of the data.
+func checks(part float64) func(*still) (control.Task, error) {
+	return func(s *still) (control.Task, error) {
+		return s.vaultCheck(s.t.Context(), control.CheckRequest{ReadData: part})
+	}
+}
+
+// damaged are the causes of the open messages of damage, of those of packs the first letter.
+func (s *still) damaged() (causes []string) {
+	for _, m := range s.alerts.List(true) {
+		if i := strings.LastIndex(m.Cause, "/packs/"); i > 0 {
+			m.Cause = m.Cause[i+7:][:1]
+		}
+		causes = append(causes, m.Cause)
+	}
+	return causes
 }
 
 // A version that is not taken in keeps no backup from going by journal.

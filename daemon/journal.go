@@ -176,7 +176,7 @@ func (l *listener) later() capture.Changes {
 // vaultDamaged tells whether a part of the vault is lost that nothing has brought back yet. A version by journal would take it over unseen.
 func (d *Daemon) vaultDamaged() bool {
 	for _, m := range d.alerts.List(true) {
-		if m.Kind == control.MessageDamage && strings.HasPrefix(m.Cause, "damage/") {
+		if m.Kind == control.MessageDamage && strings.HasPrefix(m.Cause, damageCause) {
 			return true
 		}
 	}

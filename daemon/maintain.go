@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"path"
+	"slices"
 
 	"yester/control"
 	"yester/sched"
@@ -89,8 +91,10 @@ func (m *maintenance) limiter(j *job) counted {
 	return counted{&j.progress, m.d.metrics.limiter(m.rate)}
 }
 
-// check looks for damage, and keeps where the next check is to go on.
+// check looks for damage, and keeps where the next check is to go on. If it finds none, what the daemon's own check found is over unless that still waits for its
+// repair, as all but the data of packs is looked at by every check; and any damage is if it has read everything.
 func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Checked, error) {
+	begin := m.d.o.Now()
 	kept, err := m.d.upkeepState()
 	if err != nil {
 		return store.Checked{}, err
@@ -105,18 +109,30 @@ func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Ch
 		}
 	}
 	r := &control.Report{Versions: c.Versions, Packs: c.Packs, ReadPacks: c.Read, ReadBytes: c.Bytes}
-	return c, m.report(ctx, j, r, c.Problems, c.Lost, err)
+	if err = m.report(ctx, j, r, c.Problems, c.Lost, err); err == nil && r.Clean() {
+		m.d.damageOver(begin, func(cause string) bool { return part == 1 || cause == scrubDamage && len(kept.Repair) == 0 })
+	}
+	return c, err
 }
 
-// repair makes good what can be, of some packs or of all for nil.
+// repair makes good what can be, of some packs or of all for nil. If nothing stays damaged, damage of these is over; some packs are those that the daemon's
+// own check found.
 func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) error {
+	begin := m.d.o.Now()
 	r, err := m.vault.Repair(ctx, store.RepairOptions{
 		Packs: packs, Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
 	})
-	return m.report(ctx, j, &control.Report{
+	report := &control.Report{
 		Packs: r.Packs, HealedPacks: len(r.Healed), HealedRecords: len(r.Records), HealedBlocks: r.Blocks,
 		SalvagedPacks: len(r.Salvaged), FoundChunks: r.Found,
-	}, r.Problems, r.Lost, err)
+	}
+	if err = m.report(ctx, j, report, r.Problems, r.Lost, err); err == nil && report.Clean() {
+		m.d.damageOver(begin, func(cause string) bool {
+			isOf := func(id packID) bool { return path.Base(cause) == id.String() }
+			return packs == nil || cause == scrubDamage || slices.ContainsFunc(packs, isOf)
+		})
+	}
+	return err
 }
 
 // collect gives back the space of what no version needs. It stays due until it has ended, well or not; one that a stop of the daemon or a kill cut off is begun

@@ -4,14 +4,21 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"yester/control"
 	"yester/store"
 	"yester/store/pack"
 )
 
-// foundDamage is the cause of what a check, a repair or another task found.
-const foundDamage = "damage/found"
+// The causes of damage: what the daemon's own check found, which its own repair may make good; what any other task found; and, with the name of a file
+// behind damageCause, what reading met in that.
+const (
+	damageCause = "damage/"
+	scrubDamage = damageCause + "scrub"
+	foundDamage = damageCause + "found"
+)
 
 // The causes of a backup that failed, was skipped, or has warnings.
 const (
@@ -64,7 +71,7 @@ func (d *Daemon) tell(t store.Trouble) {
 	case t.Healed:
 		d.kept(d.alerts.Note(control.MessageDamage, "healed/"+t.Place+"/"+t.File, damageText(t)+" was healed; look after the disk"))
 	default:
-		d.raise(control.MessageDamage, "damage/"+t.File, damageText(t)+" cannot be healed; `yester vault repair` saves what can be, and names the files that are not")
+		d.raise(control.MessageDamage, damageCause+t.File, damageText(t)+" cannot be healed; `yester vault repair` saves what can be, and names the files that are not")
 	}
 }
 
@@ -81,11 +88,15 @@ func damageText(t store.Trouble) string {
 	return s
 }
 
-// taskEnded makes messages of how a task ended, and ends those that it shows to be over.
+// taskEnded makes messages of how a task ended, and ends those that it shows to be over; that damage is, whoever looked for it says (damageOver).
 func (d *Daemon) taskEnded(t *control.Task) {
 	d.metrics.taskEnded(t)
 	if !t.Report.Clean() {
-		d.raise(control.MessageDamage, foundDamage, fmt.Sprintf("a %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID))
+		cause := foundDamage
+		if t.Kind == control.KindCheck && t.Scheduled {
+			cause = scrubDamage
+		}
+		d.raise(control.MessageDamage, cause, fmt.Sprintf("a %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID))
 	}
 	switch t.Kind {
 	case control.KindBackup:
@@ -93,13 +104,20 @@ func (d *Daemon) taskEnded(t *control.Task) {
 		d.wakeSweep() // a newer version may let an older one go
 	case control.KindDrill:
 		d.drillEnded(t)
-	case control.KindCheck, control.KindRepair:
-		if t.State == control.Completed && (t.Kind == control.KindRepair || !t.Scheduled) {
-			d.resolve("damage/")
-		}
+	case control.KindCheck:
 		d.otherEnded(t)
+		d.wakeUpkeep() // there may be something to repair, and what ends the message of that must come after it
 	default:
 		d.otherEnded(t)
+	}
+}
+
+// damageOver ends the messages of damage by whose causes it is over, unless it came up again since a time: that of the begin of who looked.
+func (d *Daemon) damageOver(since time.Time, is func(cause string) bool) {
+	for _, m := range d.alerts.List(true) {
+		if strings.HasPrefix(m.Cause, damageCause) && !m.Last.After(since) && is(m.Cause) {
+			d.resolve(m.Cause)
+		}
 	}
 }
 

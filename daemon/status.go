@@ -42,7 +42,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 			return s, err
 		}
 	}
-	d.attend(&s, slices.Concat(d.strangeness(), attention(&s), damage(r.found)))
+	d.attend(&s, slices.Concat(d.strangeness(), attention(&s)))
 	return s, nil
 }
 
@@ -147,14 +147,6 @@ func (d *Daemon) strangeness() []sight {
 		return nil
 	}
 	return []sight{{strangeCause, sentence(d.strange)}}
-}
-
-// damage says what a check or repair found.
-func damage(t *control.Task) []sight {
-	if t == nil {
-		return nil
-	}
-	return []sight{{foundDamage, fmt.Sprintf("the last %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID)}}
 }
 
 // attend fills in what somebody should look at: what is seen now, the messages that are not over and not about the same, and what the settings should say. How a restore ended, or

@@ -80,7 +80,6 @@ func brief(t control.Task) control.Task {
 type recent struct {
 	running, last *control.Task  // backups; last is the one that ended last
 	others        []control.Task // running, no backups
-	found         *control.Task  // the last check or repair that found problems, unless one after it found none
 }
 
 func (ts *tasks) recent() (r recent, err error) {
@@ -98,10 +97,6 @@ func (ts *tasks) recent() (r recent, err error) {
 		switch {
 		case t.Kind != control.KindBackup && !t.Ended():
 			r.others = append(r.others, *t)
-		case (t.Kind == control.KindCheck || t.Kind == control.KindRepair) && t.State == control.Partial:
-			r.found = t
-		case (t.Kind == control.KindRepair || t.Kind == control.KindCheck && !t.Scheduled) && t.State == control.Completed:
-			r.found = nil
 		case t.Kind != control.KindBackup:
 		case !t.Ended():
 			r.running = t

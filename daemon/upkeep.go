@@ -153,7 +153,6 @@ func (d *Daemon) scrub(u *upkeepState) error {
 		if d.tasks.stopping() {
 			return err
 		}
-		defer d.wakeUpkeep()
 		packs := repairable(c.Problems)
 		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) { u.Scrubbed, u.Repair = now, packs }))
 	})
