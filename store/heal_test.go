@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -299,7 +300,40 @@ func TestTooMuchDamageIsTold(t *testing.T) {
 			if sv.told(Damaged, false) == 0 {
 				t.Error("nothing told")
 			}
+			for _, tr := range sv.troubles {
+				if tr.File != packName(p.instance, p.id) {
+					t.Errorf("told of %q", tr.File)
+				}
+			}
 		})
+	}
+}
+
+// What could still be healed a short while ago is told when it cannot be any more, once.
+func TestDamageThatGrewPastHealingIsTold(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.mend.every = time.Hour
+	sv.backup("v1", 0, 1, 2, 3)
+	_, p, err := sv.locate(sv.hash.id(sv.chunks[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := packName(p.instance, p.id)
+	sv.mend.first(name)
+	for _, m := range sv.mems {
+		if err := m.Remove(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		for i := range 4 {
+			if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i])); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n := sv.told(Damaged, false); n != 1 {
+			t.Errorf("told %d times", n)
+		}
 	}
 }
 

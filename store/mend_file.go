@@ -273,7 +273,7 @@ func (v *Vault) pastHealing(ctx context.Context, f damagedFile, g *gathering, er
 	if g.where != nil {
 		c.Place = g.where.String()
 	}
-	v.tooDamaged(c, f.name+" ")
+	v.tooDamaged(c, f.name)
 	return v.saveRest(ctx, f, g)
 }
 

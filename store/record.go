@@ -157,7 +157,7 @@ func (v *Vault) buildRecord(k VersionKey, record []byte) (*pack.Built, error) {
 
 // tooDamaged tells of damage that cannot be healed, of each file once in a while.
 func (v *Vault) tooDamaged(err error, file string) {
-	if !v.mend.first(file) {
+	if !v.mend.first(file + " past healing") { // that it was to be mended a short while ago says nothing
 		return
 	}
 	var c *CorruptError
