@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -71,25 +73,29 @@ func startFilledUntil(t *testing.T) (o Options, c *control.Client, dir string, v
 	return o, c, dir, backUp(t, c).Results[0], stop
 }
 
-// largestPack is the file of the pack with the most bytes.
-func largestPack(t *testing.T, vault string) (path string) {
+// allPacks are the files of all packs, the one with the most bytes first.
+func allPacks(t *testing.T, vault string) (paths []string) {
 	t.Helper()
-	var most int64
+	size := map[string]int64{}
 	err := filepath.WalkDir(vault, func(p string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() || !strings.Contains(p, "/packs/") {
 			return err
 		}
 		info, err := e.Info()
-		if err == nil && info.Size() > most {
-			path, most = p, info.Size()
+		if err == nil {
+			paths, size[p] = append(paths, p), info.Size()
 		}
 		return err
 	})
-	if err != nil || path == "" {
+	if err != nil || len(paths) == 0 {
 		t.Fatalf("no pack in %s: %v", vault, err)
 	}
-	return path
+	slices.SortFunc(paths, func(a, b string) int { return cmp.Compare(size[b], size[a]) })
+	return paths
 }
+
+// largestPack is the file of the pack with the most bytes.
+func largestPack(t *testing.T, vault string) string { return allPacks(t, vault)[0] }
 
 // damage flips n bytes from off on.
 func damageFile(t *testing.T, path string, off, n int) {
@@ -137,6 +143,27 @@ func TestCheckFindsDamageAndRepairHealsIt(t *testing.T) {
 	kept, err := c.Task(t.Context(), got.ID)
 	if err != nil || kept.Report == nil || len(kept.Report.Problems) != 1 {
 		t.Errorf("kept is %+v, %v", kept, err)
+	}
+}
+
+// However much a repair heals is one message, and was met by nobody who read.
+func TestWhatARepairHealsIsToldOnce(t *testing.T) {
+	o, c, _, _ := startFilled(t)
+	packs := allPacks(t, o.Home.Vault)
+	for _, file := range packs {
+		damageFile(t, file, 5000, 100)
+	}
+	r := repair(t, c)
+	if r.State != control.Completed || r.Report.HealedPacks != len(packs) || len(packs) < 2 {
+		t.Fatalf("got %+v, %+v", r, r.Report)
+	}
+	m := metricsOf(t, o)
+	if m[`yester_damage_found_total{by="reading"}`] != 0 || m[`yester_damage_healed_total{by="reading"}`] != 0 || m[`yester_damage_healed_total{by="repair"}`] != float64(len(packs)) {
+		t.Errorf("counted %v", m)
+	}
+	told, err := c.Messages(t.Context(), control.MessagesRequest{})
+	if err != nil || len(told) != 1 || !strings.HasPrefix(told[0].Text, fmt.Sprintf("the repair %s healed %d packs", r.ID, len(packs))) || told[0].Resolved == nil {
+		t.Errorf("told %+v, %v", told, err)
 	}
 }
 

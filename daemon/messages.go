@@ -104,6 +104,11 @@ func (d *Daemon) taskEnded(t *control.Task) {
 		d.wakeSweep() // a newer version may let an older one go
 	case control.KindDrill:
 		d.drillEnded(t)
+	case control.KindRepair:
+		if r := t.Report; r != nil && r.HealedPacks+r.HealedRecords > 0 {
+			d.kept(d.alerts.Note(control.MessageDamage, "healed/repair", fmt.Sprintf("the repair %s healed %d packs and %d records of versions; look after the disk", t.ID, r.HealedPacks, r.HealedRecords)))
+		}
+		d.otherEnded(t)
 	case control.KindCheck:
 		d.otherEnded(t)
 		d.wakeUpkeep() // there may be something to repair, and what ends the message of that must come after it

@@ -54,6 +54,7 @@ type damagedFile struct {
 	name   string
 	offset int64 // where, -1 if that is not known
 	err    error // what was met
+	quiet  bool  // who has it mended tells what became of it
 }
 
 const (
@@ -95,7 +96,7 @@ func (m *mender) ask(name string, offset int64, err error) {
 		delete(m.seen, name)
 		return
 	}
-	m.queue = append(m.queue, damagedFile{name, offset, err})
+	m.queue = append(m.queue, damagedFile{name: name, offset: offset, err: err})
 	m.poke()
 }
 

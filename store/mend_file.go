@@ -264,7 +264,9 @@ func (v *Vault) tellMended(f damagedFile, g *gathering, m *member, err error) {
 		v.mended.Add(1)
 		v.log.Warn("a damaged file was written anew", "place", m, "pack", g.id, "file", f.name, "offset", f.offset, "err", t.Err)
 	}
-	v.place.tell(t)
+	if !f.quiet {
+		v.place.tell(t)
+	}
 }
 
 // pastHealing tells of a file that cannot be brought back. While a place is missing nothing is certain.

@@ -137,7 +137,7 @@ func (r *repair) record(ctx context.Context, k VersionKey) error {
 // does not take its file is told.
 func (r *repair) heal(ctx context.Context, name string, g *gathering) (done mended, past, err error) {
 	defer r.v.place.locks.lock(name)()
-	done, past, err = r.v.mendGathered(ctx, damagedFile{name: name, offset: -1}, g, true)
+	done, past, err = r.v.mendGathered(ctx, damagedFile{name: name, offset: -1, quiet: true}, g, true)
 	if err != nil && ctx.Err() == nil && !r.v.place.layout().alone() {
 		r.problem(Problem{Pack: g.id, Heals: true, Err: err})
 		err = nil
@@ -209,7 +209,7 @@ func (r *repair) forged(ctx context.Context, number uint32, p *packInfo, g *gath
 		defer r.v.place.locks.lock(packName(p.instance, p.id))()
 		g.sources, g.of = rest, slices.Delete(slices.Clone(g.of), i, i+1)
 		g.note(m, p.shardOf(m), fmt.Errorf("%w: its checksums are right, and its seals do not open", pack.ErrDamaged))
-		done, past, err := r.v.mendGathered(ctx, damagedFile{name: packName(p.instance, p.id), offset: -1}, g, false)
+		done, past, err := r.v.mendGathered(ctx, damagedFile{name: packName(p.instance, p.id), offset: -1, quiet: true}, g, false)
 		if done.files > 0 {
 			r.v.log.Error("a file of a pack was forged, and is written anew", "place", m, "pack", p.id)
 			r.result.Healed = append(r.result.Healed, p.id)

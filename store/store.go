@@ -66,7 +66,7 @@ type Options struct {
 	// deleted long ago, and chunks of it may have been collected: it is listed, and spread, only once the Mark found all of it, in the background. Without Marker it is listed as it is.
 	Marker func(*Vault) Mark
 
-	// OnTrouble, if not nil, is told of failing places and of damage, from any goroutine. It must not block.
+	// OnTrouble, if not nil, is told of failing places and of damage, from any goroutine. It must not block. What a repair heals, Repaired tells.
 	OnTrouble func(Trouble)
 
 	// Look, if not nil, is asked now and then, while a place is missing, which places there are to be seen: a disk that
