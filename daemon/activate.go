@@ -40,7 +40,7 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	d.mu.Lock()
 	old := d.policy
 	d.mu.Unlock()
-	mounts, err := d.o.Discover()
+	mounts, err := d.mounts()
 	if err != nil {
 		return control.Activation{}, err
 	}

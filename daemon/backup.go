@@ -79,7 +79,7 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 
 // versions makes a version of each target. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.
 func (b *backup) versions(ctx context.Context) error {
-	mounts, err := b.d.o.Discover()
+	mounts, err := b.d.mounts()
 	if err != nil {
 		return err
 	}

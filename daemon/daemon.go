@@ -275,6 +275,13 @@ func (d *Daemon) never() []string {
 	return d.o.Home.own(dirs)
 }
 
+// mounts are the mounted file systems; one that is a place of the vault, or the like, is not eligible.
+func (d *Daemon) mounts() ([]capture.Mount, error) {
+	mounts, err := d.o.Discover()
+	capture.LeaveOut(mounts, d.never())
+	return mounts, err
+}
+
 // noVault is the error of who needs the vault, when there is none. d.mu is held.
 func (d *Daemon) noVault() error {
 	if d.strange != nil {

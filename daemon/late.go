@@ -81,7 +81,7 @@ func allowed(p *control.Policy) time.Duration {
 
 // wanted lists what a policy would have backed up: what a backup makes versions of now, and what has versions and is not mounted.
 func (d *Daemon) wanted(ctx context.Context, v *store.Vault, p *control.Policy) ([]target, error) {
-	mounts, err := d.o.Discover()
+	mounts, err := d.mounts()
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,9 @@ func plan(p *control.Policy, mounts []capture.Mount, exists func(path string) bo
 	for _, name := range p.Partitions {
 		if !slices.ContainsFunc(ts, func(t target) bool { return t.partition.Name == name }) {
 			err := control.Errorf(control.NotFound, "partition %s is not mounted", name).WithHint("mount it, or activate without it")
+			if i := slices.IndexFunc(mounts, func(m capture.Mount) bool { return m.Name == name && m.FSType != "autofs" }); i >= 0 {
+				err = control.Errorf(control.NotFound, "partition %s cannot be backed up: %s", name, mounts[i].Excluded).WithHint("activate without it")
+			}
 			ts = append(ts, target{partition: snapshot.Partition{Name: name}, err: err})
 		}
 	}

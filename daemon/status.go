@@ -24,7 +24,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 	if next, ok := d.next(); ok {
 		s.Next = &next
 	}
-	mounts, err := d.o.Discover()
+	mounts, err := d.mounts()
 	if err != nil {
 		return s, err
 	}

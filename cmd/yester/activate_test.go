@@ -27,3 +27,13 @@ func TestActivateAndStatusNameTheFoldersThatAreLeftOut(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusTellsOfTheDiskOfTheVaultAndOfNoPseudoFileSystem(t *testing.T) {
+	var out bytes.Buffer
+	(&program{out: &out, err: &out}).showStatus(&control.Status{Partitions: []control.Partition{
+		{Name: "backup", MountPoint: "/backup", Size: 1 << 30, Excluded: "it holds the vault"}, {Name: "proc", MountPoint: "/proc", Excluded: "pseudo"},
+	}})
+	if got := out.String(); !strings.Contains(got, "(it holds the vault)") || strings.Contains(got, "proc") {
+		t.Errorf("status says %s", got)
+	}
+}

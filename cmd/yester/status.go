@@ -133,13 +133,13 @@ func journalText(q *control.Partition, now time.Time) string {
 	return fmt.Sprintf("%s: all will be looked at, because %s", q.Name, q.Journal.Because)
 }
 
-// showPartitions lists the partitions that are backed up, could be, or have versions.
+// showPartitions lists the partitions that are backed up, could be, or have versions, and those that could be if they were not the vault's.
 func (p *program) showPartitions(s *control.Status) {
 	p.printf("\n")
 	t := p.table()
 	fmt.Fprintln(t, "PARTITION\tMOUNTED AT\tTYPE\tUSED\tVERSIONS\tOLDEST\tNEWEST")
 	for _, q := range s.Partitions {
-		if q.Excluded == "" {
+		if q.Excluded == "" || q.Size > 0 { // of others nobody asked how large they are
 			fill(t, "%s\t%s\t%s\t%s\t%d\t%.10s\t%s\n", q.Name, dash(q.MountPoint), dash(q.FSType), size(q.Used), q.Versions, dash(q.Oldest), newest(s, q))
 		}
 	}
@@ -149,6 +149,8 @@ func (p *program) showPartitions(s *control.Status) {
 // newest is a partition's newest version, and whether there will be others.
 func newest(s *control.Status, q control.Partition) string {
 	switch {
+	case q.Excluded != "":
+		return "(" + q.Excluded + ")"
 	case q.MountPoint == "":
 		return q.Newest + " (not mounted)"
 	case s.Policy != nil && !q.Selected && q.Newest == "":

@@ -51,6 +51,9 @@ func (c *candidate) look() {
 	c.device = st.dev
 }
 
+// backedUpAs is why a mount is excluded that shows a part of another one, and is followed by where that is.
+const backedUpAs = "backed up as "
+
 // markDuplicates leaves one mount of each device and folder: the one that shows most of it, then the one with the shortest path.
 func markDuplicates(found []candidate) {
 	order := make([]*candidate, 0, len(found))
@@ -69,7 +72,7 @@ func markDuplicates(found []candidate) {
 	for i, c := range order {
 		for _, kept := range order[:i] {
 			if kept.excluded == "" && kept.device == c.device && isBelow(c.root, kept.root) {
-				c.excluded = "backed up as " + kept.point
+				c.excluded = backedUpAs + kept.point
 				break
 			}
 		}

@@ -68,6 +68,14 @@ func (d *mute) OnAdd(ctx context.Context) {
 	}
 }
 
+func (d *mute) Lookup(ctx context.Context, name string, _ *fuse.EntryOut) (*gofuse.Inode, syscall.Errno) {
+	d.answer(ctx, "for a name")
+	if child := d.GetChild(name); child != nil {
+		return child, 0
+	}
+	return nil, syscall.ENOENT
+}
+
 func (d *mute) Open(context.Context, uint32) (gofuse.FileHandle, uint32, syscall.Errno) {
 	return nil, 0, 0
 }

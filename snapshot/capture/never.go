@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,9 +28,67 @@ func neverFolders(s *source, point string, paths []string) (map[fileID]bool, err
 		}
 	}
 	if never[fileID{s.root.dev, s.root.ino}] {
-		return nil, fmt.Errorf("partition %s is %w: it holds the vault or what belongs to it", point, ErrExcluded)
+		return nil, fmt.Errorf("partition %s is %w: %s", point, ErrExcluded, isOurs)
 	}
 	return never, nil
+}
+
+// isOurs is why a partition is not backed up whose root folder lies in one that never is.
+const isOurs = "it holds the vault or what belongs to it"
+
+// LeaveOut marks the mounts that are one of the folders that are never backed up, or lie below one, by whatever names. Only what can be backed up is
+// asked anything: another file system may never answer.
+func LeaveOut(mounts []Mount, never []string) {
+	ids := map[fileID]bool{}
+	points := make([]string, 0, len(never))
+	for _, p := range never {
+		p = follow(mounts, p)
+		points = append(points, p)
+		if mayAsk(mounts, p) {
+			if st, err := statPath(p, lookOnly); err == nil {
+				ids[fileID{st.dev, st.ino}] = true
+			}
+		}
+	}
+	for i := range mounts {
+		m := &mounts[i]
+		if m.Excluded != "" {
+			continue
+		}
+		st, err := statPath(m.MountPoint, lookOnly)
+		isBelowOne := func(p string) bool { return isBelow(m.MountPoint, p) }
+		if err == nil && ids[fileID{st.dev, st.ino}] || slices.ContainsFunc(points, isBelowOne) {
+			m.Excluded = isOurs
+		}
+	}
+}
+
+// mayAsk tells whether a path lies on what is backed up, there or elsewhere.
+func mayAsk(mounts []Mount, path string) bool {
+	m, ok := longestMount(mounts, path)
+	return ok && (m.Excluded == "" || strings.HasPrefix(m.Excluded, backedUpAs))
+}
+
+// follow follows the symbolic links of a path as far as it lies on what can be backed up.
+func follow(mounts []Mount, path string) string {
+	at, rest := "/", filepath.Clean(path)
+	for links := 0; rest != "" && links < 40; {
+		name, after, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+		next := filepath.Join(at, name)
+		if !mayAsk(mounts, next) {
+			return filepath.Join(next, after)
+		}
+		to, err := os.Readlink(next)
+		switch {
+		case err != nil:
+			at, rest = next, after
+			continue
+		case !filepath.IsAbs(to):
+			to = filepath.Join(at, to)
+		}
+		at, rest, links = "/", filepath.Join(to, after), links+1
+	}
+	return filepath.Join(at, rest)
 }
 
 // neverIn are those of the paths that lie on the partition, by what they really are called.
@@ -79,8 +138,12 @@ func covered(root int, point, path string) (stat, bool) {
 		return stat{}, false
 	}
 	rel, ok := below(real, point)
-	if !ok || rel == "" {
+	if !ok {
 		return stat{}, false
+	}
+	if rel == "" {
+		st, err := statFD(root, statMask)
+		return st, err == nil
 	}
 	fd, err := unix.Openat2(root, rel, &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,

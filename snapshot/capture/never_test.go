@@ -30,3 +30,49 @@ func TestNeverPathsAreFoundWithoutAskingWhoServesThem(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is asked of a file system that is not backed up anyway.
+func TestPartitionThatIsANeverFolderIsLeftOut(t *testing.T) {
+	point, dir := partition(t, "ext4"), t.TempDir()
+	for _, d := range []string{point + "/vault", dir + "/bound to it"} {
+		must(t, os.Mkdir(d, 0o755))
+	}
+	must(t, os.Symlink("other", dir+"/link"))
+	must(t, os.Symlink(point, dir+"/other"))
+	mount(t, dir+"/bound to it", "mount", "--bind", point, dir+"/bound to it")
+	d, mute := newMute(t)
+	must(t, os.Symlink(mute, dir+"/mute"))
+	for _, tt := range []struct {
+		never string
+		out   bool
+	}{
+		{point, true},
+		{point + "/", true},
+		{filepath.Dir(point), true},
+		{dir + "/link", true},
+		{dir + "/link/.", true},
+		{dir + "/bound to it", true},
+		{point + "/vault", false},
+		{dir + "/link/vault", false},
+		{point + "less", false},
+		{mute + "/place", false},
+		{dir + "/mute/place", false},
+	} {
+		mounts, err := Discover()
+		must(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			LeaveOut(mounts, []string{dir + "/nothing", tt.never})
+		}()
+		select {
+		case what := <-d.asked:
+			t.Fatal(tt.never, ": the server is asked", what)
+		case <-done:
+		}
+		i := slices.IndexFunc(mounts, func(m Mount) bool { return m.MountPoint == point })
+		if isOut := mounts[i].Excluded == isOurs; isOut != tt.out || !isOut && mounts[i].Excluded != "" {
+			t.Errorf("%s: it is %q", tt.never, mounts[i].Excluded)
+		}
+	}
+}

@@ -118,6 +118,11 @@ func TestNeverFoldersAreNotListed(t *testing.T) {
 	if _, err := r.try(t.Context()); !errors.Is(err, ErrExcluded) {
 		t.Errorf("the vault's own partition: %v", err)
 	}
+	r = newRig(t, partition(t, "btrfs")) // whose snapshot has another number than it has
+	r.o.Never = []string{r.o.Partition.MountPoint}
+	if _, err := r.try(t.Context()); !errors.Is(err, ErrExcluded) {
+		t.Errorf("the vault's own btrfs: %v", err)
+	}
 }
 
 func TestSubvolumes(t *testing.T) {

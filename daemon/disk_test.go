@@ -1,0 +1,85 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"yester/control"
+	"yester/snapshot/capture"
+)
+
+// loopDisk makes a small file system in a file, and mounts it until the test ends.
+func loopDisk(t *testing.T) (point string) {
+	t.Helper()
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil || os.Geteuid() != 0 {
+		t.Skip("needs root and mkfs.ext4")
+	}
+	dir := t.TempDir()
+	image, point := filepath.Join(dir, "image"), filepath.Join(dir, "point")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 600<<20), os.Mkdir(point, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, point}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v: %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		err := syscall.Unmount(point, 0)
+		for begin := time.Now(); err == syscall.EBUSY && time.Since(begin) < 5*time.Second; err = syscall.Unmount(point, 0) {
+			time.Sleep(20 * time.Millisecond) // a process that is just being started has all descriptors until it is another program
+		}
+		if err != nil {
+			t.Errorf("unmount %s: %v", point, err)
+		}
+	})
+	return point
+}
+
+// only has nothing be mounted but at some points.
+func (s *still) only(points ...string) {
+	s.o.Discover = func() ([]capture.Mount, error) {
+		mounts, err := capture.Discover()
+		return slices.DeleteFunc(mounts, func(m capture.Mount) bool { return !slices.Contains(points, m.MountPoint) }), err
+	}
+}
+
+func TestDiskThatIsAPlaceOfTheVaultIsLeftOut(t *testing.T) {
+	place, data := loopDisk(t), loopDisk(t)
+	s := newStill(t, func(o *Options) { o.Settings.Vault.Places = []string{place} })
+	s.only(place, data)
+	s.limit(nil, nil)
+	s.days("2026-11-24")
+	s.want("24 03:17 completed")
+	if vs := s.vault.Versions(s.instance.ID); len(vs) != 1 {
+		t.Errorf("versions: %+v", vs)
+	}
+	if got := s.late("2026-11-25 12:00"); len(got) != 1 || !strings.Contains(got[0], "version of "+strings.ReplaceAll(data[1:], "/", "-")) {
+		t.Errorf("late: %q", got)
+	}
+	status := mustNot[control.Status](t)(s.status(t.Context(), control.None{}))
+	is := func(point, excluded string) func(control.Partition) bool {
+		return func(p control.Partition) bool {
+			return p.MountPoint == point && p.Excluded == excluded && p.Selected == (excluded == "")
+		}
+	}
+	if !slices.ContainsFunc(status.Partitions, is(place, "it holds the vault or what belongs to it")) || !slices.ContainsFunc(status.Partitions, is(data, "")) {
+		t.Errorf("status: %+v", status.Partitions)
+	}
+	mounts, err := s.mounts()
+	if told := s.beside(s.policy, mounts); err != nil || len(told) != 0 {
+		t.Errorf("told: %q, %v", told, err)
+	}
+	p := *s.policy
+	p.Partitions = []string{strings.ReplaceAll(place[1:], "/", "-")}
+	if ts := plan(&p, mounts, exists); len(ts) != 1 || ts[0].err == nil || !strings.Contains(ts[0].err.Error(), "cannot be backed up: it holds the vault") {
+		t.Errorf("asked for by name: %+v", ts)
+	}
+}
