@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +17,8 @@ const lateCause = "late/"
 
 // lookAtVersions makes a message of each partition that is to be backed up and has no version that was completed within the last day, and ends those of
 // partitions that have one, or are not to be backed up any more. That one is gone from the machine ends nothing, nor does what cannot be looked at. The day is
-// as long as the window that a backup may begin in makes it: within that nothing is late. It counts from when the service began, or went on after a pause.
+// as long as the window that a backup may begin in makes it: within that nothing is late. It counts from when the
+// partition was first to be backed up, or is again after it was left out or the service paused.
 func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
 	over := map[string]bool{}
 	for _, m := range d.alerts.List(true) {
@@ -25,15 +27,16 @@ func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
 		}
 	}
 	d.mu.Lock()
-	policy, service, since := d.policy, d.service, d.history.Since
+	policy, service := d.policy, d.service
 	d.mu.Unlock()
 	if policy != nil && service == control.StateReady {
-		targets, err := d.wanted(ctx, v, policy)
+		all, err := d.duties(ctx, v, policy)
 		if err != nil {
-			d.log.Error("list the partitions", "err", err)
+			d.log.Error("look at what is to be backed up", "err", err)
 			return
 		}
-		d.holdLate(ctx, v, policy, targets, since, over)
+		d.remember(all)
+		d.holdLate(all, allowed(policy), over)
 	}
 	for cause, is := range over {
 		if is {
@@ -42,33 +45,76 @@ func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
 	}
 }
 
-// holdLate holds the messages of the partitions that are late, and marks the causes of which it cannot be said that they are over.
-func (d *Daemon) holdLate(ctx context.Context, v *store.Vault, policy *control.Policy, targets []target, since time.Time, over map[string]bool) {
+// A duty is a partition that is to be backed up.
+type duty struct {
+	target
+	since  time.Time // it is to be, with the service on all the time
+	newest string    // version there is of it; "": none
+	end    time.Time // when that was completed; zero if its record cannot be read
+}
+
+// duties lists what is to be backed up by a policy, of a service that is on. What was not known to be so is from now on.
+func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) ([]duty, error) {
+	targets, err := d.wanted(ctx, v, p)
+	if err != nil {
+		return nil, err
+	}
+	since, err := d.db.Wanted()
+	if err != nil {
+		return nil, err
+	}
 	newest := map[string]store.VersionKey{}
 	for _, k := range v.Versions(d.instance.ID) { // oldest first
 		newest[k.Partition] = k
 	}
-	now := d.o.Now()
+	now := d.o.Now().Round(0).UTC()
+	all := make([]duty, 0, len(targets))
 	for _, t := range targets {
-		name := t.partition.Name
-		k, any := newest[name]
-		var end time.Time
-		if any {
-			end = d.completed(ctx, v, k).End
+		u := duty{target: t, since: now}
+		if at, ok := since[t.partition.Name]; ok && at.Before(now) { // else the clock was set back
+			u.since = at
 		}
-		if !end.IsZero() && now.Sub(end) <= allowed(policy) {
+		if k, ok := newest[t.partition.Name]; ok {
+			u.newest, u.end = k.Version, d.completed(ctx, v, k).End
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// remember keeps since when there are duties. While it cannot, on a full disk, new ones are from now on again and again.
+func (d *Daemon) remember(all []duty) {
+	since := map[string]time.Time{}
+	for _, u := range all {
+		since[u.partition.Name] = u.since
+	}
+	kept, err := d.db.Wanted()
+	if err == nil && !maps.EqualFunc(kept, since, time.Time.Equal) {
+		err = d.db.PutWanted(since)
+	}
+	if err != nil {
+		d.log.Error("keep what is to be backed up", "err", err)
+	}
+}
+
+// holdLate holds the messages of the partitions that are late, and marks the causes of which it cannot be said that they are over.
+func (d *Daemon) holdLate(all []duty, most time.Duration, over map[string]bool) {
+	now := d.o.Now()
+	for _, u := range all {
+		name := u.partition.Name
+		if !u.end.IsZero() && now.Sub(u.end) <= most {
 			continue
 		}
 		over[lateCause+name] = false
-		if any && end.IsZero() || now.Sub(since) <= allowed(policy) {
+		if u.newest != "" && u.end.IsZero() || now.Sub(u.since) <= most {
 			continue // that a record cannot be read is told as damage
 		}
-		text := fmt.Sprintf("%s has no version yet, and the service began or was resumed more than a day ago", name)
-		if any {
-			text = fmt.Sprintf("for more than a day no version of %s was completed; the newest is %s", name, k.Version)
+		text := fmt.Sprintf("%s has no version yet, and is to be backed up since %s", name, u.since.In(d.zone()).Format("2006-01-02 15:04"))
+		if u.newest != "" {
+			text = fmt.Sprintf("for more than a day no version of %s was completed; the newest is %s", name, u.newest)
 		}
-		if t.err != nil {
-			text += "; " + sentence(t.err)
+		if u.err != nil {
+			text += "; " + sentence(u.err)
 		}
 		d.kept(d.alerts.Hold(control.MessageLate, lateCause+name, text))
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,7 +76,7 @@ func TestPartitionThatIsGoneBecomesLateAndIsNotIfItIsLeftOut(t *testing.T) {
 		t.Errorf("another path: %q", got)
 	}
 	s.limit([]string{"other"}, nil)
-	if got := s.late("2026-11-25 09:20"); len(got) != 1 || strings.Contains(got[0], name) {
+	if got := s.late("2026-11-25 09:20"); len(got) != 0 {
 		t.Errorf("left out: %q", got)
 	}
 }
@@ -95,6 +96,53 @@ func TestPartitionThatIsGoneIsNotLateWithoutVersions(t *testing.T) {
 	}
 	if got := s.late("2026-11-25 12:01"); len(got) != 0 {
 		t.Errorf("its versions were forgotten: %q", got)
+	}
+}
+
+// A disk that is plugged in, or no longer left out, has a day and the window, as all have after activate.
+func TestPartitionIsLateADayAfterItWasFirstToBeBackedUp(t *testing.T) {
+	s := newStill(t)
+	usb := []capture.Mount{mountAt("usb", "/mnt/usb")}
+	s.limit([]string{"other"}, nil)
+	s.o.Discover = func() ([]capture.Mount, error) { return append(usb, mountAt("other", "/other")), nil }
+	late := func(clock string, want ...string) {
+		t.Helper()
+		got := slices.Sorted(slices.Values(s.late(clock)))
+		if len(got) != len(want) {
+			t.Fatalf("%s: %q", clock, got)
+		}
+		for i := range want {
+			if !strings.HasPrefix(got[i], want[i]) {
+				t.Errorf("%s: %q", clock, got)
+			}
+		}
+	}
+	late("2026-11-24 08:00")
+	late("2026-11-25 14:00")
+	late("2026-11-30 10:00", "other")
+	s.limit(nil, nil)
+	late("2026-11-30 10:01", "other")
+	s.again() // it is remembered
+	s.limit(nil, nil)
+	late("2026-12-01 16:01", "other")
+	late("2026-12-01 16:02", "other", "usb has no version yet, and is to be backed up since 2026-11-30 10:01")
+	usb = nil
+	late("2026-12-01 16:03", "other") // it is unplugged
+	usb = []capture.Mount{mountAt("usb", "/mnt/usb")}
+	late("2026-12-10 10:00", "other")
+	late("2026-12-09 10:00", "other") // the clock was set back
+	late("2026-12-10 16:01", "other", "usb")
+}
+
+func TestStartThatIsChangedMutesNothing(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	for _, tt := range []struct{ clock, start string }{{"2026-11-25 02:00", "01:00"}, {"2026-11-25 09:00", "03:17"}} {
+		s.at(tt.clock)
+		mustNot[control.Activation](t)(s.Daemon.set(t.Context(), control.ActivateRequest{Start: tt.start}))
+	}
+	if got := s.late("2026-11-25 09:18"); len(got) != 1 {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -127,6 +127,7 @@ func newStill(t *testing.T, change ...func(*Options)) *still {
 	if _, err := s.activate(t.Context(), control.ActivateRequest{Paths: []string{s.dir}, Priority: "max", Start: "03:17"}); err != nil {
 		t.Fatal(err)
 	}
+	s.lookAtVersions(t.Context(), s.vault)
 	return s
 }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -83,13 +84,24 @@ func (db *DB) Service() (name string, err error) {
 	return name, err
 }
 
-// PutService keeps a state together with a schedule: both or neither.
+// PutService keeps a state together with a schedule, and forgets since when partitions are to be backed up: all or nothing.
 func (db *DB) PutService(name string, s Schedule) error {
-	return db.putAll(map[string]any{"service": name, "schedule": s})
+	return db.putAll(map[string]any{"service": name, "schedule": s, "wanted": map[string]time.Time{}})
 }
 
 // EndService forgets policy, schedule and state: all or none.
-func (db *DB) EndService() error { return db.delete("policy", "schedule", "service") }
+func (db *DB) EndService() error { return db.delete("policy", "schedule", "service", "wanted") }
+
+// Wanted tells since when partitions are to be backed up, by their names.
+func (db *DB) Wanted() (since map[string]time.Time, err error) {
+	if err = db.get("wanted", &since); errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return since, err
+}
+
+// PutWanted keeps it, in the place of what was kept.
+func (db *DB) PutWanted(since map[string]time.Time) error { return db.put("wanted", since) }
 
 // PutPlan keeps a policy and the instance's state, what came of its backup so far, and tasks that this ended: all or nothing.
 func (db *DB) PutPlan(p control.Policy, service string, s Schedule, tasks ...control.Task) error {

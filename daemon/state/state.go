@@ -4,6 +4,7 @@
 //
 //	policy         the instance's policy
 //	schedule       which turns of its backup were decided
+//	wanted         since when each partition is to be backed up
 //	service        whether it is ready, paused or being cancelled
 //	instance       its id, once it was activated, or if it is not the one that the machine gives
 //	machine        what the machine said of itself
