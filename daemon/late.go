@@ -36,7 +36,7 @@ func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
 			return
 		}
 		d.remember(all)
-		d.holdLate(all, allowed(policy), over)
+		d.holdLate(all, policy, over)
 	}
 	for cause, is := range over {
 		if is {
@@ -51,6 +51,15 @@ type duty struct {
 	since  time.Time // it is to be, with the service on all the time
 	newest string    // version there is of it; "": none
 	end    time.Time // when that was completed; zero if its record cannot be read
+}
+
+// due is when it is late, unless it has a newer version by then; ok is false if nobody can tell.
+func (u *duty) due(p *control.Policy) (at time.Time, ok bool) {
+	at = u.since
+	if u.end.After(at) {
+		at = u.end
+	}
+	return at.Add(allowed(p)), u.newest == "" || !u.end.IsZero()
 }
 
 // duties lists what is to be backed up by a policy, of a service that is on. What was not known to be so is from now on.
@@ -98,15 +107,15 @@ func (d *Daemon) remember(all []duty) {
 }
 
 // holdLate holds the messages of the partitions that are late, and marks the causes of which it cannot be said that they are over.
-func (d *Daemon) holdLate(all []duty, most time.Duration, over map[string]bool) {
+func (d *Daemon) holdLate(all []duty, p *control.Policy, over map[string]bool) {
 	now := d.o.Now()
 	for _, u := range all {
 		name := u.partition.Name
-		if !u.end.IsZero() && now.Sub(u.end) <= most {
+		if !u.end.IsZero() && now.Sub(u.end) <= allowed(p) {
 			continue
 		}
 		over[lateCause+name] = false
-		if u.newest != "" && u.end.IsZero() || now.Sub(u.since) <= most {
+		if at, ok := u.due(p); !ok || !now.After(at) {
 			continue // that a record cannot be read is told as damage
 		}
 		text := fmt.Sprintf("%s has no version yet, and is to be backed up since %s", name, u.since.In(d.zone()).Format("2006-01-02 15:04"))

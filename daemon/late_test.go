@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yester/control"
 	"yester/snapshot"
@@ -144,6 +145,43 @@ func TestStartThatIsChangedMutesNothing(t *testing.T) {
 	if got := s.late("2026-11-25 09:18"); len(got) != 1 {
 		t.Errorf("got %q", got)
 	}
+}
+
+// Prometheus is told when each partition is late that is to be backed up, so that a rule says the same as the message.
+func TestMetricsTellWhenAPartitionIsLate(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	name := s.vault.Versions(s.instance.ID)[0].Partition
+	want := func(partitions ...string) {
+		t.Helper()
+		s.lookAtVersions(t.Context(), s.vault)
+		all, err := s.metrics.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range all {
+			for _, m := range f.GetMetric() {
+				if f.GetName() == "yester_version_due_timestamp_seconds" {
+					got = append(got, m.GetLabel()[0].GetValue()+" "+time.Unix(int64(m.GetGauge().GetValue()), 0).UTC().Format("02 15:04"))
+				}
+			}
+		}
+		if !slices.Equal(got, partitions) {
+			t.Errorf("got %q, want %q", got, partitions)
+		}
+	}
+	want(name + " 25 09:17")
+	s.change(control.ActivateRequest{WindowSeconds: ptr(24 * 3600)})
+	want(name + " 26 03:17")
+	s.o.Discover = func() ([]capture.Mount, error) { return []capture.Mount{mountAt("new", "/new")}, nil }
+	s.at("2026-11-24 08:00")
+	s.limit(nil, nil)
+	want("new 26 08:00", name+" 26 03:17")
+	s.limit([]string{"new"}, nil)
+	want("new 26 08:00") // the other is left out, and its newest version stays for good
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	want()
 }
 
 func TestUnreadableRecordEndsNoMessage(t *testing.T) {

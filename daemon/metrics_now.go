@@ -12,7 +12,7 @@ type now struct {
 	d *Daemon
 
 	state, next, running                                 *prometheus.Desc
-	versions, newest, age                                *prometheus.Desc
+	versions, newest, age, due                           *prometheus.Desc
 	open, stored, data, dead, packs, placeUp, free, size *prometheus.Desc
 	blocks, messages, waiting, failures                  *prometheus.Desc
 	mount, hits, misses, cached                          *prometheus.Desc
@@ -31,6 +31,7 @@ func newNow(d *Daemon) *now {
 		versions: desc("versions", "Versions there are.", "partition"),
 		newest:   desc("last_version_timestamp_seconds", "When the newest version was completed.", "partition"),
 		age:      desc("last_version_age_seconds", "How long ago that was.", "partition"),
+		due:      desc("version_due_timestamp_seconds", "When a partition is late unless it has a newer version by then; missing for what is not to be backed up now.", "partition"),
 		open:     desc("vault_open", "1 if the vault is open."),
 		stored:   desc("vault_stored_bytes", "Bytes of the vault's packs, parity included."),
 		data:     desc("vault_data_bytes", "Of these, chunks as they are stored."),
@@ -131,6 +132,21 @@ func (n *now) partitions(v *store.Vault, gauge gauge) {
 		if end := n.d.completed(ctx, v, of[len(of)-1]).End; !end.IsZero() {
 			gauge(n.newest, float64(end.UnixMilli())/1000, name)
 			gauge(n.age, n.d.o.Now().Sub(end).Seconds(), name)
+		}
+	}
+	n.d.mu.Lock()
+	policy, service := n.d.policy, n.d.service
+	n.d.mu.Unlock()
+	if policy == nil || service != control.StateReady {
+		return
+	}
+	all, err := n.d.duties(ctx, v, policy)
+	if err != nil {
+		n.d.log.Debug("look at what is to be backed up for a scrape", "err", err)
+	}
+	for _, u := range all {
+		if at, ok := u.due(policy); ok {
+			gauge(n.due, float64(at.Unix()), u.partition.Name)
 		}
 	}
 }
