@@ -48,6 +48,9 @@ func (p *program) alertsCommand() *cli.Command {
 					if c.NArg() > 1 {
 						return usage("%q is too much", c.Args().Get(1)).WithHint("see `yester alerts test --help`")
 					}
+					if c.NArg() == 1 && c.Args().First() == "" {
+						return usage("the NAME is empty").WithHint("`yester alerts list` lists them")
+					}
 					return runAlertsTest(c.Context, p, c.Args().First(), c.Bool("json"))
 				},
 			},

@@ -8,20 +8,27 @@ import (
 )
 
 // arrange puts a command line in the order that the parser wants: flags of the program, command, flags of the command, arguments. So a
-// flag may stand anywhere: `yester tasks show b-1 --json --home /x`.
-func arrange(app *cli.App, args []string) []string {
+// flag may stand anywhere: `yester tasks show b-1 --json --home /x`. A flag with an empty value is refused: it is that of a variable that is not set, and would count
+// as no flag at all.
+func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 || asksForWords(args) {
-		return args
+		return args, nil
 	}
 	a := arranger{global: app.Flags, commands: app.Commands}
 	for rest := args[1:]; len(rest) > 0; {
 		rest = a.take(rest)
 	}
+	if a.wrong != "" {
+		return nil, usage("%s", a.wrong).WithHint("see `%s --help`", strings.Join(slices.Insert(a.path, 0, app.Name), " "))
+	}
 	if a.literal {
 		a.plain = slices.Insert(a.plain, 0, "--")
 	}
-	return slices.Concat(args[:1], a.globals, a.path, a.flags, a.plain)
+	return slices.Concat(args[:1], a.globals, a.path, a.flags, a.plain), nil
 }
+
+// mayBeEmpty are the flags that an empty value takes back.
+var mayBeEmpty = []string{"before", "after"}
 
 const wordsFlag = "--generate-bash-completion"
 
@@ -36,7 +43,8 @@ type arranger struct {
 
 	globals, path, flags, plain []string
 
-	literal bool // no flags follow the command's
+	literal bool   // no flags follow the command's
+	wrong   string // with a flag; "" if nothing is
 }
 
 // take sorts the first word of args, with the value that belongs to it, and returns the others.
@@ -51,7 +59,7 @@ func (a *arranger) take(args []string) (rest []string) {
 		return args[1:]
 	}
 	n := 1
-	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	name, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	f := find(a.local, name)
 	into := &a.flags
 	if f == nil {
@@ -59,8 +67,11 @@ func (a *arranger) take(args []string) (rest []string) {
 			into = &a.globals
 		}
 	}
-	if f != nil && !hasValue && takesValue(f) {
-		n = min(2, len(args))
+	if f != nil && !hasValue && takesValue(f) && len(args) > 1 {
+		n, value, hasValue = 2, args[1], true
+	}
+	if hasValue && value == "" && isText(f) && !slices.Contains(mayBeEmpty, name) {
+		a.wrong = "--" + name + " is empty"
 	}
 	*into = append(*into, args[:n]...)
 	return args[n:]
@@ -85,6 +96,15 @@ func find(flags []cli.Flag, name string) cli.Flag {
 		}
 	}
 	return nil
+}
+
+// isText tells whether a flag takes any text; the values of others are looked at when they are parsed.
+func isText(f cli.Flag) bool {
+	switch f.(type) {
+	case *cli.StringFlag, *cli.StringSliceFlag:
+		return true
+	}
+	return false
 }
 
 func takesValue(f cli.Flag) bool {

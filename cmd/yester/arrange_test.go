@@ -29,12 +29,12 @@ func TestArrange(t *testing.T) {
 	}
 	app := newApp(&program{out: io.Discard, err: io.Discard})
 	for _, tt := range tests {
-		got := arrange(app, append([]string{"yester"}, strings.Fields(tt.in)...))
-		if s := strings.Join(got[1:], " "); s != tt.want {
-			t.Errorf("%q: got %q, want %q", tt.in, s, tt.want)
+		got, err := arrange(app, append([]string{"yester"}, strings.Fields(tt.in)...))
+		if s := strings.Join(got[1:], " "); s != tt.want || err != nil {
+			t.Errorf("%q: got %q, %v, want %q", tt.in, s, err, tt.want)
 		}
 	}
-	if got := arrange(app, nil); len(got) != 0 {
-		t.Errorf("got %q", got)
+	if got, err := arrange(app, nil); len(got) != 0 || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -177,6 +177,9 @@ func (p *program) keyChangeCommand() *cli.Command {
 			if c.NArg() > 1 {
 				return usage("%q is too much", c.Args().Get(1)).WithHint("see `yester vault key change --help`")
 			}
+			if c.NArg() == 1 && c.Args().First() == "" {
+				return usage("the ID is empty").WithHint("`yester vault key list` lists them")
+			}
 			o := keyChangeOptions{c.Args().First(), c.String("passphrase-file"), c.String("old-passphrase-file"), c.Bool("forgotten")}
 			if o.file == "-" && o.oldFile == "-" {
 				return usage("only one of the two can come from standard input")

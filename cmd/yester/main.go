@@ -41,5 +41,9 @@ func start(ctx context.Context, args []string, out, err io.Writer) (code int) {
 	}
 	p := &program{in: os.Stdin, out: out, err: err}
 	app := newApp(p)
-	return p.exit(app.RunContext(ctx, arrange(app, args)))
+	line, wrong := arrange(app, args)
+	if wrong != nil {
+		return p.exit(wrong)
+	}
+	return p.exit(app.RunContext(ctx, line))
 }

@@ -2,9 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
 
 // yester runs a command line with a home that has no daemon.
@@ -31,7 +36,7 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 		{"status extra", `"extra" is too much`},
 		{"backup extra --wait", `"extra" is too much`},
 		{"activate --start", "flag needs an argument: --start"},
-		{"activate --path=", "a path is empty"},
+		{"activate --path=", "--path is empty"},
 		{"activate extra", `"extra" is too much`},
 		{"set", "say what to set"},
 		{"set --json", "say what to set"},
@@ -89,6 +94,55 @@ func TestWrongUseIsOneSentence(t *testing.T) {
 				t.Errorf("code %d, out %q, err %q", code, out, err)
 			}
 		})
+	}
+}
+
+// A variable that is not set gives an empty value, which must not count as none: `restore --to "$T" --delete --yes` would delete in place.
+func TestEmptyValueIsNotNone(t *testing.T) {
+	t.Setenv("YESTER_HOME", filepath.Join(t.TempDir(), "home"))
+	app, tried := newApp(&program{out: io.Discard, err: io.Discard}), 0
+	ended, end := context.WithCancel(t.Context())
+	end() // nothing is done should it not be refused
+	refused := func(flag string, args ...string) {
+		t.Helper()
+		tried++
+		var o, e bytes.Buffer
+		code := start(ended, append([]string{"yester"}, args...), &o, &e)
+		out, err := o.String(), e.String()
+		if code != exitUsage || out != "" || !strings.HasPrefix(err, "yester: --"+flag+" is empty; see `yester") || strings.Count(err, "\n") != 1 {
+			t.Errorf("%q: code %d, out %q, err %q", args, code, out, err)
+		}
+	}
+	var try func(words []string, flags []cli.Flag, commands []*cli.Command)
+	try = func(words []string, flags []cli.Flag, commands []*cli.Command) {
+		for _, f := range flags {
+			if name := f.Names()[0]; isText(f) && !slices.Contains(mayBeEmpty, name) {
+				refused(name, append(slices.Clone(words), "--"+name, "")...)
+				refused(name, append(slices.Clone(words), "--"+name+"=", "x")...)
+			}
+		}
+		for _, c := range commands {
+			try(append(slices.Clone(words), c.Name), c.Flags, c.Subcommands)
+		}
+	}
+	try(nil, app.Flags, app.Commands)
+	if tried < 50 {
+		t.Errorf("only %d", tried)
+	}
+	refused("to", "restore", "latest", "/srv/www", "--to", "", "--on-conflict", "overwrite", "--delete", "--yes")
+	refused("home", "--home", "", "cancel", "--yes")
+	refused("home", "cancel", "--home=", "--yes")
+	if code, _, err := yester(t, "set", "--before", "", "--after="); code != exitNoDaemon {
+		t.Errorf("code %d, err %q", code, err)
+	}
+	t.Setenv("YESTER_HOME", "")
+	if code := start(t.Context(), []string{"yester", "version"}, io.Discard, io.Discard); code != exitDone {
+		t.Errorf("an empty variable is the system's home: code %d", code)
+	}
+	for _, args := range [][]string{{"vault", "key", "change", ""}, {"alerts", "test", ""}} {
+		if code, _, err := yester(t, args...); code != exitUsage || !strings.Contains(err, " is empty") {
+			t.Errorf("%q: code %d, err %q", args, code, err)
+		}
 	}
 }
 

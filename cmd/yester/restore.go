@@ -142,6 +142,14 @@ func (p *program) confirmRestore(ctx context.Context, o *restoreOptions) error {
 	if r.DryRun || r.VerifyOnly {
 		return nil
 	}
+	if question := restoreQuestion(r); question != "" {
+		return p.confirm(ctx, question, o.yes)
+	}
+	return nil
+}
+
+// restoreQuestion says what is lost and where, "" if nothing is.
+func restoreQuestion(r *control.RestoreRequest) string {
 	var what []string
 	if r.OnConflict == control.ConflictOverwrite {
 		what = append(what, "files that differ from the version lose what is in them now")
@@ -150,10 +158,13 @@ func (p *program) confirmRestore(ctx context.Context, o *restoreOptions) error {
 		what = append(what, "what the version has not is deleted")
 	}
 	if len(what) == 0 {
-		return nil
+		return ""
 	}
-	question := strings.Join(what, ", and ") + ". Go on?"
-	return p.confirm(ctx, strings.ToUpper(question[:1])+question[1:], o.yes)
+	where := "Where the files were"
+	if r.To != "" {
+		where = "In " + pathText(r.To)
+	}
+	return where + ", " + strings.Join(what, ", and ") + ". Go on?"
 }
 
 // shownLeft is how many paths of each list are printed unasked.

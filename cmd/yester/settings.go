@@ -64,11 +64,7 @@ func settings(c *cli.Context) (r control.ActivateRequest, err error) {
 			*e.list = []string{}
 		}
 	}
-	for name, to := range map[string]*string{"start": &r.Start, "priority": &r.Priority, "compression": &r.Compression} {
-		if *to = c.String(name); c.IsSet(name) && *to == "" {
-			return r, usage("--%s is empty", name)
-		}
-	}
+	r.Start, r.Priority, r.Compression = c.String("start"), c.String("priority"), c.String("compression")
 	for name, to := range map[string]**bool{
 		"include-system": &r.IncludeSystem, "exclude-caches": &r.ExcludeCaches, "exclude-nodump": &r.ExcludeNodump,
 		"catch-up": &r.CatchUp, "keep-latest": &r.KeepLatest,

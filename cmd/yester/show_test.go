@@ -53,6 +53,18 @@ func TestRestoreThatLeftFilesSaysHowToOverwriteThem(t *testing.T) {
 	}
 }
 
+func TestRestoreSaysWhatIsLostAndWhere(t *testing.T) {
+	for want, r := range map[string]control.RestoreRequest{
+		"": {To: "/mnt/new", OnConflict: control.ConflictSkip},
+		"Where the files were, what the version has not is deleted. Go on?":                                                         {Delete: true},
+		"In /mnt/new, files that differ from the version lose what is in them now, and what the version has not is deleted. Go on?": {To: "/mnt/new", OnConflict: control.ConflictOverwrite, Delete: true},
+	} {
+		if got := restoreQuestion(&r); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestFailureIsSaidOnce(t *testing.T) {
 	var out, err bytes.Buffer
 	p := &program{out: &out, err: &err}
