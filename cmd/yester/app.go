@@ -55,6 +55,9 @@ func newApp(p *program) *cli.App {
 			if c.Args().Present() {
 				return noCommand(c, "yester")
 			}
+			if c.NumFlags() > 0 { // whose value may be what was meant for a command
+				return usage("give a command").WithHint("see `yester --help`")
+			}
 			return cli.ShowAppHelp(c)
 		},
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // arrange puts a command line in the order that the parser wants: flags of the program, command, flags of the command, arguments. So a
-// flag may stand anywhere: `yester tasks show b-1 --json --home /x`. A flag with an empty value is refused: it is that of a variable that is not set, and would count
-// as no flag at all.
+// flag may stand anywhere: `yester tasks show b-1 --json --home /x`. A flag without a value at the end, or with an empty one, is refused: it is that of a variable that
+// is not set, and would take the next word for it, or count as no flag at all.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 || asksForWords(args) {
 		return args, nil
@@ -67,7 +67,11 @@ func (a *arranger) take(args []string) (rest []string) {
 			into = &a.globals
 		}
 	}
-	if f != nil && !hasValue && takesValue(f) && len(args) > 1 {
+	if f != nil && !hasValue && takesValue(f) {
+		if len(args) == 1 { // in its place in the order it would take the word after it
+			a.wrong = "flag needs an argument: --" + name
+			return nil
+		}
 		n, value, hasValue = 2, args[1], true
 	}
 	if hasValue && value == "" && isText(f) && !slices.Contains(mayBeEmpty, name) {

@@ -24,7 +24,6 @@ func TestArrange(t *testing.T) {
 		{"tasks show list", "tasks show list"},
 		{"--nope status", "--nope status"},
 		{"status --nope", "status --nope"},
-		{"activate --start", "activate --start"},
 		{"tasks show --json --generate-bash-completion", "tasks show --json --generate-bash-completion"},
 	}
 	app := newApp(&program{out: io.Discard, err: io.Discard})
