@@ -226,15 +226,18 @@ func (f *Offline) Check(ctx context.Context, part float64, show func(control.Tas
 	})
 }
 
-// task does the work of a task, and shows it meanwhile.
+// task does the work of a task, and shows it meanwhile. When ctx ends, that is because somebody wants it to stop.
 func (f *Offline) task(ctx context.Context, kind string, show func(control.Task), work func(context.Context, *job) error) control.Task {
 	now := time.Now()
 	j := &job{done: make(chan struct{}), task: control.Task{Kind: kind, State: control.Running, Start: now.UTC()}}
 	j.progress.rate(sample{at: now})
+	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() { stop(stopped(kind, "stopped on request")) })()
 	go func() {
 		defer close(j.done)
-		err := safely(slog.Default(), func() error { return work(ctx, j) })
-		j.finish(ctx, err, time.Now().UTC())
+		err := safely(slog.Default(), func() error { return work(working, j) })
+		j.finish(working, err, time.Now().UTC())
 	}()
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,4 +46,22 @@ func TestPartOfACheckWithoutADaemonIsDrawn(t *testing.T) {
 		}
 	}
 	t.Error("300 checks have read the same pack")
+}
+
+// No daemon is ending, and there is none to wait for.
+func TestTaskWithoutADaemonThatIsStoppedSaysHowItGoesOn(t *testing.T) {
+	o, _, _, _, stop := startFilledUntil(t)
+	stop()
+	v, err := OpenOffline(t.Context(), OfflineOptions{Places: []string{o.Home.Vault}, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := control.RestoreRequest{Version: "latest", To: t.TempDir(), Rate: 1000} // an hour
+	task, err := v.Restore(ctx, r, "", func(control.Task) { cancel() })
+	if err != nil || task.State != control.Cancelled || task.Error != "stopped on request" || task.Hint != goesOn(control.KindRestore) {
+		t.Errorf("got %+v, %v", task, err)
+	}
 }
