@@ -28,13 +28,16 @@ func isCutOff(ctx context.Context) bool {
 	return is
 }
 
+// restoreAgain says how a restore that was broken off goes on. What was to be overwritten, and is not yet, would stay if files in the way were skipped.
+const restoreAgain = "the same command goes on with the rest (name the version, if the latest is another by now)"
+
 // goesOn says what becomes of the work of a task that was cut off.
 func goesOn(kind string) string {
 	switch kind {
 	case control.KindBackup:
 		return "the next backup uses what was stored"
 	case control.KindRestore:
-		return "files that are done stay; restored again with --on-conflict skip, it goes on"
+		return "files that are done stay; " + restoreAgain
 	case control.KindCheck, control.KindDrill:
 		return "it changed nothing"
 	case control.KindCancel:

@@ -436,12 +436,11 @@ func (o *restoration) options() restore.Options {
 
 // explain says what ended a restore, and how it goes on.
 func (o *restoration) explain(err error) error {
-	const again = "restore again with --on-conflict skip to go on"
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return control.Errorf(control.NoSpace, "%s is full (%s)", o.to, sentence(err)).WithHint("free some space there, then " + again)
+		return control.Errorf(control.NoSpace, "%s is full (%s)", o.to, sentence(err)).WithHint("free some space there, then " + restoreAgain)
 	case errors.Is(err, syscall.EROFS):
-		return control.Errorf(control.ReadOnly, "%s is read-only", o.to).WithHint("make it writable, then " + again)
+		return control.Errorf(control.ReadOnly, "%s is read-only", o.to).WithHint("make it writable, then " + restoreAgain)
 	}
 	return err
 }

@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"yester/control"
@@ -136,5 +139,35 @@ func TestDeletingGoesByWhatTheVersionWasMadeWithout(t *testing.T) {
 	fill("docs/surplus")
 	if task, err := restore(part, file("docs")); err != nil || task.Restored == nil || task.Restored.Deleted != 1 {
 		t.Errorf("got %+v, %+v, %v", task, task.Restored, err)
+	}
+}
+
+// What was to be overwritten and is not yet is in the way of who skips.
+func TestRestoreThatWasBrokenOffGoesOnAsItBegan(t *testing.T) {
+	_, c, dir, version, _ := startFilledUntil(t)
+	file := filepath.Join(dir, "big")
+	want, err := os.ReadFile(file)
+	if err := errors.Join(err, os.WriteFile(file, random(4<<20), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	r := control.RestoreRequest{Version: version.Version, Paths: []string{dir}, OnConflict: control.ConflictOverwrite, Rate: 1000} // an hour
+	task, err := c.Restore(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task, err = c.CancelTask(t.Context(), task.ID); err != nil || task.State != control.Cancelled || !strings.Contains(task.Hint, "the same command") || strings.Contains(task.Hint, "skip") {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	full := (&restoration{to: dir}).explain(syscall.ENOSPC)
+	if s := full.Error(); !strings.Contains(s, "the same command") || strings.Contains(s, "skip") {
+		t.Errorf("got %q", s)
+	}
+	r.Rate = 0
+	task, err = c.Restore(t.Context(), r)
+	if task = await(t, c, task, err); task.State != control.Completed {
+		t.Errorf("got %+v", task)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("it is not what the version has: %v", err)
 	}
 }
