@@ -79,20 +79,8 @@ func (r *run) openOrMake(f *folder) (err error) {
 		return errName
 	}
 	if !f.up.fresh {
-		f.fd, err = openIn(f.up.fd, f.name, asFolder)
-		if err == nil && r.isOwn(f.fd, ".") {
-			unix.Close(f.fd)
-			f.fd = -1
-			return errOwn
-		}
-		if err == nil && f.up.hasMet(f.fd, f.name) {
-			unix.Close(f.fd)
-			f.fd = -1
-			return errOneName
-		}
-		if err == nil {
-			r.inspect(f)
-			return nil
+		if f.fd, err = openIn(f.up.fd, f.name, asFolder); err == nil {
+			return r.enter(f)
 		}
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 			err = r.clear(f)
@@ -111,6 +99,22 @@ func (r *run) openOrMake(f *folder) (err error) {
 		return nil
 	}
 	return r.make(f)
+}
+
+// enter looks at an open folder that was there, and closes it if it is not to be restored in.
+func (r *run) enter(f *folder) (err error) {
+	switch {
+	case r.isOwn(f.fd, "."):
+		err = errOwn
+	case f.up.hasMet(f.fd, f.name):
+		err = errOneName
+	default:
+		r.inspect(f)
+		return nil
+	}
+	unix.Close(f.fd)
+	f.fd = -1
+	return err
 }
 
 // clear removes what is in the way of a folder, if that was asked for; then the error is ENOENT, as nothing is there.
@@ -136,9 +140,8 @@ func (r *run) make(f *folder) error {
 	if f.fd, err = openIn(f.up.fd, f.name, asFolder); err != nil {
 		return folderError(err)
 	}
-	if !made { // somebody else did
-		r.inspect(f)
-		return nil
+	if !made || !r.isMade(f) { // somebody else did
+		return r.enter(f)
 	}
 	if !f.up.fresh {
 		f.up.hasMet(f.fd, f.name)
@@ -149,6 +152,12 @@ func (r *run) make(f *folder) error {
 	early(f.fd, f.up, f.entry.Flags)
 	r.learn(f)
 	return nil
+}
+
+// isMade tells whether an open folder is the one that was just made, for whoever may write in the one above can put something else in its place, of somebody else.
+func (r *run) isMade(f *folder) bool {
+	st, err := lookFD(f.fd)
+	return err == nil && empty(f.fd) && (int(st.Uid) == unix.Geteuid() || r.getsOwner(f.up.fd, st.Uid))
 }
 
 // folderError says why a folder cannot be entered.
