@@ -122,9 +122,32 @@ func pread(fd int, b []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// overwrite makes of a file that is there what the version has. One with the same content gets but the rest; another one is made of the equal
-// pieces of the old one and of those that differ, and takes its place when it is whole.
+// overwrite makes of a file that is there what the version has. One that cannot be read is replaced whole.
 func (r *run) overwrite(it *item) (m made, err error) {
+	m, err = r.change(it)
+	switch {
+	case !unreadable(err) || isLost(err):
+		return m, err
+	case r.o.DryRun:
+		r.restored(it, it.entry.Data)
+		return made{}, nil
+	}
+	return r.putFile(it, true)
+}
+
+// unreadable tells an error of a file that is damaged, as by a bad sector, or is not what its seal says, or whose key is not there.
+func unreadable(err error) bool {
+	for _, e := range []error{unix.EIO, unix.EUCLEAN, unix.EBADMSG, unix.ENODATA, unix.ENOKEY, unix.EKEYREJECTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// change reads what is there. One with the same content gets but the rest; another one is made of the equal pieces of the old one and of those that differ, and takes its place
+// when it is whole.
+func (r *run) change(it *item) (m made, err error) {
 	old, err := r.openFile(it.in.fd, it.name)
 	if err != nil {
 		return m, err
