@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -178,15 +179,23 @@ func (r *run) create(dir int) (*file, error) {
 func (f *file) hold() { _ = unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) }
 
 // sync has what was written come to the disk. A network disk may say only when a descriptor is closed that it has no room.
-func (f *file) sync() error {
-	if err := unix.Fsync(f.fd); err != nil && err != unix.EINVAL && err != unix.EOPNOTSUPP { // which is said where nothing can be synced
+func (f *file) sync(ctx context.Context) error {
+	done, err := apart(f.fd, func(fd int) error {
+		err := unix.Fsync(fd)
+		if err == unix.EINVAL || err == unix.EOPNOTSUPP { // which is said where nothing can be synced
+			return nil
+		}
 		return err
-	}
-	again, err := unix.Dup(f.fd)
+	})
 	if err != nil {
 		return err
 	}
-	return unix.Close(again)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // finish gives the file its name.

@@ -38,7 +38,7 @@ func (r *run) complete(f *file, it *item, replace bool) (m made, err error) {
 	}
 	// Is what is there now to go, may a power cut leave what nobody would doubt, or may the target tell of an error now only, it must be on the disk before.
 	if replace || r.unmarked || f.temp != "" {
-		if err := f.sync(); err != nil {
+		if err := f.sync(r.ctx); err != nil {
 			return m, err
 		}
 	}

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -95,31 +96,44 @@ func (r *run) setMarkNow(now *int64) error {
 	return r.setMark()
 }
 
-// syncPatience is how long a restore that was broken off waits until what it wrote is on the disk.
+// syncPatience is how long a restore that is broken off waits until what it wrote is on the disk.
 const syncPatience = 2 * time.Second
 
 var errNotSynced = errors.New("the disk takes longer")
 
-// sync waits until everything is on the disk, and after a cancel not for long: then what is there stays in doubt.
+// sync waits until everything is on the disk, and once the restore is broken off not for long: then what is there stays in doubt.
 func (r *run) sync(well bool) error {
-	if well {
-		return unix.Syncfs(r.o.Target)
-	}
-	fd, err := unix.FcntlInt(uintptr(r.o.Target), unix.F_DUPFD_CLOEXEC, 0)
+	done, err := apart(r.o.Target, unix.Syncfs)
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() {
-		defer unix.Close(fd)
-		done <- unix.Syncfs(fd)
-	}()
+	if well {
+		select {
+		case err := <-done:
+			return err
+		case <-r.ctx.Done():
+		}
+	}
 	select {
 	case err := <-done:
 		return err
 	case <-time.After(syncPatience):
-		return errNotSynced
+		return cmp.Or(r.ctx.Err(), errNotSynced)
 	}
+}
+
+// apart does what may take minutes, and cannot be cancelled, with a descriptor of its own, so that nobody need wait for it. The error may be that of closing it.
+func apart(fd int, do func(fd int) error) (<-chan error, error) {
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := do(own)
+		done <- cmp.Or(err, unix.Close(own))
+	}()
+	return done, nil
 }
 
 // end removes the mark when everything is on the disk, and all was restored, or notes in it that nothing is in doubt. That of an earlier restore stays if something that it may have put

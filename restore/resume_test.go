@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -90,7 +91,11 @@ func mountImage(t *testing.T, image string, options ...string) (point string) {
 	point = t.TempDir()
 	command(t, "mount", "-o", strings.Join(append(options, "loop"), ","), image, point)
 	t.Cleanup(func() {
-		if err := unix.Unmount(point, 0); err != nil {
+		err := unix.Unmount(point, 0)
+		for begin := time.Now(); err == unix.EBUSY && time.Since(begin) < 5*time.Second; err = unix.Unmount(point, 0) {
+			time.Sleep(20 * time.Millisecond) // what nobody waits for any more has it open yet
+		}
+		if err != nil {
 			t.Errorf("%s: %v", point, err)
 			_ = unix.Unmount(point, unix.MNT_DETACH)
 		}

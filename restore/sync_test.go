@@ -1,0 +1,91 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// A slowDisk shows a folder of images, from which nothing comes to the disk once it is slow, until it is let go.
+type slowDisk struct {
+	gofuse.LoopbackNode
+	slow  atomic.Bool
+	asked chan struct{} // gets one when something is to come to the disk
+	free  chan struct{}
+}
+
+func (s *slowDisk) WrapChild(_ context.Context, ops gofuse.InodeEmbedder) gofuse.InodeEmbedder {
+	return &slowFile{ops.(*gofuse.LoopbackNode), s}
+}
+
+type slowFile struct {
+	*gofuse.LoopbackNode
+	disk *slowDisk
+}
+
+func (f *slowFile) Fsync(ctx context.Context, h gofuse.FileHandle, flags uint32) syscall.Errno {
+	if f.disk.slow.Load() {
+		select {
+		case f.disk.asked <- struct{}{}:
+		default:
+		}
+		<-f.disk.free
+	}
+	return h.(gofuse.FileFsyncer).Fsync(ctx, flags)
+}
+
+// mountSlow mounts an ext4 in an image on such a disk.
+func mountSlow(t *testing.T) (point string, s *slowDisk) {
+	t.Helper()
+	image := newImage(t, 64, "mkfs.ext4")
+	s = &slowDisk{asked: make(chan struct{}, 1), free: make(chan struct{})}
+	s.RootData = &gofuse.LoopbackRoot{Path: filepath.Dir(image), RootNode: s}
+	shown := t.TempDir()
+	server, err := gofuse.Mount(shown, s, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Unmount()) })
+	point = mountImage(t, filepath.Join(shown, filepath.Base(image)))
+	release := sync.OnceFunc(func() { close(s.free) })
+	t.Cleanup(release)
+	time.AfterFunc(time.Minute, release) // whoever waits for it nevertheless
+	return point, s
+}
+
+// A restore that waits for a disk can be cancelled, be it in the end or for a file that it overwrites; what is there stays in doubt.
+func TestRestoreThatWaitsForTheDiskIsCancelled(t *testing.T) {
+	for what, before := range map[string]string{"in the end": "", "for a file": "mine"} {
+		t.Run(what, func(t *testing.T) {
+			g := newRig(t)
+			v := g.version(g.file("f", "theirs"))
+			dir, disk := mountSlow(t)
+			want := "theirs"
+			if before != "" {
+				write(t, filepath.Join(dir, "f"), before)
+				want = before
+			}
+			must(t, unix.Syncfs(openDir(t, dir)))
+			ctx, cancel := context.WithCancel(t.Context())
+			begun := &limiter{do: func() { disk.slow.Store(true) }}
+			begun.after.Store(1)
+			go func() {
+				<-disk.asked
+				cancel()
+			}()
+			if r, err := g.try(ctx, v, dir, overwrite, func(o *Options) { o.Limiter = begun }); !errors.Is(err, context.Canceled) {
+				t.Fatalf("it ended with %v: %+v", err, r)
+			}
+			if got := content(t, filepath.Join(dir, "f")); got != want || !isMarked(t, dir) {
+				t.Errorf("there is %q, and a mark: %v", got, isMarked(t, dir))
+			}
+		})
+	}
+}
