@@ -252,12 +252,12 @@ func (r *run) dropXattrs(h *holder, have, want snapshot.Xattrs) error {
 	return errors.Join(err, failed)
 }
 
-// Inode flags, from linux/fs.h.
+// Inode flags, from linux/fs.h. That by which a folder passes its project on is not among them: of which project something is the target says, and no version.
 const (
 	locks     = 0x10 | 0x20                                          // immutable, append only
 	formative = 0x4 | 0x400 | 0x800000 | 0x40000000                  // compress, do not, no copy on write, no case: of what is empty only
 	inherited = formative | 0x1 | 0x2 | 0x8 | 0x40 | 0x80 | 0x4000 | // what else may be set, and a folder may pass on
-		0x8000 | 0x10000 | 0x20000 | 0x2000000 | 0x20000000
+		0x8000 | 0x10000 | 0x20000 | 0x2000000
 )
 
 // early gives the flags that must be given while there is no content, to what may have got others from its folder.

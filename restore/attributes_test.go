@@ -144,3 +144,32 @@ func TestWhatIsLockedIsNotCalledEqual(t *testing.T) {
 		t.Errorf("%d were equal, and there was\n%sand is\n%s", r.Equal, before, after)
 	}
 }
+
+// Of which project what is restored is the target says. It counts on for quotas what is made in its folders, also in those that the restore made.
+func TestFoldersStayInTheProjectOfTheTarget(t *testing.T) {
+	const passesOn = 0x20000000
+	g := newRig(t)
+	counted := g.dir("counted", g.file("f", "f"))
+	counted.Flags = passesOn
+	v := g.version(counted, g.dir("plain", g.dir("sub", g.file("f", "f"))), g.dir("there", g.file("f", "f")))
+	dir := mountImage(t, newImage(t, 310, "mkfs.xfs"))
+	for name, project := range map[string]string{"quota": "42", "none": ""} {
+		to := filepath.Join(dir, name)
+		must(t, os.Mkdir(to, 0o755))
+		if project != "" {
+			command(t, "chattr", "+P", "-p", project, to)
+		}
+		must(t, os.Mkdir(filepath.Join(to, "there"), 0o711))
+		for range 2 {
+			r := g.restore(v, to, overwrite)
+			wantLeft(t, "failed", r.Failed)
+			wantLeft(t, "noted", r.Notes)
+			wantSame(t, g, v, to)
+			for _, f := range []string{"counted", "plain", "plain/sub", "there"} {
+				if flags := inodeFlags(t, filepath.Join(to, f)); (flags&passesOn != 0) != (project != "") {
+					t.Errorf("%s: the flags of %s are %x", name, f, flags)
+				}
+			}
+		}
+	}
+}

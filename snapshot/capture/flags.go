@@ -19,7 +19,7 @@ const settableFlags = 0x1 | // secure deletion
 	0x20000 | // top of hierarchy
 	0x800000 | // no copy on write
 	0x2000000 | // direct access
-	0x20000000 | // project of the folder for what is made in it
+	0x20000000 | // project of the folder for what is made in it; to be seen only, for the project is not kept
 	0x40000000 // names without regard to case
 
 // caseless is the flag of a folder in which names are found without regard to case. The kernel tells of changes there by the names that programs use, which need not be
