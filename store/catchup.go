@@ -259,9 +259,9 @@ func (v *Vault) removeIn(ctx context.Context, m *member, name string) error {
 	return err
 }
 
-// complete tells whether every place could be listed, and is well.
+// complete tells whether every place could be listed, and is well, and none that was replaced may bring anything back.
 func (s *survey) complete(l *layout) bool {
-	return l.allWell() && len(l.former) == 0 && s.listed == 1<<len(l.members)-1
+	return l.allWell() && !l.inheriting() && s.listed == 1<<len(l.members)-1
 }
 
 func (l *layout) allWell() bool {

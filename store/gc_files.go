@@ -61,7 +61,7 @@ func (v *Vault) present(ctx context.Context) error {
 
 // complete tells whether every place is there and has all that it should have.
 func (l *layout) complete() bool {
-	return len(l.former) == 0 && !slices.ContainsFunc(l.members, func(m *member) bool { return !m.current() })
+	return !l.inheriting() && !slices.ContainsFunc(l.members, func(m *member) bool { return !m.current() })
 }
 
 // tableOf reads the table of a known pack, from whichever of its files has it as the index says. errBadIndex if it is the index that is wrong.

@@ -71,6 +71,44 @@ func TestMissingPlaceIsReplaced(t *testing.T) {
 	}
 }
 
+// A place that was missing when it was replaced brings nothing back that was removed meanwhile, if it is there again before its successor has everything.
+func TestReplacedPlaceBringsNothingBack(t *testing.T) {
+	for _, s := range []shape{{2, 1}, {3, 1}} {
+		sv := newSpreadVault(t, s)
+		sv.o.work = testWork
+		sv.backup("v1", 0, 1)
+		sv.backup("v2", 2, 3)
+		sv.backup("v3", 4, 5)
+		before, _ := add(t, sv.Vault, KeyPassphrase, "removed before")
+		meanwhile, _ := add(t, sv.Vault, KeyPassphrase, "removed meanwhile")
+		sv.reopen(sv.mems[1:]...)
+		sv.remove("v1")
+		must(t, sv.RemoveKey(t.Context(), before.ID))
+		old, by := sv.mems[0], sv.fresh()
+		ctx, progress := interrupted(t, 0)
+		if err := sv.ReplacePlace(ctx, old.String(), by, PlaceOptions{Progress: progress}); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		sv.mems[0] = by
+		sv.remove("v2")
+		must(t, sv.RemoveKey(t.Context(), meanwhile.ID))
+		sv.reopen(append(sv.mems, old)...)
+		sv.holds()
+		if keys := keysOf(t, sv.Vault); len(keys) != 1 {
+			t.Errorf("%v: keys %+v", s, keys)
+		}
+		sv.mendAll()
+		sv.mendAll() // the notes of removals go once the old place is none
+		sv.holds()
+		sv.whole()
+		for i, m := range sv.mems {
+			if list, err := m.List(t.Context(), keyFolder); err != nil || len(list) != 2 {
+				t.Errorf("%v: place %d: keys %v, %v", s, i, list, err)
+			}
+		}
+	}
+}
+
 func TestOnlyEmptyPlacesAreTaken(t *testing.T) {
 	sv := newSpreadVault(t, shape{3, 1})
 	other := place.NewMem(1)

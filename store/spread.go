@@ -78,6 +78,9 @@ func (l *layout) sources() []*member {
 	return all
 }
 
+// inheriting tells whether a place that was replaced may still be read from, if only when it is back: its successor has not everything yet.
+func (l *layout) inheriting() bool { return slices.ContainsFunc(l.members, (*member).inherits) }
+
 func newSpread(o Options, l *layout, t *patience) *spread {
 	s := &spread{log: o.Log, onTrouble: o.OnTrouble, grace: graceTime, patience: t}
 	s.use(l)

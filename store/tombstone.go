@@ -15,7 +15,7 @@ import (
 //
 //	deleted/instances/<id>/versions/<partition>/<version>
 //
-// from before the first copy goes until every place is there and none has it. What is found of a record or a key that has such a tombstone
+// from before the first copy goes until every place is there and none has it; one that is being replaced, and may be missing, counts among them. What is found of a record or a key that has such a tombstone
 // is removed. A pack that can still be read, from a place that came back, is taken up again instead, as versions that were made there
 // meanwhile may need it, and collected again if none does; what is left of one that cannot be read is removed.
 type stones struct {
@@ -77,7 +77,7 @@ func (s *spread) removeAll(ctx context.Context, l *layout, name string) error {
 	if err := e.err(); err != nil {
 		return err
 	}
-	if !e.missed() && len(l.former) == 0 {
+	if !e.missed() && !l.inheriting() {
 		s.unbury(ctx, l, name)
 	}
 	return nil
