@@ -72,10 +72,11 @@ type gathering struct {
 	all  []*member
 }
 
-// targets are the members whose file is to be written anew.
+// targets are the members whose file is to be written anew. What one that fails lacks it missed, and that is made up for when it is well.
 func (g *gathering) targets() (t []*member) {
 	for _, m := range g.all {
-		if g.errs[m] != nil && g.want(m) >= 0 && m.reader() != nil && !ofPlace(g.errs[m]) {
+		missed := notThere(g.errs[m]) && !m.well()
+		if g.errs[m] != nil && !missed && g.want(m) >= 0 && m.reader() != nil && !ofPlace(g.errs[m]) {
 			t = append(t, m)
 		}
 	}

@@ -346,6 +346,32 @@ func TestPlacesFailingMeanwhile(t *testing.T) {
 	}
 }
 
+// A place that takes nothing keeps no other from making up what it missed.
+func TestPlaceCatchesUpBesideOneThatTakesNothing(t *testing.T) {
+	for _, name := range []string{"not written", "read-only", "full"} {
+		t.Run(name, func(t *testing.T) {
+			sv := newSpreadVault(t, shape{5, 2})
+			sv.backup("v1", 0, 1, 2)
+			hurts[name].begin(sv.mems[0])
+			sv.backup("v2", 3, 4, 5)
+			hurts["gone"].begin(sv.mems[1])
+			sv.backup("v3", 6, 7, 8)
+			hurts["gone"].end(sv.mems[1])
+			sv.mendAll()
+			for i, p := range sv.Places(t.Context()) {
+				if behind := p.Err != nil || p.Behind; behind != (i == 0) {
+					t.Errorf("place %d: %+v", i, p)
+				}
+			}
+			sv.holds()
+			hurts[name].end(sv.mems[0])
+			sv.mendAll()
+			sv.holds()
+			sv.whole()
+		})
+	}
+}
+
 func TestTooManyPlacesMissing(t *testing.T) {
 	for _, s := range several {
 		sv := newSpreadVault(t, s)
