@@ -24,7 +24,7 @@ type tasks struct {
 
 	believed func() time.Time // by which old ones are forgotten; nil: now
 
-	ended func(*control.Task) // is told of each task that ended; may be nil
+	ended func(*control.Task) // is told of each task that ended, before that is kept; may be nil
 
 	mu     sync.Mutex
 	jobs   map[string]*job // by lane, the last one that was started
@@ -53,10 +53,10 @@ func (ts *tasks) recover() error {
 		now := ts.now()
 		t.State, t.End, t.Error, t.Hint = control.Failed, &now, "the daemon was killed", goesOn(t.Kind)
 		ts.log.Warn("a task was cut off, the daemon was killed", "task", t.ID)
+		ts.tell(&t)
 		if err := ts.db.PutTask(t); err != nil {
 			return err
 		}
-		ts.tell(&t)
 	}
 	return nil
 }
@@ -148,10 +148,10 @@ func (ts *tasks) run(ctx context.Context, j *job, work func(context.Context, *jo
 	} else {
 		ts.log.Info("task ends", "task", id, "state", t.State)
 	}
+	ts.tell(&t)
 	if err := ts.keepEnd(j); err != nil {
 		ts.log.Error("keep the end of a task", "task", id, "err", err) // it is tried again
 	}
-	ts.tell(&t)
 	j.cancel(nil)
 }
 
@@ -178,7 +178,7 @@ func (ts *tasks) keepEnds() error {
 	return errors.Join(errs...)
 }
 
-// tell tells of a task that ended.
+// tell tells of a task that ended. Whoever keeps the end does so after it: after a kill in between it is told again, which is better than never.
 func (ts *tasks) tell(t *control.Task) {
 	if ts.ended != nil {
 		ts.ended(t)
@@ -261,10 +261,10 @@ func (ts *tasks) skip(kind string, due time.Time, reason string, keep func(contr
 		t.Start = due.UTC()
 	}
 	t.End, t.Error = &t.Start, reason
+	ts.tell(&t)
 	if err := keep(t); err != nil {
 		return err
 	}
 	ts.log.Warn("a scheduled "+kind+" is skipped", "task", t.ID, "due", due, "reason", reason)
-	ts.tell(&t)
 	return nil
 }

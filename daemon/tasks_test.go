@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -225,6 +226,36 @@ func TestEndThatCannotBeKeptIsKeptLater(t *testing.T) {
 	}
 	ts.jobs = nil // those that are kept count
 	wantEnded()
+}
+
+// A kill between the two must not lose the alert: a task that is kept as ended is told by nobody any more.
+func TestEndIsToldBeforeItIsKept(t *testing.T) {
+	ts := newTasks(t)
+	var told []string
+	ts.ended = func(task *control.Task) {
+		told = append(told, task.State)
+		if kept, err := ts.db.Task(task.ID); err == nil && kept.Ended() {
+			t.Errorf("%s is kept as %s, and was not told", task.ID, kept.State)
+		}
+	}
+	wait(t, ts, begin(t, ts, func(context.Context, *job) error { return errors.New("no luck") }).ID)
+	if err := ts.skip(control.KindBackup, ts.now(), "the machine slept", ts.db.PutTask); err != nil {
+		t.Error(err)
+	}
+	if err := ts.db.PutTask(control.Task{ID: "c-20261123-0001", Kind: control.KindCheck, State: control.Running}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ts.recover(); err != nil {
+		t.Error(err)
+	}
+	if want := []string{control.Failed, control.Skipped, control.Failed}; !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+	for _, task := range mustNot[[]control.Task](t)(ts.db.Tasks()) {
+		if !task.Ended() {
+			t.Errorf("the end of %s is not kept", task.ID)
+		}
+	}
 }
 
 func TestSkippedTaskIsRecorded(t *testing.T) {
