@@ -119,7 +119,8 @@ type Daemon struct {
 
 	registering sync.Mutex // held while this machine's description in the vault, and its owner, are looked at and written; taken last
 
-	upkeeping sync.Mutex // held while what is kept of the upkeep is changed
+	upkeeping sync.Mutex           // held while what is kept of the upkeep is changed
+	resting   map[string]time.Time // by kinds of tasks, since when these rest
 
 	deleting  sync.Mutex                    // held while a version is deleted, and while parents are chosen
 	deletions int                           // since the start
@@ -151,6 +152,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 		local:     machineZone(),
 		troubles:  make(chan store.Trouble, maxTroubles),
 		hooksDone: make(chan struct{}),
+		resting:   map[string]time.Time{},
 		changed:   make(chan struct{}, 1), due: make(chan struct{}, 1), sweeping: make(chan struct{}, 1),
 	}
 	d.lookAtZone()

@@ -66,11 +66,19 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey,
 	if !v.Remains(k) {
 		return control.Errorf(control.NotFound, "there is no version %s of %s", k.Version, k.Partition).WithHint("`yester versions` lists them")
 	}
-	d.deletions++
-	if err := d.changeUpkeep(func(u *upkeepState) { u.Collect = true }); err != nil {
+	if err := d.collectDue(); err != nil {
 		return err
 	}
 	return v.Delete(ctx, k)
+}
+
+// collectDue keeps that a gc is due because of a deletion. d.deleting is held.
+func (d *Daemon) collectDue() error {
+	d.deletions++
+	return d.changeUpkeep(func(u *upkeepState) {
+		u.Collect = true
+		delete(d.resting, control.KindGC)
+	})
 }
 
 // leave gives the vault leave to complete the deletion of a version that failed half-way, until end is called, unless it is needed just now, or that cannot be told without
@@ -89,8 +97,7 @@ func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
 		if v.Remains(k) {
 			return // it failed again
 		}
-		d.deletions++
-		if err := d.changeUpkeep(func(u *upkeepState) { u.Collect = true }); err != nil {
+		if err := d.collectDue(); err != nil {
 			d.log.Warn("keep that space can be given back", "err", err)
 		}
 		d.log.Info("completed a deletion", "partition", k.Partition, "version", k.Version)
@@ -129,13 +136,19 @@ func (d *Daemon) deleted() int {
 	return d.deletions
 }
 
-// collected keeps that no gc is due any more, after one that began when so many deletions had been, unless there were more since.
-func (d *Daemon) collected(deletions int) error {
+// collected keeps that no gc is due any more, after one that began when so many deletions had been and went well, unless there were more since.
+func (d *Daemon) collected(deletions int, well bool) error {
 	d.deleting.Lock()
 	defer d.deleting.Unlock()
 	if d.deletions != deletions {
 		d.wakeUpkeep()
 		return nil
 	}
-	return d.changeUpkeep(func(u *upkeepState) { u.Collect = false })
+	if !well {
+		return nil
+	}
+	return d.changeUpkeep(func(u *upkeepState) {
+		u.Collect = false
+		delete(d.resting, control.KindGC)
+	})
 }

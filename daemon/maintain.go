@@ -135,15 +135,16 @@ func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) error 
 	return err
 }
 
-// collect gives back the space of what no version needs. It stays due until it has ended, well or not; one that a stop of the daemon or a kill cut off is begun
-// anew by the next.
+// collect gives back the space of what no version needs. It stays due until it has ended well: one that fails or is cancelled is begun again after a day or when
+// another version was deleted; one that a stop of the daemon or a kill cut off, by the next.
 func (m *maintenance) collect(ctx context.Context, j *job) error {
+	m.d.rest(control.KindGC)
 	deletions := m.d.deleted()
 	err := m.collectNow(ctx, j)
 	if m.d.tasks.stopping() {
 		return err
 	}
-	return errors.Join(err, m.d.collected(deletions))
+	return errors.Join(err, m.d.collected(deletions, err == nil))
 }
 
 func (m *maintenance) collectNow(ctx context.Context, j *job) error {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -265,17 +266,87 @@ func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
 	if err := s.forgetUnpinned(t.Context(), s.vault, keys[1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.collected(before); err != nil { // one that had begun before
+	if err := s.collected(before, true); err != nil { // one that had begun before
 		t.Fatal(err)
 	}
 	s.wantDue(true)
-	if err := s.collected(s.deleted()); err != nil {
+	if err := s.collected(s.deleted(), true); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.forgetUnpinned(t.Context(), s.vault, keys[1]); !errors.Is(err, control.NotFound) {
 		t.Errorf("got %v", err)
 	}
 	s.wantDue(false)
+}
+
+// What is due stays so if its task fails, which begins again after a day and not at once, and keeps nothing else from beginning; a gc also when there is more to collect.
+func TestWhatFailedIsDueADayLater(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27")
+	keys := s.vault.Versions(s.instance.ID)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := []string{strings.Repeat("a", 32)}
+	must(s.changeUpkeep(func(u *upkeepState) { u.Repair, u.Scrubbed = found, s.o.Now().Add(-scrubEvery) }))
+	must(s.forgetUnpinned(t.Context(), s.vault, keys[0]))
+	let := s.busy()
+	s.wantChores("r-20261127-0001 failed", "g-20261127-0001 failed", "c-20261127-0001 completed")
+	if u := mustNot[upkeepState](t)(s.upkeepState()); !slices.Equal(u.Repair, found) || !u.Collect {
+		t.Errorf("due is %+v", u)
+	}
+	must(s.forgetUnpinned(t.Context(), s.vault, keys[1]))
+	s.wantChores("g-20261127-0002 failed")
+	let()
+	s.wantChores()
+	s.at("2026-11-28 03:16")
+	s.wantChores()
+	s.at("2026-11-28 03:17")
+	s.wantChores("r-20261128-0001 completed", "g-20261128-0001 completed", "d-20261128-0001 completed", "c-20261128-0001 completed")
+	if u := mustNot[upkeepState](t)(s.upkeepState()); u.Repair != nil || u.Collect {
+		t.Errorf("due is %+v", u)
+	}
+}
+
+// busy has somebody collect, so that no repair and no gc goes well, until end is called.
+func (s *still) busy() (end func()) {
+	began, let, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	first := sync.OnceFunc(func() { close(began); <-let })
+	go func() {
+		_, err := s.vault.Collect(s.t.Context(), store.CollectOptions{Mark: func(context.Context, []byte, store.Visit) error {
+			first()
+			return errors.New("nothing is collected")
+		}})
+		done <- err
+	}()
+	<-began
+	return func() { close(let); <-done }
+}
+
+// wantChores does the chores until nothing begins any more, and looks at which tasks there were.
+func (s *still) wantChores(want ...string) {
+	s.t.Helper()
+	var got []string
+	for {
+		before := mustNot[[]control.Task](s.t)(s.tasks.list())
+		if err := s.chores(); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, task := range mustNot[[]control.Task](s.t)(s.tasks.list()) {
+			if !slices.ContainsFunc(before, func(b control.Task) bool { return b.ID == task.ID }) {
+				got = append(got, task.ID+" "+wait(s.t, s.tasks, task.ID).State)
+			}
+		}
+		if n := len(mustNot[[]control.Task](s.t)(s.tasks.list())); n == len(before) || len(got) > 5 {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		s.t.Errorf("at %v there were %q, want %q", s.o.Now(), got, want)
+	}
 }
 
 func TestForgetSaysWhyNoGCBegins(t *testing.T) {

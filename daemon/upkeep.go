@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"time"
 
 	"yester/control"
@@ -20,6 +21,9 @@ const scrubDays = 30
 
 // scrubEvery is how often a slice is read.
 const scrubEvery = 24 * time.Hour
+
+// restTime is how long what failed waits to be tried again.
+const restTime = 24 * time.Hour
 
 type upkeepState = state.Upkeep
 
@@ -88,10 +92,10 @@ func (d *Daemon) chores() error {
 	if err != nil {
 		return err
 	}
-	if len(u.Repair) > 0 {
+	if len(u.Repair) > 0 && !d.rests(control.KindRepair) {
 		return ifFree(d.repairFound(u.Repair))
 	}
-	if u.Collect {
+	if u.Collect && !d.rests(control.KindGC) {
 		return ifFree(d.collectLater())
 	}
 	if u.Spread && !d.spreadEnded.Load() && d.tasks.idle() {
@@ -103,6 +107,22 @@ func (d *Daemon) chores() error {
 	return ifFree(d.scrub(&u))
 }
 
+// rest has the daemon begin no task of a kind by itself for a day, unless that is taken back: one that fails, or is cancelled, stays due and would be begun again at once.
+func (d *Daemon) rest(kind string) {
+	d.upkeeping.Lock()
+	defer d.upkeeping.Unlock()
+	d.resting[kind] = d.o.Now()
+}
+
+// rests tells whether such a day has not passed yet.
+func (d *Daemon) rests(kind string) bool {
+	d.upkeeping.Lock()
+	defer d.upkeeping.Unlock()
+	since, is := d.resting[kind]
+	passed := d.o.Now().Sub(since)
+	return is && passed >= 0 && passed < restTime
+}
+
 // ifFree is err, unless it says that another task must end first.
 func ifFree(err error) error {
 	if errors.Is(err, control.Busy) || errors.Is(err, control.Stopping) {
@@ -111,7 +131,7 @@ func ifFree(err error) error {
 	return err
 }
 
-// repairFound repairs packs that a scrub found damaged.
+// repairFound repairs packs that a scrub found damaged. They wait for it until it has gone through.
 func (d *Daemon) repairFound(packs []string) error {
 	ids := []packID{}
 	for _, p := range packs {
@@ -121,11 +141,14 @@ func (d *Daemon) repairFound(packs []string) error {
 		}
 	}
 	_, err := d.maintain(control.KindRepair, true, sched.Low, func(m *maintenance, ctx context.Context, j *job) error {
-		err := m.repair(ctx, j, ids)
-		if d.tasks.stopping() {
-			return err // the next daemon does it
+		d.rest(control.KindRepair)
+		if err := m.repair(ctx, j, ids); err != nil {
+			return err
 		}
-		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) { u.Repair = nil }))
+		return d.changeUpkeep(func(u *upkeepState) {
+			u.Repair = nil
+			delete(d.resting, control.KindRepair)
+		})
 	})
 	return err
 }
@@ -153,8 +176,11 @@ func (d *Daemon) scrub(u *upkeepState) error {
 		if d.tasks.stopping() {
 			return err
 		}
-		packs := repairable(c.Problems)
-		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) { u.Scrubbed, u.Repair = now, packs }))
+		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) {
+			u.Scrubbed, u.Repair = now, append(u.Repair, repairable(c.Problems)...)
+			slices.Sort(u.Repair)
+			u.Repair = slices.Compact(u.Repair)
+		}))
 	})
 	return err
 }

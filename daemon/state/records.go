@@ -22,8 +22,8 @@ type Vault struct {
 type Upkeep struct {
 	Cursor   string    `json:"cursor,omitempty"`  // pack that was read last
 	Scrubbed time.Time `json:"scrubbed,omitzero"` // when a slice of the packs was last read, or reading them began
-	Repair   []string  `json:"repair,omitempty"`  // packs found damaged
-	Collect  bool      `json:"collect,omitempty"` // a version was deleted, or is about to be, and no collection has ended since
+	Repair   []string  `json:"repair,omitempty"`  // packs found damaged, until a repair of them has gone through
+	Collect  bool      `json:"collect,omitempty"` // a version was deleted, or is about to be, and no collection has ended well since
 	Spread   bool      `json:"spread,omitempty"`  // a place was added, and not all packs lie in it yet
 }
 
