@@ -92,7 +92,11 @@ func (d *Daemon) look() {
 	if policy != nil {
 		began = policy.ActivatedAt
 	}
-	if err := d.meter.Look(d.instance, on && policy != nil, began, d.o.Now().In(d.zone())); err != nil {
+	w, err := d.watch()
+	if err != nil {
+		d.log.Error("read what is known of the time", "err", err)
+	}
+	if err := d.meter.Look(d.instance, on && policy != nil, err == nil && !w.Doubt, began, d.o.Now().In(d.zone())); err != nil {
 		d.log.Error("meter the day", "err", err)
 	}
 }

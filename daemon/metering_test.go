@@ -124,6 +124,39 @@ func TestWrongClockMetersNothingOfConsequence(t *testing.T) {
 	}
 }
 
+// A clock that was ahead leaves no days that are yet to come and are paused throughout, or after the service was cancelled, whether it was believed or not.
+func TestDaysThatAClockWasAheadByDoNotCountWhileTheServiceIsOff(t *testing.T) {
+	for _, ahead := range []string{"2026-11-27 13:00", "2026-12-03 13:00", "2027-01-22 13:00"} { // some days are believed at once
+		for _, off := range []func(*still){
+			func(s *still) { mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{})) },
+			func(s *still) { wait(t, s.tasks, mustNot[control.Task](t)(s.cancel(t.Context(), control.None{})).ID) },
+		} {
+			s := newMetered(t, 200)
+			s.looks("2026-11-23 13:00")
+			s.leap(ahead)
+			s.look()
+			s.leap("2026-11-23 13:02")
+			s.looks("2026-11-24 12:00", "2026-11-25 12:00")
+			off(s)
+			s.looks("2026-11-26 12:00", "2026-11-27 12:00", "2027-02-01 00:00")
+			s.wantDays("23 200", "24 200", "25 200")
+		}
+	}
+}
+
+// What passed while the clock was not believed, as after a machine was off for long, is metered once it is.
+func TestClockThatIsNotBelievedYetLosesNoDays(t *testing.T) {
+	s := newMetered(t, 200)
+	s.change(control.ActivateRequest{RetentionDays: ptr(1)}) // a clock may leap by a day then
+	s.looks("2026-11-23 13:00")
+	s.leap("2026-11-26 13:00")
+	s.swept("2026-11-26 13:00")
+	s.looks("2026-11-29 12:59")
+	s.wantDays("23 200")
+	s.looks("2026-11-29 13:00")
+	s.wantDays("23 200", "24 200 no daemon", "25 200 no daemon", "26 200 no daemon", "27 200 no daemon", "28 200 no daemon", "29 200")
+}
+
 // maxGapSeen is how many days a clock that was wrong may leave, none of which is shown.
 const maxGapSeen = 91
 
