@@ -123,7 +123,7 @@ func (b *Outbox) failed(q *queue, err error) {
 	q.c.Failures++
 	q.c.Error = line(err.Error())
 	n := 0
-	for n < len(q.waiting) && now.Sub(q.waiting[n].Queued) > giveUp {
+	for n < len(q.waiting) && q.c.Failures >= giveUpAt && now.Sub(q.waiting[n].Queued) > giveUp {
 		n++
 	}
 	lost := q.waiting[:n:n]

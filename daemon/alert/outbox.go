@@ -14,11 +14,13 @@ import (
 )
 
 // How often a channel that is down is tried: after the first span, then after twice as long each time, at most the second; and for how long an
-// alert waits before it is given up. The message itself stays in the book.
+// alert waits before it is given up, if its channel failed as many times in a row as it is tried in that time: the clock may have leapt. The message itself
+// stays in the book.
 const (
 	firstRetry = 10 * time.Second
 	lastRetry  = time.Hour
 	giveUp     = 7 * day
+	giveUpAt   = int(giveUp / lastRetry)
 )
 
 // nap is the longest sleep: a clock that was set is noticed after it.

@@ -256,12 +256,13 @@ func TestChannelThatHangsKeepsNoOtherWaiting(t *testing.T) {
 	}
 }
 
-func TestWhatWaitedAWeekIsGivenUp(t *testing.T) {
+func TestWhatWaitedAWeekOfTriesIsGivenUp(t *testing.T) {
 	d := newDesk()
 	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
 	var mu sync.Mutex
 	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return c.t }
-	b := openOutbox(t, d, Options{Now: now})
+	o := Options{Now: now, Secrets: t.TempDir()}
+	b := openOutbox(t, d, o)
 	add(t, b, hook("hook", "http://"+closed(t)), "k")
 	book, err := Open(d, b, now, now)
 	must(t, err)
@@ -270,10 +271,17 @@ func TestWhatWaitedAWeekIsGivenUp(t *testing.T) {
 	c.t = c.t.Add(giveUp + time.Minute)
 	mu.Unlock()
 	must(t, book.Raise("place", "place/b", "b is missing"))
-	running(t, b)
-	wait(t, "a try", func() bool { return b.Channels()[0].Failures > 0 })
-	if all, err := d.Deliveries(); err != nil || len(all) != 1 || all[0].Alert.Cause != "place/b" {
-		t.Errorf("waiting are %+v, %v", all, err)
+	for _, tt := range []struct{ failures, left int }{{0, 2}, {giveUpAt - 2, 2}, {giveUpAt - 1, 1}} { // with few, the clock leapt
+		ch := d.channels["hook"]
+		ch.Failures, ch.Next = tt.failures, time.Time{}
+		d.channels["hook"] = ch
+		b = openOutbox(t, d, o)
+		stop := running(t, b)
+		wait(t, "a try", func() bool { return b.Channels()[0].Failures > tt.failures })
+		stop()
+		if all, err := d.Deliveries(); err != nil || len(all) != tt.left || all[tt.left-1].Alert.Cause != "place/b" {
+			t.Errorf("after %d failures wait %+v, %v", tt.failures+1, all, err)
+		}
 	}
 }
 
