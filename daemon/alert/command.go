@@ -17,6 +17,9 @@ import (
 // maxSaid is how much of what a command says is kept.
 const maxSaid = 300
 
+// maxText is how much of an alert's text goes into the environment: the kernel takes 128 KiB of a variable, and no command with more.
+const maxText = 4 << 10
+
 // runCommand runs a command with an alert on its standard input, as JSON, and the most of it in its environment. It must end with 0 in time; else
 // it and what it has started are killed.
 func runCommand(ctx context.Context, words []string, a *control.Alert) error {
@@ -28,7 +31,7 @@ func runCommand(ctx context.Context, words []string, a *control.Alert) error {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = "/"
 	cmd.Env = append(
-		os.Environ(), "YESTER_ID="+a.ID, "YESTER_EVENT="+a.Event, "YESTER_KIND="+a.Kind, "YESTER_CAUSE="+a.Cause, "YESTER_TEXT="+line(a.Text),
+		os.Environ(), "YESTER_ID="+a.ID, "YESTER_EVENT="+a.Event, "YESTER_KIND="+a.Kind, "YESTER_CAUSE="+a.Cause, "YESTER_TEXT="+cut(line(a.Text), maxText, " … (cut)"),
 		"YESTER_TIME="+a.Time.Format(time.RFC3339), "YESTER_INSTANCE="+a.Instance.Name,
 	)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(append(body, '\n')), &said, &said

@@ -28,6 +28,18 @@ func TestCommandGetsTheAlert(t *testing.T) {
 	}
 }
 
+func TestCommandGetsALongTextWhole(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	a := control.Alert{ID: "m-1/raised", Kind: "missed", Text: "x" + strings.Repeat("ä", 200<<10)}
+	must(t, runCommand(t.Context(), []string{"/bin/sh", "-c", `cat > "$1"; echo "$YESTER_TEXT" >> "$1"`, "sh", out}, &a))
+	body, env, _ := strings.Cut(string(mustRead(t, out)), "\n")
+	var got control.Alert
+	must(t, json.Unmarshal([]byte(body), &got))
+	if want := "x" + strings.Repeat("ä", maxText/2-1) + " … (cut)\n"; got != a || env != want {
+		t.Errorf("got %d bytes, and in the environment %d: %q", len(got.Text), len(env), env[len(env)-20:])
+	}
+}
+
 func TestCommandThatFailsSaysWhy(t *testing.T) {
 	err := runCommand(t.Context(), []string{"/bin/sh", "-c", "yes | head -c 100000; echo no route to pager >&2; exit 3"}, &control.Alert{})
 	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "no route to pager") || len(err.Error()) > 2*maxSaid {

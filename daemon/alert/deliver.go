@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,11 @@ func (b *Outbox) due() (due []*queue, wait time.Duration) {
 			continue
 		}
 		left := q.c.Next.Sub(now)
-		if left <= 0 || left > lastRetry { // the clock was set back
+		again := left <= 0 || left > lastRetry // the clock was set back
+		if again {
+			q.unfit = 0 // they have their turn too
+		}
+		if again || q.unfit > 0 && q.unfit < len(q.waiting) {
 			q.sending = true
 			due = append(due, q)
 			continue
@@ -68,12 +73,14 @@ func (b *Outbox) empty(ctx context.Context, q *queue) {
 		}
 		err := b.send(ctx, &c, alerts, q.served)
 		_, refused := errors.AsType[*refusal](err)
+		_, isUnfit := errors.AsType[*unfit](err)
 		switch {
 		case err == nil, refused:
 			clear(q.served)
 			b.delivered(q, batch, err)
 		case ctx.Err() != nil:
 			return // it was cut off, which says nothing of the channel
+		case isUnfit && b.putOff(q):
 		default:
 			b.failed(q, err)
 			return
@@ -92,14 +99,23 @@ func (b *Outbox) next(q *queue) (control.Channel, []control.Delivery) {
 	if b.queues[q.c.Name] != q { // it was removed
 		n = 0
 	}
-	return q.c, q.waiting[:min(n, len(q.waiting)):min(n, len(q.waiting))]
+	return q.c, slices.Clone(q.waiting[:min(n, len(q.waiting))])
+}
+
+// putOff has the first of a queue, which was refused as it is, let the others go before it. It returns false if all there are were.
+func (b *Outbox) putOff(q *queue) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q.waiting = append(q.waiting[1:], q.waiting[0])
+	q.unfit++
+	return q.unfit < len(q.waiting)
 }
 
 // delivered forgets what was delivered: the first ones of the queue. The channel is well, but for some recipients with a refusal.
 func (b *Outbox) delivered(q *queue, batch []control.Delivery, refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	q.waiting = q.waiting[len(batch):]
+	q.waiting, q.unfit = q.waiting[len(batch):], 0
 	if q.c.Failures > 0 {
 		b.o.Log.Info("a channel of alerts is well again", "channel", q.c.Name, "failures", q.c.Failures)
 	}
@@ -111,7 +127,7 @@ func (b *Outbox) delivered(q *queue, batch []control.Delivery, refused error) {
 	b.put(q, batch)
 }
 
-// failed has a channel wait, twice as long each time, and gives up what has waited too long.
+// failed has a channel wait, twice as long each time, and gives up what has waited too long: of a channel that has failed as long, or refused as it is.
 func (b *Outbox) failed(q *queue, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,13 +138,22 @@ func (b *Outbox) failed(q *queue, err error) {
 	q.c.Next = now.Add(pause(b.o.Retry, q.c.Failures))
 	q.c.Failures++
 	q.c.Error = line(err.Error())
-	n := 0
-	for n < len(q.waiting) && q.c.Failures >= giveUpAt && now.Sub(q.waiting[n].Queued) > giveUp {
-		n++
+	if _, is := errors.AsType[*unfit](err); !is {
+		q.unfit = 0
 	}
-	lost := q.waiting[:n:n]
-	q.waiting = q.waiting[n:]
-	b.o.Log.Warn("an alert was not delivered", "channel", q.c.Name, "waiting", len(q.waiting), "given_up", n, "next", q.c.Next, "err", q.c.Error)
+	fit := len(q.waiting) - q.unfit
+	var left, lost []control.Delivery
+	for i, d := range q.waiting {
+		if now.Sub(d.Queued) <= giveUp || i < fit && q.c.Failures < giveUpAt {
+			left = append(left, d)
+			continue
+		}
+		if lost = append(lost, d); i >= fit {
+			q.unfit--
+		}
+	}
+	q.waiting = left
+	b.o.Log.Warn("an alert was not delivered", "channel", q.c.Name, "waiting", len(q.waiting), "given_up", len(lost), "next", q.c.Next, "err", q.c.Error)
 	b.put(q, lost)
 }
 

@@ -77,7 +77,8 @@ type Outbox struct {
 // A queue is a channel and what waits for it.
 type queue struct {
 	c       control.Channel
-	waiting []control.Delivery // as they came
+	waiting []control.Delivery // as they came, but for
+	unfit   int                // so many at the end that were refused as they are, and let all others go before them
 	sending bool               // somebody is at it
 	served  served             // who got which of the first ones, while others did not; only for who is at it
 }
@@ -250,7 +251,7 @@ func (b *Outbox) take(to []control.Delivery) {
 			}
 			continue
 		}
-		q.waiting = append(q.waiting, d)
+		q.waiting = slices.Insert(q.waiting, len(q.waiting)-q.unfit, d)
 		var n int64
 		_, _ = fmt.Sscanf(d.ID, "%d", &n)
 		b.last = max(b.last, n)
@@ -278,3 +279,11 @@ func (b *Outbox) woken() {
 
 // line is a text in one line.
 func line(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// cut is the begin of a text that has more bytes than most, and what says that it is.
+func cut(s string, most int, says string) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + says
+}

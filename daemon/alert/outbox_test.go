@@ -33,6 +33,7 @@ type post struct {
 
 	mu     sync.Mutex
 	status int
+	picky  map[string]int // by ids, another status
 	ids    []string
 	tries  int
 }
@@ -43,10 +44,15 @@ func newPost(t *testing.T, status int) *post {
 		_, _ = io.Copy(io.Discard, r.Body)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.tries++; p.status == http.StatusOK {
-			p.ids = append(p.ids, r.Header.Get(IDHeader))
+		id := r.Header.Get(IDHeader)
+		status, is := p.picky[id]
+		if !is {
+			status = p.status
 		}
-		w.WriteHeader(p.status)
+		if p.tries++; status == http.StatusOK {
+			p.ids = append(p.ids, id)
+		}
+		w.WriteHeader(status)
 	}))
 	t.Cleanup(s.Close)
 	p.url = s.URL
@@ -283,6 +289,82 @@ func TestWhatWaitedAWeekOfTriesIsGivenUp(t *testing.T) {
 			t.Errorf("after %d failures wait %+v, %v", tt.failures+1, all, err)
 		}
 	}
+}
+
+// What the webhook can never take lets all others go before it, those that come later too, and is tried again until it is given up.
+func TestAlertThatIsRefusedAsItIsHoldsUpNoOther(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusOK)
+	p.picky = map[string]int{"m-20261125-0001/raised": http.StatusRequestEntityTooLarge}
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	var mu sync.Mutex
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return c.t }
+	forward := func(by time.Duration) { mu.Lock(); defer mu.Unlock(); c.t = c.t.Add(by) }
+	o := Options{Now: now, Secrets: t.TempDir()}
+	b := openOutbox(t, d, o)
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, now, now)
+	must(t, err)
+	for _, x := range "abc" {
+		must(t, book.Raise("place", "place/"+string(x), "missing"))
+	}
+	stop := running(t, b)
+	wantIDs := func(n int) {
+		t.Helper()
+		wait(t, "all but one", func() bool {
+			ids, _ := p.got()
+			return len(ids) == n && d.waiting() == 1 && b.Channels()[0].Failures == 1
+		})
+	}
+	wantIDs(2)
+	if ch := b.Channels()[0]; ch.Waiting != 1 || !strings.Contains(ch.Error, "413") || !ch.Next.Equal(now().Add(firstRetry)) {
+		t.Errorf("got %+v", ch)
+	}
+	must(t, book.Raise("place", "place/d", "missing")) // long before it is tried again
+	wantIDs(3)
+	stop()
+
+	b = openOutbox(t, d, o) // a restart does not give it up, nor lose it
+	stop = running(t, b)
+	forward(firstRetry)
+	b.woken()
+	wait(t, "another try", func() bool { return b.Channels()[0].Failures == 2 })
+	forward(giveUp)
+	b.woken()
+	wait(t, "the end of it", func() bool { return d.waiting() == 0 })
+	stop()
+	if ids, _ := p.got(); fmt.Sprint(ids) != "[m-20261125-0002/raised m-20261125-0003/raised m-20261125-0004/raised]" {
+		t.Errorf("got %q", ids)
+	}
+}
+
+// Where all is refused, each is tried once, and then the channel is one that is down.
+func TestWebhookThatRefusesAllIsTriedAgainAndLosesNothing(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusBadRequest)
+	b := openOutbox(t, d, Options{Retry: 20 * time.Minute})
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, time.Now, time.Now)
+	must(t, err)
+	must(t, book.Raise("place", "place/a", "missing"))
+	must(t, book.Raise("place", "place/b", "missing"))
+	stop := running(t, b)
+	wait(t, "a try of each", func() bool { _, tries := p.got(); return tries == 2 && b.Channels()[0].Failures == 1 })
+	p.set(http.StatusUnauthorized)
+	must(t, book.Raise("place", "place/c", "missing")) // which says nothing of the alert
+	wait(t, "a try of what is new", func() bool { return b.Channels()[0].Failures == 2 })
+	stop()
+	must(t, book.Raise("place", "place/d", "missing"))
+	if due, _ := b.due(); len(due) != 0 {
+		t.Error("the next one does not wait")
+	}
+	if _, tries := p.got(); tries != 3 || d.waiting() != 4 {
+		t.Errorf("%d tries, %d wait", tries, d.waiting())
+	}
+	running(t, b)
+	p.set(http.StatusOK)
+	if _, err := b.Test(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	wait(t, "what waited", func() bool { return d.waiting() == 0 })
 }
 
 func TestRemovedChannelTakesItsAlertsAlong(t *testing.T) {

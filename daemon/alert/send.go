@@ -17,6 +17,9 @@ const (
 	commandTimeout = time.Minute
 )
 
+// An unfit says that a channel does not take an alert as it is. It may take others.
+type unfit struct{ error }
+
 // send delivers alerts by a channel, several only by mail, to those recipients who were not served. It returns when they were taken, or cannot be now; with a
 // refusal they were, but not by all.
 func (b *Outbox) send(ctx context.Context, c *control.Channel, alerts []control.Alert, got served) error {

@@ -171,10 +171,7 @@ func (b *Outbox) subject(alerts []control.Alert) string {
 	if a.Event == control.EventRecovered {
 		s += "recovered: "
 	}
-	const most = 150
-	if s += line(a.Text); len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + " …"
-	}
+	s = cut(s+line(a.Text), 150, " …")
 	if len(alerts) > 1 {
 		s += fmt.Sprintf(" (and %d more)", len(alerts)-1)
 	}

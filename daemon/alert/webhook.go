@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,8 +65,17 @@ func (b *Outbox) post(ctx context.Context, w *control.Webhook, key string, a *co
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("the webhook answers %s", resp.Status)
+	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("the webhook answers %s", resp.Status)
+	if resp.StatusCode >= 400 && resp.StatusCode <= 499 && !slices.Contains(ofAll, resp.StatusCode) {
+		return &unfit{err}
+	}
+	return err
+}
+
+// ofAll are the statuses from 400 to 499 that say more of the webhook, or of the moment, than of what was sent.
+var ofAll = []int{
+	http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
 }
