@@ -61,6 +61,13 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	}
 	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
 	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries))
+	if old == nil && v != nil {
+		expired, err := d.outlived(ctx, v, &policy)
+		if err != nil {
+			return a, err
+		}
+		a.Warnings = append(a.Warnings, expired...)
+	}
 	if v == nil {
 		if a.VaultMade, err = d.makeVault(ctx); err != nil {
 			return a, err

@@ -293,7 +293,7 @@ func TestPinnedVersionSurvivesExpiryForgetAndTheLossOfTheState(t *testing.T) {
 	if a.Outcome != control.Activated || a.Policy.KeepWeekly != 5 || a.Policy.Start != "03:17" {
 		t.Errorf("the copy in the vault was not used: %+v", a)
 	}
-	s.swept("2027-11-24 12:00")
+	s.swept("2027-11-25 12:00")
 	s.wantVersions("2026-11-24T0317", "2026-11-25T0317")
 	s.change(control.ActivateRequest{KeepWeekly: ptr(0)})
 	if _, err := s.unpin(t.Context(), pin); err != nil {
@@ -302,7 +302,7 @@ func TestPinnedVersionSurvivesExpiryForgetAndTheLossOfTheState(t *testing.T) {
 	if _, err := s.unpin(t.Context(), pin); !errors.Is(err, control.NotFound) {
 		t.Errorf("twice: %v", err)
 	}
-	s.swept("2027-11-24 12:00")
+	s.swept("2027-11-25 12:00")
 	s.wantVersions("2026-11-25T0317")
 }
 
@@ -328,6 +328,33 @@ func TestUnreadablePinsLetNothingExpire(t *testing.T) {
 	}
 	if all := mustNot[control.MessageList](t)(s.messages(t.Context(), control.MessagesRequest{})); !slices.ContainsFunc(all.Messages, told) {
 		t.Errorf("got %+v", all)
+	}
+}
+
+// Of a machine that was lost for longer than versions are kept all but the newest have expired, and the newest need not be the best.
+func TestActivationOfOldVersionsLeavesADayToKeepThem(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	s.swept("2026-11-26 04:00")
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	s.at("2027-03-24 12:00")
+	s.begin(s.o, newState(t))
+	k := s.vault.Versions(s.instance.ID)[0]
+	mustNot[control.None](t)(s.pin(t.Context(), control.PinRequest{Partition: k.Partition, Version: k.Version}))
+	a := mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{}))
+	if len(a.Warnings) == 0 || !strings.HasPrefix(a.Warnings[0], "1 version has expired by these settings and will be deleted from 2027-03-25 12:00 on; `yester pin VERSION` keeps one") {
+		t.Errorf("got %q", a.Warnings)
+	}
+	for _, clock := range []string{"2027-03-24 12:00", "2027-03-24 10:00", "2027-03-25 11:59"} { // that it was two hours ahead may come out only then
+		s.swept(clock)
+		s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+	}
+	s.swept("2027-03-25 12:00")
+	s.wantVersions("2026-11-24T0317", "2026-11-26T0317")
+	if a := s.change(control.ActivateRequest{RetentionDays: ptr(20)}); len(a.Warnings) > 0 {
+		t.Errorf("got %q", a.Warnings)
 	}
 }
 

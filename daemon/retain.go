@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +14,13 @@ import (
 
 // sweepEvery is how often versions that have expired are deleted, if nothing else asks for it.
 const sweepEvery = 30 * time.Minute
+
+// firstSweep is how long after its activation an instance's versions do not expire: those of a machine that was lost for longer than they are kept would all go at once, and
+// whoever brings it back needs some time to see what they are worth.
+const firstSweep = 24 * time.Hour
+
+// isFresh tells whether an instance was activated just now, be it by a clock that has been set right since.
+func isFresh(p *control.Policy, now time.Time) bool { return now.Sub(p.ActivatedAt).Abs() < firstSweep }
 
 // wakeSweep has the loop look again at which versions have expired.
 func (d *Daemon) wakeSweep() {
@@ -64,10 +72,12 @@ func (d *Daemon) sweep(ctx context.Context) error {
 		return err
 	}
 	clock, err := d.lookAtClock()
+	if isFresh(policy, clock.Wall) {
+		return err
+	}
 	errs := []error{err}
 	deleted, stay := 0, 0
-	sure := slices.DeleteFunc(vault.Versions(d.instance.ID), vault.IsStray) // others neither expire nor have any other expire
-	for _, of := range byPartition(sure) {
+	for _, of := range d.expiring(vault) {
 		if !d.isPolicy(policy) {
 			break // whoever changed it has another sweep begin
 		}
@@ -94,6 +104,34 @@ func (d *Daemon) sweep(ctx context.Context) error {
 		d.wakeUpkeep()
 	}
 	return errors.Join(errs...)
+}
+
+// expiring are the versions that the policy is for, by partition: strays neither expire nor have any other expire.
+func (d *Daemon) expiring(v *store.Vault) [][]store.VersionKey {
+	return byPartition(slices.DeleteFunc(v.Versions(d.instance.ID), v.IsStray))
+}
+
+// outlived says how many versions have expired already by the policy that an instance is activated with. d.admin is held.
+func (d *Daemon) outlived(ctx context.Context, v *store.Vault, p *control.Policy) ([]string, error) {
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
+	kept, err := d.keptPolicy(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, of := range d.expiring(v) {
+		for _, f := range d.fates(ctx, v, p, kept, of) {
+			if f.Gone(p.ActivatedAt) {
+				n++
+			}
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return []string{fmt.Sprintf("%s by these settings and will be deleted from %s on; `yester pin VERSION` keeps one, and `yester set --retention DAYS` those that are younger",
+		expired(n), p.ActivatedAt.Add(firstSweep).In(d.zone()).Format("2006-01-02 15:04"))}, nil
 }
 
 // isPolicy tells whether that is the policy still.
