@@ -116,6 +116,19 @@ func leftOutWhole(f *folder) bool {
 	return unix.Fstatfs(f.fd, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC
 }
 
+// lacksKey tells whether a folder is encrypted and its key is not there: then it has other names than it would have, and nothing can be made in it.
+func lacksKey(dir int) bool {
+	st, err := lookFD(dir)
+	if err != nil || st.Attributes&unix.STATX_ATTR_ENCRYPTED == 0 {
+		return err != nil
+	}
+	fd, err := openIn(dir, ".", unix.O_TMPFILE|unix.O_RDWR)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return errors.Is(err, unix.ENOKEY)
+}
+
 // keepsFlagged tells whether a name is to be kept for its flag. If that cannot be told, it is.
 func (r *run) keepsFlagged(dir int, name string) bool {
 	if !r.o.KeepNodump {

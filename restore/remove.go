@@ -78,6 +78,9 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 		switch {
 		case r.isOwn(f.fd, name):
 			continue
+		case lacksKey(f.fd):
+			r.keepAll(f.path, "this folder is encrypted, and its key is not there, so its names cannot be read, and what is in it is left alone")
+			return nil
 		case !r.removes():
 		case leftOutWhole(f):
 			r.keepAll(f.path, "this subvolume may have been left out of the version, as one is that is read-only, so nothing is deleted in it")

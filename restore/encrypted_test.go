@@ -1,0 +1,86 @@
+package restore
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// encrypt has what is made in an empty folder be encrypted, and returns what takes the key away and brings it back.
+func encrypt(t *testing.T, point, dir string) (lock, unlock func()) {
+	t.Helper()
+	control := func(path string, request uintptr, arg unsafe.Pointer) {
+		t.Helper()
+		f, err := os.Open(path)
+		must(t, err)
+		defer f.Close() // what is open is not locked
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg)); errno != 0 {
+			t.Skipf("nothing can be encrypted here: %v", errno)
+		}
+	}
+	key := struct {
+		unix.FscryptAddKeyArg
+		raw [64]byte
+	}{FscryptAddKeyArg: unix.FscryptAddKeyArg{Key_spec: unix.FscryptKeySpecifier{Type: unix.FSCRYPT_KEY_SPEC_TYPE_IDENTIFIER}, Raw_size: 64}, raw: [64]byte{1, 2, 3}}
+	unlock = func() { control(point, unix.FS_IOC_ADD_ENCRYPTION_KEY, unsafe.Pointer(&key)) }
+	unlock()
+	policy := unix.FscryptPolicyV2{
+		Version: unix.FSCRYPT_POLICY_V2, Contents_encryption_mode: unix.FSCRYPT_MODE_AES_256_XTS, Filenames_encryption_mode: unix.FSCRYPT_MODE_AES_256_CTS,
+	}
+	copy(policy.Master_key_identifier[:], key.Key_spec.U[:])
+	control(dir, unix.FS_IOC_SET_ENCRYPTION_POLICY, unsafe.Pointer(&policy))
+	return func() {
+		control(point, unix.FS_IOC_REMOVE_ENCRYPTION_KEY, unsafe.Pointer(&unix.FscryptRemoveKeyArg{Key_spec: key.Key_spec}))
+	}, unlock
+}
+
+// An encrypted folder whose key is not there has other names than the version: none of them is one too many.
+func TestNothingIsDeletedInALockedFolder(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("secret", g.file("f", "f"), g.dir("sub", g.file("f", "f"))), g.file("well", "well"))
+	point := mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "256", "-O", "encrypt"))
+	dir := filepath.Join(point, "target")
+	secret := filepath.Join(dir, "secret")
+	must(t, os.MkdirAll(secret, 0o755))
+	lock, unlock := encrypt(t, point, secret)
+	g.restore(v, dir)
+	write(t, filepath.Join(secret, "mine"), "mine")
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Syncfs(fd)) // what is not on the disk is not locked
+	must(t, unix.Close(fd))
+	lock()
+	names := func() (all []string) {
+		t.Helper()
+		must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			all = append(all, path)
+			return err
+		}))
+		return all
+	}
+	before := names()
+	if slices.Contains(before, filepath.Join(secret, "f")) {
+		t.Fatal("it is not locked: this tests nothing")
+	}
+	write(t, filepath.Join(dir, "surplus"), "x")
+	r := g.restore(v, dir, deleting)
+	wantLeft(t, "failed", r.Failed, "secret/f", "secret/sub")
+	wantLeft(t, "noted", r.Notes, "secret")
+	if after := names(); r.Deleted != 1 || !slices.Equal(after, before) {
+		t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
+	}
+	r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.Others = true, true })
+	wantLeft(t, "different", r.Differs, "secret/f", "secret/sub")
+	unlock()
+	r = g.restore(v, dir, deleting)
+	wantLeft(t, "failed", r.Failed)
+	if r.Deleted != 1 {
+		t.Errorf("%d were deleted in a folder that is open", r.Deleted)
+	}
+	wantSame(t, g, v, dir)
+}
