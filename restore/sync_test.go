@@ -52,7 +52,13 @@ func mountSlow(t *testing.T) (point string, s *slowDisk) {
 	shown := t.TempDir()
 	server, err := gofuse.Mount(shown, s, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
 	must(t, err)
-	t.Cleanup(func() { must(t, server.Unmount()) })
+	t.Cleanup(func() {
+		err := server.Unmount()
+		for begin := time.Now(); err != nil && time.Since(begin) < 10*time.Second; err = server.Unmount() {
+			time.Sleep(20 * time.Millisecond) // the loop device lets go of the image after the unmount
+		}
+		must(t, err)
+	})
 	point = mountImage(t, filepath.Join(shown, filepath.Base(image)))
 	release := sync.OnceFunc(func() { close(s.free) })
 	t.Cleanup(release)
