@@ -99,6 +99,7 @@ func (w *walker) whyWalk() string {
 // upToTheMoment has the changes tell of all that is in the snapshot, if there is one, and of what was held after they were cut off and is no more: where
 // it was held last is told by then, and what is held now was looked for before. What they tell beyond that is found unchanged.
 func (w *walker) upToTheMoment() error {
+	w.told = w.now(volume{})
 	if w.o.Until == nil {
 		return nil
 	}

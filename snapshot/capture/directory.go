@@ -53,10 +53,10 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 			return err
 		}
 		if from != nil {
-			return w.arrived(ctx, sub, &st, e, old, from)
+			return w.arrived(ctx, sub, t, &st, e, old, from)
 		}
 	}
-	return w.opened(ctx, sub, &st, e, old)
+	return w.opened(ctx, sub, t, &st, e, old)
 }
 
 // unopened makes the entry of a directory that is not entered.
@@ -67,8 +67,8 @@ func (w *walker) unopened(ctx context.Context, d directory, t *target, e, old *s
 	return w.other(ctx, t, e, old)
 }
 
-// opened captures an open directory with all below it into e.
-func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snapshot.Entry) error {
+// opened captures an open directory with all below it into e. t is where it was found, nil for the root.
+func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e, old *snapshot.Entry) error {
 	setStat(e, st, d.vol, d.before)
 	w.visited(1, 0)
 	if unchanged(old, e) {
@@ -80,6 +80,9 @@ func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snap
 			w.noXattrs(e, err)
 		}
 		if err := snapshot.PutXattrs(ctx, w.put, e, x); err != nil {
+			return err
+		}
+		if err := w.narrowByOld(ctx, d, e, old); err != nil {
 			return err
 		}
 	}
@@ -100,5 +103,8 @@ func (w *walker) opened(ctx context.Context, d directory, st *stat, e, old *snap
 		old = nil
 	}
 	w.heed(&d, st)
-	return w.walk(ctx, d, e, old)
+	if err := w.walk(ctx, d, e, old); err != nil {
+		return err
+	}
+	return w.narrow(ctx, d.fd, t, e)
 }

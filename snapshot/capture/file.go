@@ -63,7 +63,7 @@ func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) err
 		if again == maxAgain {
 			e.Racy = true
 			w.warn("it changed each of the %d times it was read, and is kept as it was read last", 1+maxAgain)
-			return nil
+			return w.narrow(ctx, f.fd, nil, e)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (r *resolver) movedFrom(ctx context.Context, fd int, st *stat, e *snapshot.
 }
 
 // arrived captures a folder that was moved here. from is what it was where it came from, old what the parent version has here.
-func (w *walker) arrived(ctx context.Context, d directory, st *stat, e, old, from *snapshot.Entry) error {
+func (w *walker) arrived(ctx context.Context, d directory, t *target, st *stat, e, old, from *snapshot.Entry) error {
 	if w.filter.alike(string(from.Name), string(w.path)) {
 		at := w.changes.folders[fileID{st.dev, st.ino}]
 		if at == nil {
@@ -90,7 +90,7 @@ func (w *walker) arrived(ctx context.Context, d directory, st *stat, e, old, fro
 	}
 	w.lost(old)
 	added, changed, deleted := w.added, w.changed, w.deleted
-	err := w.opened(ctx, d, st, e, from)
+	err := w.opened(ctx, d, t, st, e, from)
 	w.added, w.changed, w.deleted = added+e.Totals.Files+e.Totals.Dirs, changed, deleted
 	return err
 }

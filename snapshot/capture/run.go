@@ -55,6 +55,7 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 	if err != nil {
 		return nil, err
 	}
+	src.closed = src.closed || isClosed(o.Partition.MountPoint)
 	if err := src.thaw(); err != nil {
 		walk.warn("%v", err)
 	}
@@ -203,7 +204,7 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 	if _, err := unix.Seek(src.fd, 0, unix.SEEK_SET); err != nil {
 		return fmt.Errorf("list the partition's root folder: %w", err)
 	}
-	if err := w.opened(ctx, d, &src.root, e, old); err != nil {
+	if err := w.opened(ctx, d, nil, &src.root, e, old); err != nil {
 		return err
 	}
 	switch {

@@ -104,7 +104,7 @@ func isClosed(point string) bool {
 		if err != nil || st.mode&through != through {
 			return true
 		}
-		if _, err := unix.Lgetxattr(dir, "system.posix_acl_access", nil); err != unix.ENODATA && err != unix.EOPNOTSUPP {
+		if _, err := unix.Lgetxattr(dir, accessACL, nil); !isNone(err) {
 			return true // what the ACL says of whom is not kept
 		}
 	}

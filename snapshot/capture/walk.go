@@ -31,6 +31,7 @@ type survey struct {
 	selection  [sha256.Size]byte
 	audit      *audit // nil: none
 	begun      time.Time
+	told       time.Time     // until then at least the changes tell what changed
 	blind      time.Duration // if it could not be told which files are mapped, how long what is stored in them may set no time
 	free       chan *hands   // hands that nobody uses
 	fail       context.CancelCauseFunc

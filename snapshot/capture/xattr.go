@@ -19,6 +19,9 @@ type xattrReader struct {
 // xattrSize is the most a list or a value can have.
 const xattrSize = 64 << 10
 
+// accessACL is the attribute that says who may do what with a file besides its mode.
+const accessACL = "system.posix_acl_access"
+
 func newXattrReader() *xattrReader {
 	return &xattrReader{list: make([]byte, xattrSize), value: make([]byte, xattrSize)}
 }
@@ -36,6 +39,18 @@ func (r *xattrReader) at(dir int, name []byte) (snapshot.Xattrs, error) {
 	return r.read(n, err, func(name string) (int, error) { return unix.Lgetxattr(path, name, r.value) })
 }
 
+// acl reads the ACL of an open file or folder, nil if it has none.
+func (r *xattrReader) acl(fd int) ([]byte, error) {
+	n, err := unix.Fgetxattr(fd, accessACL, r.value)
+	if isNone(err) {
+		return nil, nil
+	}
+	return r.value[:max(n, 0)], err
+}
+
+// isNone tells whether err says that there is no such attribute.
+func isNone(err error) bool { return err == unix.ENODATA || err == unix.EOPNOTSUPP }
+
 func (r *xattrReader) read(n int, err error, get func(name string) (int, error)) (snapshot.Xattrs, error) {
 	if err == unix.EOPNOTSUPP || err == nil && n == 0 {
 		return nil, nil
@@ -49,7 +64,7 @@ func (r *xattrReader) read(n int, err error, get func(name string) (int, error))
 			continue
 		}
 		n, err := get(name)
-		if err == unix.ENODATA || err == unix.EOPNOTSUPP {
+		if isNone(err) {
 			continue // gone since it was listed, or listed for show
 		}
 		if err != nil {

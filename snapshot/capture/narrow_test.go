@@ -1,0 +1,128 @@
+package capture
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a folder lets in is recorded before what is in it is read, and what it lets in then may be less.
+func TestFolderThatIsClosedWhileItIsReadIsClosedInTheVersion(t *testing.T) {
+	acl := func(who, path string) { command(t, "setfacl", "-m", who, path) }
+	for _, tt := range []struct {
+		name         string
+		before, then func(folder string)
+		mode         uint32
+		racy         bool
+		acl          bool
+	}{
+		{"nothing", nil, func(string) {}, 0o2755, false, false},
+		{"a file is made", nil, func(folder string) { write(t, folder+"/new", "") }, 0o2755, false, false},
+		{"the mode is set as it was", nil, func(folder string) { must(t, unix.Chmod(folder, 0o2755)) }, 0o2755, false, false},
+		{"it is closed", nil, func(folder string) { must(t, unix.Chmod(folder, 0o700)) }, 0o2700, true, false},
+		{"it is closed to some", nil, func(folder string) { must(t, unix.Chmod(folder, 0o2571)) }, 0o2551, true, false},
+		{"it is opened", func(folder string) { must(t, unix.Chmod(folder, 0o700)) }, func(folder string) { must(t, unix.Chmod(folder, 0o755)) }, 0o700, false, false},
+		{"it has another owner", nil, func(folder string) { must(t, os.Chown(folder, 7, -1)) }, 0o2000, true, false},
+		{"it has another group", nil, func(folder string) { must(t, os.Chown(folder, -1, 7)) }, 0o2700, true, false},
+		{"it gets an ACL", nil, func(folder string) { acl("u:7:-", folder) }, 0o2700, true, false},
+		{"its ACL stays", func(folder string) { acl("u:7:-", folder) }, func(folder string) { write(t, folder+"/new", "") }, 0o2755, false, true},
+		{"it gets another ACL", func(folder string) { acl("u:7:rx", folder) }, func(folder string) { acl("u:7:-", folder) }, 0o2700, true, false},
+		{"it gets another attribute", nil, func(folder string) { must(t, unix.Setxattr(folder, "user.x", nil, 0)) }, 0o2755, false, false},
+		{"it is renamed", nil, func(folder string) { must(t, os.Rename(folder, folder+" now")) }, 0o2755, false, false},
+		{"it is moved", nil, func(folder string) { must(t, os.Rename(folder, filepath.Dir(folder)+"/private/folder")) }, 0o2000, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, dir := emptyRig(t)
+			r.o.Walkers = 1
+			folder := dir + "/folder"
+			write(t, folder+"/file", "x")
+			must(t, os.Mkdir(dir+"/private", 0o700))
+			must(t, unix.Chmod(folder, 0o2755))
+			if tt.before != nil {
+				tt.before(folder)
+			}
+			r.o.trace = func(op, path string) {
+				if op == "open" && path == "folder/file" {
+					tt.then(folder)
+				}
+			}
+			r.o.Limiter = noLimit // no looking ahead
+			e := r.entries(r.run())["folder"]
+			if _, has := e.Xattrs.Get(accessACL); e.Mode&^unix.S_IFMT != tt.mode || e.Racy != tt.racy || has != tt.acl || e.Totals.Files != 1 {
+				t.Errorf("mode %o, racy %v, ACL %v, %d files", e.Mode, e.Racy, has, e.Totals.Files)
+			}
+			r.o.trace = nil
+			compare(t, r, r.run(), dir)
+		})
+	}
+}
+
+// So it is with the root folder, and with what the mount point lies in.
+func TestPartitionThatIsClosedWhileItIsReadIsClosedInTheVersion(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/file", "x")
+	for p := filepath.Dir(dir); p != os.TempDir(); p = filepath.Dir(p) {
+		must(t, os.Chmod(p, 0o755))
+	}
+	r.o.trace = func(op, path string) {
+		must(t, os.Chmod(dir, 0o700))
+		must(t, os.Chmod(filepath.Dir(dir), 0o700))
+	}
+	v := r.run()
+	if e := r.entries(v)[""]; e.Mode != unix.S_IFDIR|0o700 || !*v.Partition.Closed {
+		t.Errorf("mode %o, closed %v", e.Mode, *v.Partition.Closed)
+	}
+	r.o.trace = nil
+	compare(t, r, r.run(), dir)
+}
+
+// By journal, what is taken over from the version before may be gone when a folder is opened to others, if that is just then.
+func TestFolderThatIsOpenedWhileItIsCapturedIsNotOpenInTheVersion(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	folder := point + "/folder"
+	write(t, folder+"/other", "x")
+	write(t, folder+"/secret", "x")
+	must(t, os.Chmod(folder, 0o700))
+	r.next("walk")
+
+	write(t, folder+"/other", "y")
+	ahead := r.o.clock
+	r.o.clock = time.Now
+	r.afterAll = func() {
+		must(t, os.Remove(folder+"/secret"))
+		must(t, os.Chmod(folder, 0o755))
+	}
+	all := r.entries(r.next("journal"))
+	if _, ok := all["folder/secret"]; !ok || all["folder"].Mode != unix.S_IFDIR|0o700 {
+		t.Errorf("mode %o, the file that was removed is there: %v", all["folder"].Mode, ok)
+	}
+	r.afterAll, r.o.clock = nil, ahead
+	v := r.next("journal")
+	if e := r.entries(v)["folder"]; e.Mode != unix.S_IFDIR|0o755 {
+		t.Errorf("mode %o in the next version", e.Mode)
+	}
+	r.asWalk(v)
+}
+
+func TestFileThatIsClosedEachTimeItIsReadIsClosedInTheVersion(t *testing.T) {
+	r, dir := emptyRig(t)
+	write(t, dir+"/file", "x")
+	reads := 0
+	r.o.trace = func(op, path string) {
+		if op != "read" {
+			return
+		}
+		if reads++; reads == 1+maxAgain {
+			must(t, os.Chmod(dir+"/file", 0o600))
+		}
+		write(t, dir+"/file", "secret")
+	}
+	_, e := only(t, r, r.run("it changed each of the"))
+	if e.Mode != unix.S_IFREG|0o600 {
+		t.Errorf("mode %o", e.Mode)
+	}
+}
