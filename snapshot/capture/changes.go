@@ -146,8 +146,13 @@ func (w *walker) lookAgain(all bool) {
 }
 
 // noXattrs says that the extended attributes of what is being captured cannot be read. The next capture tries again, unless they are too many or too long, which no capture changes.
+// If there may be an ACL that is not known, whom the mode seems to let in is not let in but for the owner.
 func (w *walker) noXattrs(e *snapshot.Entry, err error) {
-	if !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.ERANGE) {
+	_, unknown := errors.AsType[*aclError](err)
+	if unknown {
+		e.Mode &= ^uint32(permissions) | ownerPermissions
+	}
+	if unknown || !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.ERANGE) {
 		e.Racy = true
 		w.lookAgain(false)
 	}

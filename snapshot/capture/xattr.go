@@ -51,12 +51,19 @@ func (r *xattrReader) acl(fd int) ([]byte, error) {
 // isNone tells whether err says that there is no such attribute.
 func isNone(err error) bool { return err == unix.ENODATA || err == unix.EOPNOTSUPP }
 
+// An aclError tells that attributes cannot be read, and that there may be an ACL among them.
+type aclError struct{ error }
+
+func (e *aclError) Unwrap() error { return e.error }
+
+// read returns the attributes that are listed in n bytes of r.list. After an error it is the ACL alone, for without it others would be let in; aclError if that
+// cannot be read either.
 func (r *xattrReader) read(n int, err error, get func(name string) (int, error)) (snapshot.Xattrs, error) {
 	if err == unix.EOPNOTSUPP || err == nil && n == 0 {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return r.onlyACL(err, get)
 	}
 	r.set = r.set[:0]
 	for name := range strings.SplitSeq(string(r.list[:n]), "\x00") {
@@ -68,9 +75,27 @@ func (r *xattrReader) read(n int, err error, get func(name string) (int, error))
 			continue // gone since it was listed, or listed for show
 		}
 		if err != nil {
-			return nil, err
+			return r.onlyACL(err, get)
 		}
-		r.set = append(r.set, snapshot.Xattr{Name: name, Value: bytes.Clone(r.value[:n])})
+		r.add(name, n)
 	}
 	return snapshot.EncodeXattrs(r.set), nil
+}
+
+func (r *xattrReader) onlyACL(why error, get func(name string) (int, error)) (snapshot.Xattrs, error) {
+	n, err := get(accessACL)
+	switch {
+	case isNone(err):
+		return nil, why
+	case err != nil:
+		return nil, &aclError{why}
+	}
+	r.set = r.set[:0]
+	r.add(accessACL, n)
+	return snapshot.EncodeXattrs(r.set), why
+}
+
+// add takes up an attribute with the n bytes in r.value.
+func (r *xattrReader) add(name string, n int) {
+	r.set = append(r.set, snapshot.Xattr{Name: name, Value: bytes.Clone(r.value[:n])})
 }
