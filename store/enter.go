@@ -1,6 +1,10 @@
 package store
 
-import "yester/store/pack"
+import (
+	"encoding/binary"
+
+	"yester/store/pack"
+)
 
 // A keeper tells of a chunk of a pack that is being entered in the index whether it stays where it is found already.
 type keeper func(*location) (bool, error)
@@ -43,4 +47,38 @@ func (v *Vault) keepFor(by *reliance) keeper {
 func (v *Vault) keepFound(l *location) (bool, error) {
 	_, p, err := v.lookUp(l.frame.Chunk)
 	return p != nil, err
+}
+
+// keepReadable is keepFound but for a chunk that can be read only from the pack that is being entered.
+func (v *Vault) keepReadable(l *location) (bool, error) {
+	at, in, err := v.lookUp(l.frame.Chunk)
+	return in != nil && !v.onlyAt(l, &at, in), err
+}
+
+// unlessNew asks keep only for chunks that it was asked for before, and a few others, if the index was empty at first: to look up each would take longer than to enter it. It takes
+// 16 MiB, for up to some ten million chunks; of more it asks for more.
+func unlessNew(keep keeper) keeper {
+	const bits = 1 << 27
+	asked := newBitmap(bits)
+	return func(l *location) (bool, error) {
+		isNew := false
+		for i := 0; i < 16; i += 4 { // bytes of an id are as good as random
+			isNew = asked.set(binary.LittleEndian.Uint32(l.frame.Chunk[i:])%bits) || isNew
+		}
+		if isNew {
+			return false, nil
+		}
+		return keep(l)
+	}
+}
+
+// onlyAt tells whether a chunk can be read at l and not where it is found, in a pack that a repair has kept because of its medium, say: what was lost there a later backup has stored
+// again. Then all open writers rely on the pack of l: the chunk is about to be found there.
+func (v *Vault) onlyAt(l, found *location, in *packInfo) bool {
+	p := v.packOf(l, nil)
+	if l.pack == found.pack || p == nil || v.tryFrame(in, found) == nil || v.tryFrame(p, l) != nil {
+		return false
+	}
+	v.allRelyOn(l.pack)
+	return true
 }

@@ -29,7 +29,7 @@ import (
 //
 // And a version that is committed before the beginning is marked. On any doubt about what one reaches, a record or a page that cannot
 // be read, nothing is removed at all. A chunk that is reached and that the index does not know is looked for in the table of each pack
-// before that goes.
+// before that goes; of one that lies elsewhere too, that copy is read first.
 //
 // In several places. While one is missing, or lacks something, nothing is moved: a new pack would not have there the protection that the old one
 // has. What no version needs goes all the same, and a tombstone says so to the place that is missing. That may have versions that nobody here knows:

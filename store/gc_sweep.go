@@ -141,7 +141,7 @@ func (c *collection) drop(ctx context.Context, number uint32) error {
 }
 
 // inspect reads the table of a pack that is about to go. The error says why it must stay: its table cannot be read or is not what the index
-// says, or it has a missing chunk and that cannot be read. A missing chunk that can is entered in the index, and marked.
+// says, or it has a chunk that is missing, or cannot be read where it is found, and cannot be read here either. One that can is entered in the index, and marked.
 func (c *collection) inspect(ctx context.Context, number uint32) (*moving, error) {
 	p := c.marks[number].pack
 	frames, err := c.v.tableOf(ctx, p)
@@ -163,15 +163,31 @@ func (c *collection) inspectFrame(frames []pack.Frame, at *location, p *packInfo
 	if _, missing := c.missing[at.frame.Chunk]; missing {
 		return c.recover(at, p)
 	}
-	l, found, err := c.v.index.find(at.frame.Chunk)
-	if err == nil && found && l.pack == at.pack && (int(l.num) >= len(frames) || l.frame != frames[l.num]) {
-		err = c.v.index.failed(fmt.Errorf("chunk %v: %w", at.frame.Chunk, errBadIndex))
+	l, in, err := c.v.lookUp(at.frame.Chunk)
+	switch {
+	case err != nil || in == nil:
+		return err
+	case l.pack != at.pack && c.v.tryFrame(in, &l) != nil:
+		return c.take(at, p)
+	case l.pack == at.pack && (int(l.num) >= len(frames) || l.frame != frames[l.num]):
+		return c.v.index.failed(fmt.Errorf("chunk %v: %w", at.frame.Chunk, errBadIndex))
 	}
-	return err
+	return nil
 }
 
 // recover enters a missing chunk in the index, where it was found.
 func (c *collection) recover(at *location, p *packInfo) error {
+	if err := c.take(at, p); err != nil {
+		return err
+	}
+	delete(c.missing, at.frame.Chunk)
+	c.result.Recovered++
+	c.result.Missing--
+	return nil
+}
+
+// take has a chunk of a pack that was to go be found there, and kept.
+func (c *collection) take(at *location, p *packInfo) error {
 	if err := c.v.tryFrame(p, at); err != nil {
 		return err
 	}
@@ -180,9 +196,6 @@ func (c *collection) recover(at *location, p *packInfo) error {
 		return err
 	}
 	c.marks[at.pack].set(at)
-	delete(c.missing, at.frame.Chunk)
-	c.result.Recovered++
-	c.result.Missing--
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (v *Vault) misshapen(seen map[pack.ID]bool) map[uint32]*packInfo {
 	return todo
 }
 
-// reshape writes what a pack holds to a new one, and then removes it. Chunks that lie elsewhere too are left out, unless somebody relies on their lying
+// reshape writes what a pack holds to a new one, and then removes it. Chunks that can be read elsewhere too are left out, unless somebody relies on their lying
 // here, so that after an interruption it does not write what it wrote before.
 func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo, limiter Limiter) error {
 	if err := ctx.Err(); err != nil {
@@ -91,7 +91,7 @@ func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo, limiter
 	return errors.Join(err, r.pay())
 }
 
-// foundIn are the frames of a pack that are found in it, or nowhere, and those that somebody relies on.
+// foundIn are the frames of a pack that are found in it, or nowhere where they can be read, and those that somebody relies on.
 func (m *mover) foundIn(number uint32, frames []pack.Frame) (bitmap, error) {
 	wanted := newBitmap(uint32(len(frames)))
 	m.v.mu.Lock()
@@ -102,7 +102,7 @@ func (m *mover) foundIn(number uint32, frames []pack.Frame) (bitmap, error) {
 		if err != nil {
 			return nil, err
 		}
-		if whole || in == nil || l.pack == number {
+		if whole || in == nil || l.pack == number || m.v.tryFrame(in, &l) != nil {
 			wanted.set(uint32(i))
 		}
 	}

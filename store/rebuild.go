@@ -50,7 +50,7 @@ func (r *rebuild) enterNew(ctx context.Context) error {
 	for _, p := range before {
 		delete(s.packs, p.id)
 	}
-	err = r.v.enter(ctx, s.packs, nil)
+	err = r.v.enter(ctx, s.packs)
 	for number := range r.v.known() {
 		if before[number] == nil { // a writer opened meanwhile may have found a chunk elsewhere that is found here now
 			r.v.allRelyOn(number)
@@ -77,7 +77,7 @@ func (r *rebuild) readKnown(ctx context.Context) error {
 	})
 }
 
-// enterKnown enters their chunks, but for those that are found in another pack that has them.
+// enterKnown enters their chunks, but for those that are found in another pack that has them, and can be read there.
 func (r *rebuild) enterKnown(ctx context.Context) error {
 	return r.each(ctx, "packs", func(number uint32, p *packInfo, frames []pack.Frame) error {
 		r.v.mu.RLock()
@@ -93,7 +93,8 @@ func (r *rebuild) right(l *location) (bool, error) {
 	if err != nil || !found || at.pack == l.pack {
 		return false, err
 	}
-	return r.has(&at), nil
+	in := r.v.packOf(&at, nil)
+	return in != nil && r.has(&at) && !r.v.onlyAt(l, &at, in), nil
 }
 
 // has tells whether a chunk lies where the index says. Of a pack whose table was not read, written since or damaged, it is believed.

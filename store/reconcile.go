@@ -87,10 +87,7 @@ func (v *Vault) reconcileWith(ctx context.Context, s *survey) error {
 		delete(unknown, p.id)
 		v.nextPack = max(v.nextPack, number+1) // is never so
 	}
-	if len(v.packs) == 0 {
-		return v.enter(ctx, unknown, nil)
-	}
-	return v.enter(ctx, unknown, v.keepFound) // one of them may be about to go, and have lost files already
+	return v.enter(ctx, unknown)
 }
 
 // usable tells whether a pack that the index knows counts as there, given the places that have a file of it. With a place missing, what is
@@ -114,12 +111,17 @@ func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
 	clear(v.packs)
 	clear(v.uses)
 	v.index.next = 0 // as the index says now; numbers go on from where they were
-	return v.enter(ctx, there, nil)
+	return v.enter(ctx, there)
 }
 
 // enter reads the tables of packs into the index. One that cannot be read is left out, and told: its chunks count as missing, so that the next
-// backup stores them again. So is one of which too few shards are there, since it may never have been finished.
-func (v *Vault) enter(ctx context.Context, there map[pack.ID]packSeen, keep keeper) error {
+// backup stores them again. So is one of which too few shards are there, since it may never have been finished. Chunks that are found already stay where they are: one of
+// the packs may be about to go, and have lost files. But of two copies one that can be read is found.
+func (v *Vault) enter(ctx context.Context, there map[pack.ID]packSeen) error {
+	keep := v.keepReadable
+	if len(v.known()) == 0 {
+		keep = unlessNew(keep)
+	}
 	group, all := errgroup.WithContext(ctx)
 	group.SetLimit(readsAtOnce) // they are entered one by one
 	for id, seen := range there {

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// A copied is a vault in one place, in which a pack was kept because its medium does not let all of it be read. A later backup stored again what was lost there.
+type copied struct {
+	*testVault
+	ids    []ID
+	chunks [][]byte
+
+	kept, again *packInfo // the pack, and the one that has the chunks since
+	lost        []location
+}
+
+func newCopied(t *testing.T) *copied {
+	tv, m := memVault(t)
+	t.Cleanup(func() {
+		if err := tv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &copied{testVault: tv, chunks: someChunks(1, 60, 50_000)}
+	c.ids = tv.version("v1", c.chunks)
+	c.kept = tv.packs[0]
+	must(t, m.BadRange(packName(c.kept.instance, c.kept.id), 10*pack.BlockSize, 200*pack.BlockSize))
+	lost := tv.repair(RepairOptions{}).Lost
+	tv.version("v2", c.chunks)
+	frames, err := tv.tableOf(t.Context(), c.kept)
+	must(t, err)
+	for i, f := range frames {
+		if lost.Has(f.Chunk) {
+			c.lost = append(c.lost, location{num: uint32(i), frame: f})
+		}
+	}
+	if _, c.again, err = tv.lookUp(c.lost[0].frame.Chunk); err != nil || len(c.lost) < 2 || c.again == c.kept {
+		t.Fatalf("%d chunks are lost, and found in pack %+v, %v", len(c.lost), c.again, err)
+	}
+	c.uncached(c.ids, c.chunks)
+	return c
+}
+
+// number returns the number that a pack has now.
+func (c *copied) number(p *packInfo) uint32 {
+	for number, q := range c.packs {
+		if q.id == p.id {
+			return number
+		}
+	}
+	c.t.Fatalf("pack %v is gone", p.id)
+	return 0
+}
+
+func TestOfTwoCopiesThatCanBeReadIsFound(t *testing.T) {
+	c := newCopied(t)
+	s, err := c.survey(t.Context())
+	must(t, err)
+	for range 8 { // the packs are entered in any order
+		must(t, c.rebuild(t.Context(), s.packs))
+		c.uncached(c.ids, c.chunks)
+	}
+	for _, first := range []pack.ID{c.again.id, c.kept.id} {
+		must(t, c.rebuild(t.Context(), map[pack.ID]packSeen{first: s.packs[first]}))
+		must(t, c.reconcileWith(t.Context(), s))
+		c.uncached(c.ids, c.chunks)
+	}
+	must(t, c.index.removeChunks(c.number(c.again), c.ids))
+	if _, err := c.RebuildIndex(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range c.lost { // near would know where they lay before
+		if _, p, err := c.lookUp(l.frame.Chunk); err != nil || p.id != c.again.id {
+			t.Errorf("chunk %v is found in pack %v, %v", l.frame.Chunk, p.id, err)
+		}
+	}
+}
+
+// What goes is never the only copy that can be read, whatever the index says.
+func TestCopyThatCanBeReadStays(t *testing.T) {
+	for _, work := range []func(*copied){
+		func(c *copied) { c.collect() },
+		func(c *copied) { must(t, c.AddPlace(t.Context(), place.NewMem(2), PlaceOptions{})) },
+	} {
+		for _, few := range []int{0, 1} {
+			c := newCopied(t)
+			for _, l := range c.lost[few:] { // as an index of before would say
+				l.pack = c.number(c.kept)
+				must(t, c.index.enterChunk(l))
+			}
+			work(c)
+			c.uncached(c.ids, c.chunks)
+		}
+	}
+}
