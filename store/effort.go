@@ -72,13 +72,20 @@ func (s *spread) tryLeast(l *layout, least int, members []*member, do func(*memb
 			}
 		}
 	}
+	var left []*member
 	for _, m := range members {
 		if !slices.Contains(targets, m) {
-			m.miss()
+			left = append(left, m)
 			e.errs = append(e.errs, m.trouble())
 		}
 	}
 	s.wait(&e, s.start(targets, do), targets)
+	for _, m := range left { // not before: one that came back meanwhile may have made up what it missed till then
+		m.miss()
+		if m.well() {
+			s.poke()
+		}
+	}
 	return e
 }
 
