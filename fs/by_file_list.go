@@ -85,7 +85,7 @@ func (l *lister) byFileDots(k pastKey, offset uint64) bool {
 func (l *lister) pastFiles(p *past, offset uint64) bool {
 	for i := max(offset, firstOffset) - firstOffset; i < uint64(len(p.files)); i++ {
 		f := p.files[i]
-		if !l.bare(f.version.key.Version, inodeNumber(f.version.ord, f.ino), f.mode, firstOffset+i+1) {
+		if !l.bare(f.version.key.Version, f.ino, f.mode, firstOffset+i+1) {
 			return false
 		}
 	}

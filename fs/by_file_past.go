@@ -29,7 +29,7 @@ type past struct {
 // A pastFile is the first version in which a path had some content.
 type pastFile struct {
 	version *version
-	ino     uint64
+	ino     uint64 // as stat tells it
 	mode    uint32
 }
 
@@ -148,7 +148,7 @@ func (b *pastBuilder) add(ctx context.Context, ver *version, e *snapshot.Entry, 
 		k := e.ContentKey()
 		if _, ok := b.contents[k]; !ok {
 			b.contents[k] = struct{}{}
-			b.made.files = append(b.made.files, pastFile{ver, e.Ino, e.Mode})
+			b.made.files = append(b.made.files, pastFile{ver, ver.ino(e), e.Mode})
 			b.made.changed = ver.time
 		}
 		return nil

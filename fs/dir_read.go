@@ -78,7 +78,7 @@ func (l *lister) folder(dir nodeID, offset uint64) {
 func (l *lister) directory(ctx context.Context, dir nodeID, ver *version, e *snapshot.Entry, offset uint64) error {
 	tree := e.Tree
 	if offset < firstOffset {
-		own := inodeNumber(ver.ord, e.Ino)
+		own := ver.ino(e)
 		parent, err := l.parentIno(ctx, dir, own, e)
 		if err != nil || !l.dots(own, parent, offset) {
 			return err
@@ -117,7 +117,7 @@ func (l *lister) page(dir nodeID, ver *version, page leaf, i int, e *snapshot.En
 }
 
 func (l *lister) entry(id nodeID, ver *version, e *snapshot.Entry, next uint64) bool {
-	out, ok := l.out.add(e.Name, inodeNumber(ver.ord, e.Ino), e.Mode, next)
+	out, ok := l.out.add(e.Name, ver.ino(e), e.Mode, next)
 	if out != nil && !l.bareNames {
 		l.fillEntry(out, id, ver, e)
 		l.out.told++
@@ -138,5 +138,5 @@ func (l *lister) parentIno(ctx context.Context, dir nodeID, own uint64, e *snaps
 	case err != nil:
 		return own, nil
 	}
-	return inodeNumber(ver.ord, e.Ino), nil
+	return ver.ino(e), nil
 }

@@ -46,7 +46,7 @@ func (v *view) folderAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr, keep 
 // fillAttr fills in what stat tells of an entry.
 func fillAttr(a *fuse.Attr, ver *version, e *snapshot.Entry) {
 	*a = fuse.Attr{
-		Ino:  inodeNumber(ver.ord, e.Ino),
+		Ino:  ver.ino(e),
 		Size: e.Size, Blocks: blocks(e), Blksize: preferredBlock(e),
 		Mode: e.Mode, Nlink: e.Nlink, Owner: fuse.Owner{Uid: e.UID, Gid: e.GID},
 		Rdev:  uint32(e.Rdev), // the same bits, for all numbers that the kernel gives

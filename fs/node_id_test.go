@@ -2,6 +2,7 @@ package fs
 
 import (
 	"testing"
+	"time"
 
 	"yester/snapshot"
 	"yester/store"
@@ -81,6 +82,36 @@ func TestInodeNumbersDifferBetweenSubvolumes(t *testing.T) {
 		if volume > 0 {
 			add(volume, volume)
 		}
+	}
+}
+
+// A file system gives the number of a file that was deleted to a new one, and a version may have both.
+func TestInodeNumbersThatAreGivenAgainDiffer(t *testing.T) {
+	start := time.Date(2026, 11, 22, 3, 17, 5, 0, time.UTC)
+	ver := &version{ord: 3, time: start}
+	number := func(ino uint64, born time.Time) uint64 {
+		return ver.ino(&snapshot.Entry{Ino: ino, Btime: snapshot.Time{Sec: born.Unix(), Nsec: uint32(born.Nanosecond())}})
+	}
+	old := number(12, start.Add(-time.Nanosecond))
+	if old != inodeNumber(3, 12) || ver.ino(&snapshot.Entry{Ino: 12}) != old {
+		t.Errorf("a file that was there before has the number %x", old)
+	}
+	seen := map[uint64]bool{old: true}
+	for _, born := range []time.Duration{0, 1, 2, 1e9, 1e9 + 1, 3600e9} {
+		for ino := range uint64(100) {
+			n := number(12+ino, start.Add(born))
+			if seen[n] || n>>inoBits != 3 || n != number(12+ino, start.Add(born)) {
+				t.Errorf("inode %d born after %v has the number %x", 12+ino, born, n)
+			}
+			seen[n] = true
+		}
+	}
+	if number(rootIno, start) != inodeNumber(3, rootIno) {
+		t.Error("the root has another number than its version's folder lists")
+	}
+	ver.time = time.Time{}
+	if number(12, start) != old {
+		t.Error("a version without a time knows when it was made")
 	}
 }
 

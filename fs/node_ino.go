@@ -1,6 +1,10 @@
 package fs
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"yester/snapshot"
+)
 
 const (
 	inoBits     = 44
@@ -8,6 +12,8 @@ const (
 
 	// rootIno stands for the inode number of a version's root, which is known without reading the version's record. No file has it.
 	rootIno = 0
+
+	large = 1 << (inoBits - 1) // the highest bit that is left for what foldIno makes of an inode number
 )
 
 // inodeNumber is what stat tells of a file: the ordinal of its version in 19 of the upper 20 bits, and below the inode number it
@@ -17,11 +23,20 @@ func inodeNumber(version, ino uint64) uint64 {
 	return ((version-1)%maxVersions+1)<<inoBits | foldIno(ino)
 }
 
+// ino is what stat tells of an entry of the version. The file system may have given a number to another file while the version was made, so those that were born
+// then, which are few, have others: of the number and the time of birth.
+func (ver *version) ino(e *snapshot.Entry) uint64 {
+	if e.Ino == rootIno || ver.time.IsZero() || e.Btime.Sec < ver.time.Unix() || e.Btime.IsZero() {
+		return inodeNumber(ver.ord, e.Ino)
+	}
+	born := uint64(e.Btime.Sec)*1e9 + uint64(e.Btime.Nsec)
+	return inodeNumber(ver.ord, large|snapshot.Mix(snapshot.Mix(e.Ino)^born)%large)
+}
+
 // foldIno brings an inode number down to 44 bits. Those below 2^43 stay what they are. Larger ones keep the highest bit, and below it their upper 21 bits are
 // laid over the others in reverse. In these, captures keep the id of a subvolume that is nested in the partition: reversed, it grows downwards as the numbers in
 // subvolumes grow upwards, so no two files have one number as long as the longest id and the longest number have 42 bits together.
 func foldIno(ino uint64) uint64 {
-	const large = 1 << (inoBits - 1)
 	if ino < large {
 		return ino
 	}

@@ -144,12 +144,17 @@ func endsPage(name []byte, level int) bool {
 	return byte(nameHash(name)>>(8*(level%8))) == 0
 }
 
-// nameHash is 64-bit FNV-1a (Fowler, Noll, Vo), its bits mixed by the finalizer of MurmurHash3 (Appleby).
+// nameHash is 64-bit FNV-1a (Fowler, Noll, Vo), its bits mixed.
 func nameHash(name []byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, c := range name {
 		h = (h ^ uint64(c)) * 1099511628211
 	}
+	return Mix(h)
+}
+
+// Mix has each bit of h change about half of all bits: the finalizer of MurmurHash3 (Appleby). No two numbers become one.
+func Mix(h uint64) uint64 {
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
