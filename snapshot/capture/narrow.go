@@ -21,15 +21,17 @@ const (
 var above = zname("..\x00")
 
 // narrow has e let in nobody whom the open file or folder fd does not let in any more. t is where a folder was found, nil for the root: in another folder others are
-// let in.
+// let in, but its owner stays its owner.
 func (w *walker) narrow(ctx context.Context, fd int, t *target, e *snapshot.Entry) error {
 	var now stat
 	err := statx(fd, empty, unix.AT_EMPTY_PATH, statMask, &w.statx, &now)
 	switch {
 	case err == nil && now.ctime == e.Ctime && now.mode == e.Mode && !e.Racy:
 		return nil
-	case err != nil || t != nil && w.movedAway(fd, t):
+	case err != nil:
 		return w.limit(ctx, fd, e, 0, false)
+	case t != nil && now.uid == e.UID && w.movedAway(fd, t):
+		return w.limit(ctx, fd, e, ownerPermissions&now.mode, false)
 	}
 	same, err := w.sameACL(ctx, fd, e)
 	if err != nil {

@@ -32,7 +32,7 @@ func TestFolderThatIsClosedWhileItIsReadIsClosedInTheVersion(t *testing.T) {
 		{"it gets another ACL", func(folder string) { acl("u:7:rx", folder) }, func(folder string) { acl("u:7:-", folder) }, 0o2700, true, false},
 		{"it gets another attribute", nil, func(folder string) { must(t, unix.Setxattr(folder, "user.x", nil, 0)) }, 0o2755, false, false},
 		{"it is renamed", nil, func(folder string) { must(t, os.Rename(folder, folder+" now")) }, 0o2755, false, false},
-		{"it is moved", nil, func(folder string) { must(t, os.Rename(folder, filepath.Dir(folder)+"/private/folder")) }, 0o2000, true, false},
+		{"it is moved", nil, func(folder string) { must(t, os.Rename(folder, filepath.Dir(folder)+"/private/folder")) }, 0o2700, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, dir := emptyRig(t)
