@@ -56,9 +56,10 @@ func TestStatusTellsAllThatIsOpenOnce(t *testing.T) {
 			t.Errorf("%s: %q", tt.task.State, got)
 		}
 	}
-	keep(control.Task{ID: "c-9", Kind: control.KindCheck, State: control.Partial, Report: &control.Report{ProblemCount: 1}})
-	s.raise(control.MessageDamage, foundDamage, "a check found the vault damaged")
-	if got := said(); len(got) != 1 || got[0] != "the last check found the vault damaged, see `yester tasks show c-9`" {
+	check := control.Task{ID: "c-9", Kind: control.KindCheck, State: control.Partial, Report: &control.Report{ProblemCount: 1}}
+	keep(check)
+	s.taskEnded(&check)
+	if got := said(); len(got) != 1 || got[0] != "a check found the vault damaged, see `yester tasks show c-9`" {
 		t.Errorf("damage: %q", got)
 	}
 }
