@@ -98,7 +98,7 @@ func (d *Daemon) cancelTask(ctx context.Context, r control.TaskRequest) (control
 func (d *Daemon) vaultInit(ctx context.Context, r control.VaultInitRequest) (control.VaultInfo, error) {
 	d.admin.Lock()
 	defer d.admin.Unlock()
-	if _, err := d.openedVault(); err == nil {
+	if _, err := d.openedVault(); err == nil || len(d.unopenedVault()) > 0 {
 		return control.VaultInfo{}, d.site.taken()
 	}
 	v, err := d.site.init(ctx, r, cacheBytes)

@@ -105,6 +105,8 @@ type Daemon struct {
 	initializing atomic.Bool // it is being activated
 
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
+	waits time.Time  // the turn that waits for the vault, or did last
+	why   string     // the vault was not open then
 
 	hooksDone chan struct{} // closed when the hook that a killed daemon owed has run
 	owing     sync.Mutex    // held while what is kept of the hook that is owed is changed
@@ -136,7 +138,7 @@ type Daemon struct {
 	service  string          // state of the instance; "" while it is new
 	history  sched.History   // of the scheduled backup
 	vault    *store.Vault    // nil: there is none yet, or
-	strange  *control.Error  // the one that is there is left alone for this
+	unopened *control.Error  // the one that there was is not opened for this
 	mount    *fs.Mount       // nil: not mounted
 	mountErr error           // why not
 	mountCut bool            // and nobody wanted that: it is tried again
@@ -200,16 +202,16 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	return d, nil
 }
 
-// openVault opens the vault if there is one, and mounts it.
+// openVault opens the vault if there is one, and mounts it. One that is away, or is not the one there was, is no error: the daemon has to tell of it.
 func (d *Daemon) openVault(ctx context.Context) error {
 	v, err := d.site.open(ctx, cacheBytes)
-	if s, is := errors.AsType[*stranger](err); is {
+	if u, is := errors.AsType[*unopened](err); is {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.strange == nil {
-			d.log.Error("the vault is left alone", "err", s)
+		if d.unopened == nil {
+			d.log.Error("the vault is not opened, it is looked for again every minute", "err", u)
 		}
-		d.strange = s.err
+		d.unopened = u.err
 		return nil
 	}
 	if err != nil {
@@ -223,21 +225,21 @@ func (d *Daemon) openVault(ctx context.Context) error {
 	return nil
 }
 
-// strangeCause is the cause of the message that another vault lies where the daemon's was.
-const strangeCause = "vault/strange"
+// unopenedCause is the cause of the message that the vault is away, or another one lies where it was.
+const unopenedCause = "vault/strange"
 
-// openAgain says that the vault is left alone, if it is, unless the right one is back.
+// openAgain opens the vault that could not be opened before, and says so if it still cannot.
 func (d *Daemon) openAgain(ctx context.Context) error {
-	isStrange := func() bool { return len(d.strangeness()) > 0 }
-	if !isStrange() || !d.admin.TryLock() {
+	isUnopened := func() bool { return len(d.unopenedVault()) > 0 }
+	if !isUnopened() || !d.admin.TryLock() {
 		return nil
 	}
 	defer d.admin.Unlock()
-	if !isStrange() {
+	if !isUnopened() {
 		return nil
 	}
 	err := d.openVault(ctx)
-	for _, s := range d.strangeness() {
+	for _, s := range d.unopenedVault() {
 		d.kept(d.alerts.Hold(control.MessagePlace, s.cause, s.text))
 	}
 	return err
@@ -246,11 +248,12 @@ func (d *Daemon) openAgain(ctx context.Context) error {
 // useVault takes v for the daemon's vault and mounts it.
 func (d *Daemon) useVault(v *store.Vault) {
 	d.mu.Lock()
-	d.vault, d.strange = v, nil
+	d.vault, d.unopened = v, nil
 	d.mu.Unlock()
-	d.resolve(strangeCause)
+	d.resolve(unopenedCause)
 	d.goOnOwning(context.Background(), v)
 	d.wakeUpkeep()
+	d.wake() // a backup may wait for it
 	d.tryMount()
 }
 
@@ -286,8 +289,8 @@ func (d *Daemon) mounts() ([]capture.Mount, error) {
 
 // noVault is the error of who needs the vault, when there is none. d.mu is held.
 func (d *Daemon) noVault() error {
-	if d.strange != nil {
-		return d.strange
+	if d.unopened != nil {
+		return d.unopened
 	}
 	return control.Errorf(control.NoVault, "there is no vault yet").WithHint("`yester activate` or `yester vault init` makes one")
 }

@@ -269,9 +269,10 @@ func TestVaultIsNotMadeAmongOtherFiles(t *testing.T) {
 	}
 }
 
-// A disk that is not mounted must not become an empty vault.
+// A disk that is not mounted must not become an empty vault, nor end the daemon, which has to tell of it.
 func TestVaultThatIsGoneIsNotReplaced(t *testing.T) {
 	o := options(t)
+	o.Tempo = 1000
 	place := filepath.Join(t.TempDir(), "disk")
 	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{place}}); err != nil {
 		t.Fatal(err)
@@ -279,20 +280,51 @@ func TestVaultThatIsGoneIsNotReplaced(t *testing.T) {
 	if err := os.Rename(place, place+".away"); err != nil {
 		t.Fatal(err)
 	}
-	for _, empty := range []bool{false, true} {
-		if empty {
-			if err := os.Mkdir(place, 0o700); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := Run(t.Context(), o); !errors.Is(err, control.NoVault) || !strings.Contains(err.Error(), place) {
-			t.Errorf("got %v", err)
+	c, stop := serve(t, o)
+	wantAway(t, c, place)
+	stop()
+	if err := os.Mkdir(place, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c, _ = serve(t, o)
+	wantAway(t, c, place)
+	if _, err := c.Activate(t.Context(), control.ActivateRequest{}); !errors.Is(err, control.NoVault) {
+		t.Errorf("activate: %v", err)
+	}
+	for _, places := range [][]string{nil, {place}, {filepath.Join(t.TempDir(), "other")}} {
+		if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{Places: places}); !errors.Is(err, control.Exists) || !strings.Contains(err.Error(), "is its disk mounted?") {
+			t.Errorf("in %q: %v", places, err)
 		}
 	}
 	if err := errors.Join(os.Remove(place), os.Rename(place+".away", place)); err != nil {
-		t.Fatal(err)
+		t.Fatalf("something took its place: %v", err)
 	}
-	serve(t, o)
+	wantBack(t, c)
+}
+
+// wantAway checks that a daemon tells that its vault is away, and does without it.
+func wantAway(t *testing.T, c *control.Client, says string) {
+	t.Helper()
+	if _, err := c.VaultInfo(t.Context()); !errors.Is(err, control.NoVault) || !strings.Contains(err.Error(), says) {
+		t.Errorf("the vault: %v", err)
+	}
+	if s, err := c.Status(t.Context()); err != nil || len(s.Attention) != 1 || !strings.Contains(s.Attention[0], says) {
+		t.Errorf("status: %q, %v", s.Attention, err)
+	}
+	eventually(t, "the message", func() bool {
+		of, err := c.Messages(t.Context(), control.MessagesRequest{Open: "true"})
+		return err == nil && len(of) == 1 && of[0].Kind == control.MessagePlace && strings.Contains(of[0].Text, says)
+	})
+}
+
+// wantBack waits until the vault is open and no message says otherwise.
+func wantBack(t *testing.T, c *control.Client) {
+	t.Helper()
+	eventually(t, "the vault", func() bool {
+		_, err := c.VaultInfo(t.Context())
+		of, listErr := c.Messages(t.Context(), control.MessagesRequest{Open: "true"})
+		return err == nil && listErr == nil && len(of) == 0
+	})
 }
 
 // Nor must a vault that goes away under the daemon.

@@ -203,7 +203,7 @@ func TestVaultThatIsBackIsUsedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slices.DeleteFunc(of, func(m control.Message) bool { return m.Cause != strangeCause })
+		return slices.DeleteFunc(of, func(m control.Message) bool { return m.Cause != unopenedCause })
 	}
 	eventually(t, "the message", func() bool { return len(open()) == 1 })
 	if err := errors.Join(os.RemoveAll(o.Home.Vault), os.Rename(away, o.Home.Vault)); err != nil {

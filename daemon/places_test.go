@@ -55,14 +55,18 @@ func TestBackupsGoOnWithoutAPlace(t *testing.T) {
 	}
 }
 
-func TestVaultWithoutTooManyPlacesIsRefused(t *testing.T) {
+func TestVaultWithoutTooManyPlacesIsUsedWhenTheyAreBack(t *testing.T) {
 	o, places := threePlaces(t)
+	o.Tempo, o.Settings.Vault.Places = 1000, places
 	if err := errors.Join(os.Rename(places[0], places[0]+".away"), os.Rename(places[1], places[1]+".away")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Run(t.Context(), o); err == nil {
-		t.Error("it is served")
+	c, _ := serve(t, o)
+	wantAway(t, c, "2 must be there; not there: "+places[0])
+	if err := os.Rename(places[1]+".away", places[1]); err != nil {
+		t.Fatal(err)
 	}
+	eventually(t, "the vault", func() bool { _, err := c.VaultInfo(t.Context()); return err == nil })
 }
 
 func TestPlaceIsAddedAndReplacedWhileServed(t *testing.T) {

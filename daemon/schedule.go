@@ -74,6 +74,13 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 		if s.Do == sched.Wait {
 			return s.Turn, true, d.keepSchedule(h)
 		}
+		if why := d.unopenedVault(); s.Do == sched.Run && len(why) > 0 {
+			d.waits, d.why = s.Turn, why[0].text
+			return next, false, d.keepSchedule(h) // it is decided when the vault is there, or its window is over
+		}
+		if s.Do == sched.Skip && s.Turn.Equal(d.waits) {
+			s.Reason = d.why
+		}
 		if err := d.do(s, h.Done(s)); err != nil {
 			return next, true, err
 		}

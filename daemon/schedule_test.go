@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -229,6 +230,48 @@ func TestScheduleOutlivesTheDaemon(t *testing.T) {
 	if next, ok := s.next(); !ok || next.Format("02 15:04") != "27 03:17" {
 		t.Errorf("next is %v", next)
 	}
+}
+
+// vaultAway starts the daemon anew without the vault. back brings it back, and has it looked for.
+func (s *still) vaultAway() (back func()) {
+	s.t.Helper()
+	dir := s.o.Home.Vault
+	if err := errors.Join(s.end(), os.Rename(dir, dir+".away")); err != nil {
+		s.t.Fatal(err)
+	}
+	s.begin(s.o, s.db)
+	return func() {
+		s.t.Helper()
+		if err := errors.Join(os.Rename(dir+".away", dir), s.openAgain(s.t.Context())); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func TestBackupWaitsForTheVaultWhileItsWindowIsOpen(t *testing.T) {
+	s := newStill(t)
+	back := s.vaultAway()
+	s.to("2026-11-24 03:17")
+	s.to("2026-11-24 04:00")
+	s.want()
+	back()
+	s.to("2026-11-24 04:01")
+	s.want("24 04:01 completed")
+}
+
+func TestBackupWithoutTheVaultIsSkippedAndToldAfterItsWindow(t *testing.T) {
+	s := newStill(t)
+	back := s.vaultAway()
+	s.to("2026-11-24 09:17")
+	s.want()
+	s.to("2026-11-24 09:18")
+	s.want("24 03:17 skipped")
+	if got := s.open(control.MessageBackup); len(got) != 1 || !strings.Contains(got[0], "is no longer in "+s.o.Home.Vault) {
+		t.Errorf("told %q", got)
+	}
+	back()
+	s.to("2026-11-25 03:17")
+	s.want("24 03:17 skipped", "25 03:17 completed")
 }
 
 // A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and no second one.

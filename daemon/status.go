@@ -42,7 +42,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 			return s, err
 		}
 	}
-	d.attend(&s, slices.Concat(d.strangeness(), attention(&s)))
+	d.attend(&s, slices.Concat(d.unopenedVault(), attention(&s)))
 	return s, nil
 }
 
@@ -139,14 +139,14 @@ func attention(s *control.Status) (seen []sight) {
 	return seen
 }
 
-// strangeness says that another vault lies where the daemon's was.
-func (d *Daemon) strangeness() []sight {
+// unopenedVault says why the vault that there was is not open.
+func (d *Daemon) unopenedVault() []sight {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.strange == nil {
+	if d.unopened == nil {
 		return nil
 	}
-	return []sight{{strangeCause, sentence(d.strange)}}
+	return []sight{{unopenedCause, sentence(d.unopened)}}
 }
 
 // attend fills in what somebody should look at: what is seen now, the messages that are not over and not about the same, and what the settings should say. How a restore ended, or
@@ -169,7 +169,7 @@ func (d *Daemon) attend(s *control.Status, seen []sight) {
 	if text := d.ownership(); text != "" {
 		s.Attention = append(s.Attention, text)
 	}
-	if hint := d.site.elsewhere(places); hint != "" {
+	if hint := d.site.elsewhere(places); hint != "" && s.Vault != "" {
 		s.Attention = append(s.Attention, hint)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"yester/control"
@@ -89,7 +90,7 @@ func (s *site) dir(path string, several bool) (*place.Dir, error) {
 		s.overdue = map[string]chan openedDir{}
 	}
 	s.overdue[path] = done
-	return nil, fmt.Errorf("open place %s: it does not answer in time", path)
+	return nil, fmt.Errorf("open place %s: %w", path, errNoAnswer)
 }
 
 type openedDir struct {
@@ -98,6 +99,8 @@ type openedDir struct {
 }
 
 const dirAnswers = 2 * time.Minute
+
+var errNoAnswer = errors.New("it does not answer in time")
 
 // known returns the vault that the home had when it was last used; ok is false if it never had one.
 func (s *site) known() (v state.Vault, ok bool, err error) {
@@ -166,14 +169,19 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 		if knownErr != nil || !ok {
 			return nil, knownErr
 		}
-		return nil, control.Errorf(control.NoVault, "the vault %s is no longer in %s", short(old.ID), list(dirs)).
-			WithHint("is its disk mounted? to begin a new vault there, run `yester vault init`")
+		return nil, &unopened{control.Errorf(control.NoVault, "the vault %s is no longer in %s", short(old.ID), list(dirs)).
+			WithHint("is its disk mounted? to begin a new vault there, stop the daemon and run `yester vault init`")}
 	}
-	if strange, is := errors.AsType[*stranger](err); is {
-		return nil, strange
+	if u, is := errors.AsType[*unopened](err); is {
+		return nil, u
 	}
 	if err != nil {
-		return nil, s.openError(dirs, err)
+		_, had, _ := s.known()
+		e := s.openError(dirs, err)
+		if had && isAway(err) {
+			return nil, &unopened{control.Errorf(control.NoVault, "%s", explain(e).Message).WithHint("are its disks mounted, and well?")}
+		}
+		return nil, e
 	}
 	if err := s.remember(ctx, v, dirs, false); err != nil {
 		return nil, err
@@ -182,6 +190,16 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 		s.log.Warn("remember the vault's places", "err", err)
 	}
 	return v, nil
+}
+
+// isAway tells whether an error may be over when a disk or server is back.
+func isAway(err error) bool {
+	for _, is := range []error{store.ErrMissing, errNoAnswer, syscall.EIO, syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.ETIMEDOUT} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // openError adds where it happened, and what to do, to the errors of a vault that does not open.
@@ -260,10 +278,10 @@ func (s *site) accept(dirs []string, id, keyCheck string) error {
 	case err != nil:
 		return err
 	case ok && old.ID == id && old.Key != "" && old.Key != keyCheck:
-		return &stranger{control.Errorf(control.WrongKey, "the vault in %s has another master key than it had: whoever put it there could read what is backed up from now on", list(dirs)).
+		return &unopened{control.Errorf(control.WrongKey, "the vault in %s has another master key than it had: whoever put it there could read what is backed up from now on", list(dirs)).
 			WithHint("see who can write there; vault.json and the folder keys are not those of before. If that is meant, `yester vault adopt` goes on with it")}
 	case ok && old.ID != id && share(dirs, old.Places):
-		return &stranger{control.Errorf(control.Conflict, "in %s lies another vault than the one this daemon had there: it has the id %s, not %s", list(dirs), short(id), short(old.ID)).
+		return &unopened{control.Errorf(control.Conflict, "in %s lies another vault than the one this daemon had there: it has the id %s, not %s", list(dirs), short(id), short(old.ID)).
 			WithHint("is the right disk mounted, and who put this one there? If that is meant, `yester vault adopt` goes on with it")}
 	}
 	return nil
@@ -276,12 +294,12 @@ func share(a, b []string) bool {
 	})
 }
 
-// A stranger is the error of a vault that is not the one this daemon had where it lies, or not with the key it had. Who can write in a folder could put one there to be given all
-// that is backed up, so it is used only when somebody has said so.
-type stranger struct{ err *control.Error }
+// An unopened is the error of a vault that this daemon has, and does not open for now: it is away, or the one that lies there is not the one this daemon had, or has not the key it had.
+// Who can write in a folder could put one there to be given all that is backed up, so that is used only when somebody has said so.
+type unopened struct{ err *control.Error }
 
-func (s *stranger) Error() string { return s.err.Error() }
-func (s *stranger) Unwrap() error { return s.err }
+func (u *unopened) Error() string { return u.err.Error() }
+func (u *unopened) Unwrap() error { return u.err }
 
 // init makes a vault in the folders of r, or where places says if it names none, and opens it. Exists if the home has one.
 func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64) (*store.Vault, error) {
