@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"yester/control"
@@ -72,13 +73,25 @@ func (d *Daemon) monitor(ctx context.Context) {
 	}
 }
 
+// maxWatchers is how many connections to that address there are at a time. Anybody on the machine can make some, and those beyond it are closed.
+const maxWatchers = 64
+
 func (d *Daemon) serveMonitor(ctx context.Context, l net.Listener) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", d.metrics.handler())
 	mux.HandleFunc("GET /health", d.serveHealth)
 	s := &http.Server{
-		Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
+	}
+	var there atomic.Int32
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		switch {
+		case state == http.StateNew && there.Add(1) > maxWatchers:
+			_ = c.Close() // which is heard of as any other end
+		case state == http.StateClosed:
+			there.Add(-1)
+		}
 	}
 	d.log.Info("metrics are served", "address", l.Addr().String())
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })

@@ -201,6 +201,49 @@ func TestMetricsAddressServesNothingElse(t *testing.T) {
 	}
 }
 
+func TestMetricsAddressHasNoMoreThanSomeConnections(t *testing.T) {
+	d := newStill(t).Daemon
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { d.serveMonitor(ctx, l); close(done) }()
+	defer func() { cancel(); <-done }()
+	// asks connects and says whether that is answered; the connection stays.
+	asks := func() (c net.Conn, answered bool) {
+		t.Helper()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_, _ = io.WriteString(c, "GET /health HTTP/1.1\r\nHost: yester\r\n\r\n") // it may be closed already
+		line, err := bufio.NewReader(c).ReadString('\n')
+		return c, err == nil && strings.HasPrefix(line, "HTTP/1.1 ")
+	}
+	var last net.Conn
+	for range maxWatchers {
+		c, ok := asks()
+		if !ok {
+			t.Fatal("one that is let in gets no answer")
+		}
+		last = c
+	}
+	for range 3 {
+		if _, ok := asks(); ok {
+			t.Error("there are more")
+		}
+	}
+	last.Close()
+	for { // once that is heard of
+		if _, ok := asks(); ok {
+			break
+		}
+	}
+}
+
 func TestAddressesOfMetricsThatAreNone(t *testing.T) {
 	for _, bad := range []string{"9469", "host", "host:", "host:x", ":70000", "a:b:c"} {
 		if CheckMetrics(bad) == nil {
