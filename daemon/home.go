@@ -84,7 +84,7 @@ func (h Home) check() error {
 	return nil
 }
 
-// make makes the folders that are not there. Only the way to the mount is open to users: what it shows is guarded by each file's own mode.
+// make makes the folders that are not there, and refuses those of others. Only the way to the mount is open to users: what it shows is guarded by each file's own mode.
 func (h Home) make() error {
 	if h.Dir != "" {
 		if err := mkdir(h.Dir, 0o755); err != nil {
@@ -95,8 +95,38 @@ func (h Home) make() error {
 		if err := mkdir(dir, 0o700); err != nil {
 			return err
 		}
+		if err := own(dir); err != nil {
+			return err
+		}
+	}
+	if err := own(h.Alerts); err != nil {
+		return err
 	}
 	return mkdir(filepath.Dir(h.Socket), 0o700)
+}
+
+// own refuses a folder, if it is there, that others own or can write in, or that a link of theirs leads to: what the state says is done as root, so they could have made one with
+// commands of theirs. The group of the process itself may write there, as it may where the umask is 002.
+func own(dir string) error {
+	for _, look := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
+		info, err := look(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return folderError(dir, err)
+		}
+		s := info.Sys().(*syscall.Stat_t)
+		switch {
+		case s.Uid != 0 && int(s.Uid) != os.Geteuid():
+			return control.Errorf(control.Denied, "the folder %s belongs to user %d, who could have the daemon do anything by what is put there", dir, s.Uid).
+				WithHint("give another home with --home, or remove that folder; if what is in it is yours, `chown -R` it")
+		case info.IsDir() && (s.Mode&0o002 != 0 || s.Mode&0o020 != 0 && int(s.Gid) != os.Getegid()):
+			return control.Errorf(control.Denied, "others than its owner can write in the folder %s, and could have the daemon do anything by what they put there", dir).
+				WithHint("give another home with --home, or `chmod go-w` it if nobody else did")
+		}
+	}
+	return nil
 }
 
 // mkdir makes a folder and those above it.

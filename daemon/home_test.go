@@ -44,6 +44,62 @@ func TestHomeIsMadeForRootOnly(t *testing.T) {
 	}
 }
 
+// Who makes a folder of the home beforehand, as anybody can in /tmp, puts a state in it by which the daemon runs commands.
+func TestHomeOfOthersIsRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give folders away")
+	}
+	const other = 65534
+	for _, tt := range []struct {
+		name   string
+		change func(dir string) error
+		ok     bool
+	}{
+		{"as it is", func(string) error { return nil }, true},
+		{"of another user", func(dir string) error { return os.Chown(dir, other, 0) }, false},
+		{"anybody writes", func(dir string) error { return os.Chmod(dir, 0o777|os.ModeSticky) }, false},
+		{"a group writes", func(dir string) error { return errors.Join(os.Chown(dir, 0, other), os.Chmod(dir, 0o770)) }, false},
+		{"root's group writes", func(dir string) error { return errors.Join(os.Chown(dir, 0, os.Getegid()), os.Chmod(dir, 0o775)) }, true},
+		{"root's link", func(dir string) error { return errors.Join(os.Rename(dir, dir+"-"), os.Symlink(dir+"-", dir)) }, true},
+		{"another user's link", func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+"-"), os.Symlink(dir+"-", dir), os.Lchown(dir, other, other))
+		}, false},
+	} {
+		for _, of := range []func(Home) string{
+			func(h Home) string { return h.Dir },
+			func(h Home) string { return h.State },
+			func(h Home) string { return h.Index },
+			func(h Home) string { return h.Alerts },
+			func(h Home) string { return h.Run },
+		} {
+			h := newHome(t)
+			if err := errors.Join(os.Chmod(filepath.Dir(h.Dir), 0o777|os.ModeSticky), h.make(), os.Mkdir(h.Alerts, 0o700), tt.change(of(h))); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.make(); tt.ok && err != nil || !tt.ok && (!errors.Is(err, control.Denied) || !strings.Contains(err.Error(), of(h))) {
+				t.Errorf("%s is %s: %v", of(h), tt.name, err)
+			}
+		}
+	}
+}
+
+// Nothing is made, nor read, below a folder of others.
+func TestNothingIsMadeInAHomeOfOthers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give folders away")
+	}
+	o := options(t)
+	if err := errors.Join(os.Mkdir(o.Home.Dir, 0o755), os.Chown(o.Home.Dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), o); !errors.Is(err, control.Denied) {
+		t.Errorf("got %v", err)
+	}
+	if all, err := os.ReadDir(o.Home.Dir); err != nil || len(all) > 0 {
+		t.Errorf("there are %v, %v", all, err)
+	}
+}
+
 func TestHomeThatIsAFileIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write := os.WriteFile(file, nil, 0o600)
