@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -92,7 +93,9 @@ func TestNothingIsMadeInAHomeOfOthers(t *testing.T) {
 	if err := errors.Join(os.Mkdir(o.Home.Dir, 0o755), os.Chown(o.Home.Dir, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Run(t.Context(), o); !errors.Is(err, control.Denied) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := Run(ended, o); !errors.Is(err, control.Denied) {
 		t.Errorf("got %v", err)
 	}
 	if all, err := os.ReadDir(o.Home.Dir); err != nil || len(all) > 0 {
