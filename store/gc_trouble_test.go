@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"yester/store/pack"
@@ -87,6 +88,78 @@ func TestRepairKeepsWhatTheMediumHolds(t *testing.T) {
 	}
 	tv.uncached(ids, chunks)
 	tv.clean()
+}
+
+// An ailing place lets nothing of its packs be read. Writing to it calls wake first.
+type ailing struct {
+	*place.Mem
+	whole map[string][]byte
+	wake  func()
+}
+
+func (p *ailing) ail(t *testing.T, tv *testVault) {
+	p.whole = map[string][]byte{}
+	for _, k := range tv.packs {
+		name := packName(k.instance, k.id)
+		p.whole[name] = contentOf(t, p.Mem, name)
+		must(t, p.BadRange(name, 0, int64(len(p.whole[name]))))
+	}
+	tv.cold()
+}
+
+func (p *ailing) recover(t *testing.T) {
+	for name, b := range p.whole {
+		must(t, p.Mem.Write(t.Context(), name, b))
+	}
+}
+
+func (p *ailing) Write(ctx context.Context, name string, parts ...[]byte) error {
+	if p.wake != nil {
+		p.wake()
+	}
+	return p.Mem.Write(ctx, name, parts...)
+}
+
+// While the disk does not answer, but for what the kernel has of it, no repair takes its packs for lost.
+func TestRepairBelievesNoDiskThatIsSilent(t *testing.T) {
+	chunks := someChunks(1, 60, 50_000)
+	for _, soon := range []bool{false, true} {
+		a := &ailing{Mem: place.NewMem(1)}
+		o := Options{Places: []place.Place{a}, Log: slog.New(slog.DiscardHandler), Reserve: 1, Cache: 1}
+		tv := &testVault{Vault: openNew(t, o), t: t}
+		ids := tv.version("v1", chunks[:30])
+		ids = append(ids, tv.version("v2", chunks[30:])...)
+		a.ail(t, tv)
+		if soon {
+			a.wake = func() { a.recover(t); a.wake = nil }
+			if r := tv.repair(RepairOptions{}); len(r.Lost)+len(r.Problems)+len(r.Salvaged) > 0 || r.Packs != 2 {
+				t.Errorf("repaired %+v", r)
+			}
+		} else {
+			a.FailWrites(syscall.EIO)
+			if r, err := tv.Repair(t.Context(), RepairOptions{Mark: flat}); !errors.Is(err, syscall.EIO) || r.Packs != 1 || len(r.Lost) > 0 {
+				t.Errorf("repaired %+v, %v", r, err)
+			}
+			a.FailWrites(nil)
+			a.recover(t)
+		}
+		tv.cold()
+		tv.uncached(ids, chunks)
+		tv.clean()
+	}
+}
+
+// A file that cannot be read at all on a disk that answers is lost, and a later backup heals that.
+func TestRepairGivesUpASilentPack(t *testing.T) {
+	tv, m := memVault(t)
+	chunks := someChunks(1, 60, 50_000)
+	ids := tv.version("v1", chunks)
+	(&ailing{Mem: m}).ail(t, tv)
+	if r := tv.repair(RepairOptions{}); len(r.Lost) != len(chunks) || len(r.Salvaged) != 1 {
+		t.Errorf("repaired %+v", r)
+	}
+	tv.version("v2", chunks)
+	tv.uncached(ids, chunks)
 }
 
 func TestDamagedPacksAreKeptByCollect(t *testing.T) {

@@ -39,7 +39,7 @@ type Repaired struct {
 // Repair makes good what can be, pack by pack, beside everything else that goes on. What places missed is made up for. A damaged file is replaced by a
 // whole one if parity, or what lies in other places, allows. If not, the chunks that can be read are moved to a new pack; then the damaged one is
 // removed, unless it is the medium that does not let it be read, and may one day. While a place is missing that may have what heals
-// it, it stays as it is. The error is as of Check, and ErrNoSpace, ErrReadOnly, ErrBusy; the next run does what is left.
+// it, it stays as it is. If a place lets nothing be read nor written, the repair ends. The error is as of Check, and ErrNoSpace, ErrReadOnly, ErrBusy; the next run does what is left.
 func (v *Vault) Repair(ctx context.Context, o RepairOptions) (Repaired, error) {
 	end, err := v.beginMaintenance(ctx)
 	if err != nil {
@@ -163,7 +163,24 @@ func (r *repair) packs(ctx context.Context) error {
 	return nil
 }
 
+// errSilent says that the medium lets nothing of a pack be read.
+var errSilent = errors.New("nothing of the pack can be read")
+
+// pack looks after one pack. One of which nothing can be read may be well, and the whole disk not answer for a while, though the kernel still has some of it: so that is believed only
+// if the disk takes something and the pack cannot be read even then.
 func (r *repair) pack(ctx context.Context, number uint32, p *packInfo) error {
+	err := r.packOf(ctx, number, p, false)
+	if !errors.Is(err, errSilent) {
+		return err
+	}
+	if err := r.v.touch(ctx); err != nil {
+		return fmt.Errorf("pack %v: %w, nor anything be written: %w", p.id, errSilent, err)
+	}
+	return r.packOf(ctx, number, p, true)
+}
+
+// packOf is pack. Unless it is sure that the places answer, it does nothing about a pack of which nothing can be read, and says errSilent.
+func (r *repair) packOf(ctx context.Context, number uint32, p *packInfo, sure bool) error {
 	g := r.v.gatherPack(ctx, p)
 	defer g.close()
 	if err := g.failed(); err != nil {
@@ -189,7 +206,7 @@ func (r *repair) pack(ctx context.Context, number uint32, p *packInfo) error {
 	if err != nil || past == nil {
 		return err
 	}
-	return r.salvage(ctx, number, p, g, past)
+	return r.salvage(ctx, number, p, g, past, sure)
 }
 
 // forged finds the one file of a pack in several places that keeps its seals from opening, though its checksums are right: whoever can write in a place can make it so. It is

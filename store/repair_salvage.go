@@ -16,11 +16,12 @@ type salvage struct {
 	frames  []pack.Frame
 	payload *frameReader
 	lost    []ID
+	sure    bool // the places answer
 	medium  bool // it is the medium that does not let a part be read
 }
 
-// salvage moves what can be read to a new pack.
-func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gathering, cause error) error {
+// salvage moves what can be read to a new pack. If that is nothing, because of the medium, it says errSilent unless it is sure that the places answer.
+func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gathering, cause error, sure bool) error {
 	if m := g.missing(); m != nil {
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is, as %s may have what heals it, which is missing: %w", m, asCorrupt(cause))})
 		return nil
@@ -29,7 +30,7 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is until every place is there and has everything: %w", asCorrupt(cause))})
 		return nil
 	}
-	s := &salvage{r: r, number: number, pack: p, files: g}
+	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure}
 	known, err := s.known(ctx)
 	if err != nil {
 		return err
@@ -93,6 +94,9 @@ func (s *salvage) move(ctx context.Context, known bitmap) error {
 	readable, err := s.readable(ctx, known)
 	if err != nil {
 		return err
+	}
+	if s.medium && !s.sure && readable.within(nil) {
+		return errSilent
 	}
 	if s.medium {
 		if readable, err = s.onlyHere(readable); err != nil {
