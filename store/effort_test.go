@@ -1,0 +1,43 @@
+package store
+
+import (
+	"syscall"
+	"testing"
+)
+
+// A place that is back while something is being written in the others gets that too.
+func TestPlaceThatIsBackMissesNothingUnderWay(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	must(t, sv.Close())
+	a, b := &stalling{Mem: sv.mems[0], met: make(chan struct{}, 1)}, &stalling{Mem: sv.mems[1], met: make(chan struct{}, 1)}
+	o := sv.options(sv.mems[2])
+	o.Places = append(o.Places, a, b)
+	v, err := Open(t.Context(), o)
+	must(t, err)
+	sv.Vault = v
+	sv.mend.stop() // it is done here what it would do
+	sv.mems[2].FailWrites(syscall.EIO)
+	sv.backup("v1", 0, 1)
+	freeA, freeB := a.stall(), b.stall()
+	defer freeA()
+	defer freeB()
+	ended := make(chan error, 1)
+	go func() { ended <- sv.tryBackup("v2", 2, 3) }()
+	<-a.met
+	<-b.met
+	sv.mems[2].FailWrites(nil)
+	sv.mendAll()
+	if sv.told(PlaceBack, false) != 1 {
+		t.Errorf("told %+v", sv.troubles)
+	}
+	<-sv.mend.wake
+	freeA()
+	freeB()
+	must(t, <-ended)
+	if len(sv.mend.wake) == 0 {
+		t.Error("nobody is told that there is something to make up for")
+	}
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+}
