@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"yester/store/pack"
@@ -215,9 +216,11 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 		return nil
 	}
 	for _, m := range l.members {
-		if err := v.removeIn(ctx, m, name); err != nil {
+		gone, err := v.removeIn(ctx, m, name)
+		if err != nil {
 			return err
 		}
+		all = all && gone
 	}
 	if all {
 		v.place.unbury(ctx, l, name)
@@ -246,29 +249,26 @@ func (v *Vault) alive(name string) bool {
 	return ok && v.packByID(id) != nil
 }
 
-func (v *Vault) removeIn(ctx context.Context, m *member, name string) error {
-	if !m.well() {
-		return nil
+// removeIn removes a file from a member, and tells whether it is gone there. That one which fails already does not let it go is no error: the others do not wait for that.
+func (v *Vault) removeIn(ctx context.Context, m *member, name string) (gone bool, err error) {
+	if !m.sheds() {
+		return false, nil
 	}
+	well := m.well()
 	p := m.enter()
 	defer m.leave()
-	err := p.Remove(ctx, name)
-	if err != nil {
-		v.failUnless(ctx, m, err)
+	if err = p.Remove(ctx, name); err == nil {
+		return true, nil
 	}
-	return err
+	v.failUnless(ctx, m, err)
+	if !well {
+		err = nil
+	}
+	return false, err
 }
 
-// complete tells whether every place could be listed, and is well, and none that was replaced may bring anything back.
+// complete tells whether every place could be listed and lets files go, and none that was replaced may bring anything back.
 func (s *survey) complete(l *layout) bool {
-	return l.allWell() && !l.inheriting() && s.listed == 1<<len(l.members)-1
-}
-
-func (l *layout) allWell() bool {
-	for _, m := range l.members {
-		if !m.well() {
-			return false
-		}
-	}
-	return true
+	shed := !slices.ContainsFunc(l.members, func(m *member) bool { return !m.sheds() })
+	return shed && !l.inheriting() && s.listed == 1<<len(l.members)-1
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,10 +58,19 @@ func (s *spread) try(l *layout, members []*member, do func(*member, place.Place)
 
 // tryLeast is try for what at least so many must do.
 func (s *spread) tryLeast(l *layout, least int, members []*member, do func(*member, place.Place) error) effort {
-	e := effort{layout: l, least: least}
+	return s.tryThose(effort{layout: l, least: least}, members, (*member).well, do)
+}
+
+// tryRemove is try for a removal from all members.
+func (s *spread) tryRemove(ctx context.Context, l *layout, name string) effort {
+	return s.tryThose(effort{layout: l}, l.members, (*member).sheds, func(_ *member, p place.Place) error { return p.Remove(ctx, name) })
+}
+
+// tryThose is try for those members that may be asked.
+func (s *spread) tryThose(e effort, members []*member, may func(*member) bool, do func(*member, place.Place) error) effort {
 	targets := make([]*member, 0, len(members))
 	for _, m := range members {
-		if m.well() {
+		if may(m) {
 			targets = append(targets, m)
 		}
 	}

@@ -320,6 +320,68 @@ func TestAddingAPlaceSparesWhatAnOpenWriterFound(t *testing.T) {
 	sv.whole()
 }
 
+// fill has a place hold no more bytes than it does, and so many.
+func (sv *spreadVault) fill(i int, more uint64) {
+	sv.t.Helper()
+	free, total, err := sv.mems[i].Space(sv.t.Context())
+	must(sv.t, err)
+	sv.mems[i].SetCapacity(total - free + more)
+}
+
+// A full place gets room again by what is deleted, like any other, and all it missed then.
+func TestFullPlaceGetsRoomByDeleting(t *testing.T) {
+	for _, s := range several {
+		sv := newSpreadVault(t, s)
+		sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7, 8)
+		sv.backup("v2", 9)
+		sv.fill(0, 4000)
+		sv.backup("v3", 10, 11)
+		if err := sv.Places(t.Context())[0].Err; !errors.Is(placeError(err), ErrNoSpace) {
+			t.Fatalf("%v: the place is not full: %v", s, err)
+		}
+		sv.remove("v1")
+		if c := sv.collect(); c.Dropped == 0 {
+			t.Errorf("%v: %+v", s, c)
+		}
+		for name := range sv.place.stones.names {
+			t.Errorf("%v: it is still noted that %s was removed", s, name)
+		}
+		sv.mendAll()
+		sv.holds()
+		sv.whole()
+	}
+}
+
+// So does one that is full when it comes back, by what was deleted while it was away.
+func TestPlaceThatComesBackFullGetsRoom(t *testing.T) {
+	for _, s := range several {
+		sv := newSpreadVault(t, s)
+		sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7, 8)
+		deleted := sv.fileNames()
+		sv.backup("v2", 9)
+		sv.fill(0, 0)
+		hurts["gone"].begin(sv.mems[0])
+		_, err := sv.Instances(t.Context()) // finds that it is
+		must(t, err)
+		sv.remove("v1")
+		sv.backup("v3", 10, 11)
+		if c := sv.collect(); c.Dropped == 0 {
+			t.Errorf("%v: %+v", s, c)
+		}
+		hurts["gone"].end(sv.mems[0])
+		sv.mendAll()
+		for _, name := range deleted {
+			if _, err := sv.mems[0].Open(t.Context(), name); !notThere(err) && (s.places > 2 || !isPack(name)) { // one place of two has all of a pack, which might be needed
+				t.Errorf("%v: %s is still there, %v", s, name, err)
+			}
+		}
+		sv.collect()
+		sv.mendAll()
+		sv.holds()
+		sv.whole()
+	}
+}
+
 func TestKeysOfAllPlacesOpen(t *testing.T) {
 	sv := newSpreadVault(t, shape{3, 1})
 	sv.o.work = testWork

@@ -16,7 +16,7 @@ import (
 
 // A member is one of a vault's places, whether it is there or not. What it may be used for follows from the trouble it is in:
 //
-//	failed   it is not written to, but now and then to see whether it is well again
+//	failed   it is not written to, but now and then to see whether it is well again; if it is full, files are removed from it as ever
 //	gone     nor is it read from
 //	behind   it may lack what the others have, until Mend has gone through it
 //
@@ -74,6 +74,13 @@ func (m *member) well() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.failed == nil
+}
+
+// sheds tells whether files are removed from the member: it is well, or full, which nothing else would end.
+func (m *member) sheds() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed == nil || !m.gone && errors.Is(placeError(m.failed), ErrNoSpace)
 }
 
 // trouble is why the member is not written to, or nil.

@@ -217,8 +217,11 @@ func (v *Vault) rejoin(ctx context.Context, m *member) {
 	if gone {
 		v.files.close() // what they know of missing files is no longer so
 	}
-	if m.well() {
+	switch {
+	case m.well():
 		v.log.Info("a place is back", "place", m)
+	case gone && m.sheds(): // what was removed while it was away may give it room
+		v.mend.later.Store(true)
 	}
 }
 

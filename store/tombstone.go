@@ -6,8 +6,6 @@ import (
 	"path"
 	"strings"
 	"sync"
-
-	"yester/store/place"
 )
 
 // A file that was removed while a place was away would come back with that place, and a version record would come back without its chunks. So
@@ -73,7 +71,7 @@ func (s *spread) removeAll(ctx context.Context, l *layout, name string) error {
 	if err := s.bury(ctx, l, name); err != nil {
 		return err
 	}
-	e := s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, name) })
+	e := s.tryRemove(ctx, l, name)
 	if err := e.err(); err != nil {
 		return err
 	}
@@ -105,8 +103,7 @@ func (v *Vault) noteUndeleted(s *survey) {
 
 // unbury forgets that, as the file is nowhere any more. What it cannot remove, Mend does; until then it stays known, or a file that is made anew meanwhile would go with it.
 func (s *spread) unbury(ctx context.Context, l *layout, name string) {
-	e := s.try(l, l.members, func(_ *member, p place.Place) error { return p.Remove(ctx, stone(name)) })
-	if !e.missed() {
+	if e := s.tryRemove(ctx, l, stone(name)); !e.missed() {
 		s.stones.set(name, false)
 	}
 }
