@@ -61,6 +61,9 @@ func TestDiskThatIsAPlaceOfTheVaultIsLeftOut(t *testing.T) {
 	if vs := s.vault.Versions(s.instance.ID); len(vs) != 1 {
 		t.Errorf("versions: %+v", vs)
 	}
+	if got := s.late("2026-11-24 04:00"); len(got) != 0 {
+		t.Errorf("late at once: %q", got)
+	}
 	if got := s.late("2026-11-25 12:00"); len(got) != 1 || !strings.Contains(got[0], "version of "+strings.ReplaceAll(data[1:], "/", "-")) {
 		t.Errorf("late: %q", got)
 	}
