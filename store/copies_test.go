@@ -1,6 +1,9 @@
 package store
 
 import (
+	"errors"
+	"os"
+	"slices"
 	"testing"
 
 	"yester/store/pack"
@@ -94,5 +97,41 @@ func TestCopyThatCanBeReadStays(t *testing.T) {
 			work(c)
 			c.uncached(c.ids, c.chunks)
 		}
+	}
+}
+
+// Two packs that were given each other's names count as lost, and are found when each has its own again.
+func TestRepairKeepsPacksUnderOthersNames(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(1, 40, 50_000)
+	ids := append(tv.version("v1", chunks[:20]), tv.version("v2", chunks[20:])...)
+	swap := func() {
+		one, two := tv.packPaths()[0], tv.packPaths()[1]
+		must(t, errors.Join(os.Rename(one, one+"aside"), os.Rename(two, one), os.Rename(one+"aside", two)))
+		tv.cold()
+	}
+	swap()
+	for range 2 {
+		if r := tv.repair(RepairOptions{}); len(r.Lost) != len(chunks) || len(tv.packPaths()) != 2 {
+			t.Errorf("repaired %+v", r)
+		}
+		tv.collectNothing()
+		tv.reopen()
+	}
+	swap()
+	if _, err := tv.RebuildIndex(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	tv.uncached(ids, chunks)
+	tv.clean()
+}
+
+// collectNothing collects where nothing may go.
+func (tv *testVault) collectNothing() {
+	tv.t.Helper()
+	before := tv.packPaths()
+	_, err := tv.Collect(tv.t.Context(), CollectOptions{Mark: flat})
+	if after := tv.packPaths(); !slices.Equal(before, after) {
+		tv.t.Errorf("%d packs were there, %d are, %v", len(before), len(after), err)
 	}
 }

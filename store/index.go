@@ -90,12 +90,17 @@ func (p *packInfo) shardBytes() int64 {
 	return max(int64(h.ShardBlocks())*pack.BlockSize, 1)
 }
 
+// errOther says that a file holds another pack of the vault than its name says.
+var errOther = fmt.Errorf("it holds another pack: %w", pack.ErrDamaged)
+
 // matches tells whether a file of the pack says of it what the index does.
 func (p *packInfo) matches(m *pack.Meta, vault [16]byte) error {
 	h := &m.Header
 	switch {
-	case h.Pack != p.id || h.Vault != vault:
-		return fmt.Errorf("it holds another pack: %w", pack.ErrDamaged)
+	case h.Pack != p.id && h.Vault == vault:
+		return errOther
+	case h.Vault != vault:
+		return fmt.Errorf("it holds a pack of another vault: %w", pack.ErrDamaged)
 	case h.Shape != p.shape || h.DataLen != p.data || h.Frames != p.frames || p.whole != (h.Shard == pack.AllShards):
 		return fmt.Errorf("it holds the pack in another shape: %w", pack.ErrDamaged)
 	}

@@ -38,7 +38,7 @@ type Repaired struct {
 
 // Repair makes good what can be, pack by pack, beside everything else that goes on. What places missed is made up for. A damaged file is replaced by a
 // whole one if parity, or what lies in other places, allows. If not, the chunks that can be read are moved to a new pack; then the damaged one is
-// removed, unless it is the medium that does not let it be read, and may one day. While a place is missing that may have what heals
+// removed, unless it is the medium that does not let it be read, and may one day, or its file holds another pack. While a place is missing that may have what heals
 // it, it stays as it is. If a place lets nothing be read nor written, the repair ends. The error is as of Check, and ErrNoSpace, ErrReadOnly, ErrBusy; the next run does what is left.
 func (v *Vault) Repair(ctx context.Context, o RepairOptions) (Repaired, error) {
 	end, err := v.beginMaintenance(ctx)

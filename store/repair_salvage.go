@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"yester/store/pack"
@@ -18,7 +19,11 @@ type salvage struct {
 	lost    []ID
 	sure    bool // the places answer
 	medium  bool // it is the medium that does not let a part be read
+	other   bool // a file of it holds another pack
 }
+
+// keeps tells whether the pack stays in its files, as these may be of use one day.
+func (s *salvage) keeps() bool { return s.medium || s.other }
 
 // salvage moves what can be read to a new pack. If that is nothing, because of the medium, it says errSilent unless it is sure that the places answer.
 func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gathering, cause error, sure bool) error {
@@ -31,6 +36,9 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 		return nil
 	}
 	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure}
+	for _, err := range g.errs {
+		s.other = s.other || errors.Is(err, errOther)
+	}
 	known, err := s.known(ctx)
 	if err != nil {
 		return err
@@ -47,7 +55,10 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 	}
 	r.v.log.Error("a pack was damaged beyond repair", "instance", p.instance, "pack", p.id, "lost", len(s.lost), "err", cause)
 	r.result.Salvaged = append(r.result.Salvaged, p.id)
-	if s.medium {
+	switch {
+	case s.other:
+		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept, as the name of its file may be given back to it: %w", cause)})
+	case s.medium:
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept, as it may be read one day: %w", cause)})
 	}
 	return nil
@@ -98,13 +109,13 @@ func (s *salvage) move(ctx context.Context, known bitmap) error {
 	if s.medium && !s.sure && readable.within(nil) {
 		return errSilent
 	}
-	if s.medium {
+	if s.keeps() {
 		if readable, err = s.onlyHere(readable); err != nil {
 			return err
 		}
 	}
 	p := &repacker{mover: &r.mover, instance: s.pack.instance, size: filePackSize, retired: func(*moving, bool) {}}
-	m := &moving{number: s.number, pack: s.pack, frames: s.frames, force: true, keep: s.medium}
+	m := &moving{number: s.number, pack: s.pack, frames: s.frames, force: true, keep: s.keeps()}
 	err = p.move(ctx, m, readable, func(num uint32) ([]byte, error) {
 		return s.payload.read(&location{pack: s.number, num: num, frame: s.frames[num]})
 	})
@@ -179,7 +190,7 @@ func (s *salvage) try(l *location) (group []byte, err error) {
 // loseRest drops what could not be read from the index, where it is not known to lie elsewhere.
 func (s *salvage) loseRest() error {
 	v := s.r.v
-	if s.medium {
+	if s.keeps() {
 		if err := v.index.removeChunks(s.number, s.lost); err != nil {
 			return err
 		}
