@@ -82,7 +82,7 @@ func (d *Daemon) collectDue() error {
 }
 
 // leave gives the vault leave to complete the deletion of a version that failed half-way, until end is called, unless it is needed just now, or that cannot be told without
-// waiting. The space is given back as after every deletion.
+// waiting: then it stays until its deletion is asked for anew. The space is given back as after every deletion.
 func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
 	if !d.deleting.TryLock() {
 		return nil, false

@@ -192,7 +192,7 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 		if v.o.Leave != nil {
 			end, ok := v.o.Leave(k)
 			if !ok {
-				v.mend.later.Store(true)
+				v.undelete(ctx, k)
 				return nil
 			}
 			defer end()
@@ -227,6 +227,19 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 		return nil
 	}
 	return v.place.writeAll(ctx, l, stone(name))
+}
+
+// undelete takes back the note of a deletion that failed, as the version is needed after all: with the note it would lack where it lacks, and go with the loss of a place.
+func (v *Vault) undelete(ctx context.Context, k VersionKey) {
+	v.records.Lock() // or it may just be deleted
+	defer v.records.Unlock()
+	if !v.hasVersion(k) {
+		return
+	}
+	defer v.place.locks.lock(k.file())()
+	v.place.unbury(ctx, v.place.layout(), k.file())
+	v.place.stones.set(k.file(), false) // whatever a place that did not take it still says
+	v.log.Warn("a version whose deletion failed stays, as it is needed", "version", k)
 }
 
 // madeAnew tells that a file of an instance was written again since it was removed: places that have all they should have it, and none of them has a note of its removal.

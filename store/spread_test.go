@@ -423,7 +423,6 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 			gone <- k
 		}
 	})()
-	sv.needed.Store(true)
 	for _, m := range sv.mems[1:] {
 		m.FailWrites(syscall.EIO)
 	}
@@ -433,11 +432,6 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	for _, m := range sv.mems[1:] {
 		m.FailWrites(nil)
 	}
-	sv.mendAll()
-	if !sv.hasVersion(key("v1")) || len(gone) > 0 {
-		t.Error("it is gone though it is needed")
-	}
-	sv.needed.Store(false)
 	sv.mendAll()
 	if sv.left.Load() != 1 {
 		t.Errorf("leave to delete it was given back %d times", sv.left.Load())
@@ -457,43 +451,71 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	sv.whole()
 }
 
-// It is listed after a restart too, and stays as long as it is needed.
+// halfDeleted are ways in which the deletion of v1 may have failed.
+var halfDeleted = map[string]func(sv *spreadVault){
+	"noted in one place": func(sv *spreadVault) {
+		must(sv.t, sv.mems[0].Write(sv.t.Context(), stone(key("v1").file())))
+	},
+	"gone from one place": func(sv *spreadVault) {
+		for _, m := range sv.mems {
+			must(sv.t, m.Write(sv.t.Context(), stone(key("v1").file())))
+		}
+		must(sv.t, sv.mems[2].Remove(sv.t.Context(), key("v1").file()))
+	},
+}
+
 func TestDeletionThatFailedHalfWayIsCompletedAfterARestart(t *testing.T) {
-	for name, fail := range map[string]func(sv *spreadVault){
-		"noted in one place": func(sv *spreadVault) {
-			must(t, sv.mems[0].Write(t.Context(), stone(key("v1").file())))
-		},
-		"gone from one place": func(sv *spreadVault) {
-			for _, m := range sv.mems {
-				must(t, m.Write(t.Context(), stone(key("v1").file())))
-			}
-			must(t, sv.mems[2].Remove(t.Context(), key("v1").file()))
-		},
-	} {
+	for name, fail := range halfDeleted {
 		t.Run(name, func(t *testing.T) {
 			sv := newSpreadVault(t, shape{3, 1})
 			sv.backup("v1", 0, 1, 2)
 			sv.backup("v2", 3, 4)
-			sv.needed.Store(true)
 			fail(sv)
-			for range 2 {
-				sv.reopen(sv.mems...)
-				sv.mendAll()
-				if !sv.hasVersion(key("v1")) {
-					t.Fatal("it is gone though it is needed")
-				}
-				sv.holds()
-				if c := sv.collect(); c.Versions != 2 || c.Dropped > 0 {
-					t.Errorf("collected %+v", c)
-				}
-			}
-			sv.needed.Store(false)
+			sv.reopen(sv.mems...)
 			sv.mendAll()
 			delete(sv.versions, "v1")
 			sv.holds()
 			if c := sv.collect(); c.Dropped != 1 {
 				t.Errorf("collected %+v", c)
 			}
+			sv.whole()
+		})
+	}
+}
+
+// A version that is needed after all is listed after a restart too, stays, as whole as any, and does not go when it is not needed any more.
+func TestDeletionThatFailedHalfWayIsOffIfTheVersionIsNeeded(t *testing.T) {
+	for name, fail := range halfDeleted {
+		t.Run(name, func(t *testing.T) {
+			sv := newSpreadVault(t, shape{3, 1})
+			sv.backup("v1", 0, 1, 2)
+			sv.backup("v2", 3, 4)
+			sv.needed.Store(true)
+			fail(sv)
+			sv.reopen(sv.mems[:2]...) // the place that lacks has the note, or not
+			sv.holds()
+			sv.mendAll()
+			if sv.place.stones.any() {
+				t.Error("it is still noted as deleted")
+			}
+			sv.reopen(sv.mems...)
+			sv.mendAll()
+			sv.holds()
+			sv.whole()
+			sv.needed.Store(false)
+			for i := range sv.mems {
+				sv.reopen(sv.without([]int{i})...)
+				sv.mendAll()
+				sv.holds()
+				if c := sv.collect(); c.Versions != 2 || c.Dropped > 0 {
+					t.Errorf("collected %+v", c)
+				}
+			}
+			sv.remove("v1")
+			sv.reopen(sv.mems...)
+			sv.mendAll()
+			sv.collect()
+			sv.holds()
 			sv.whole()
 		})
 	}

@@ -59,7 +59,7 @@ type Options struct {
 	Accept func(id, keyCheck string) error
 
 	// Leave, if not nil, is asked for leave to delete a version whose deletion had failed half-way. It must not block; if the version may go, nobody may come to need it until
-	// end is called. It is asked from any goroutine.
+	// end is called; else it stays until it is deleted anew. It is asked from any goroutine.
 	Leave func(VersionKey) (end func(), ok bool)
 
 	// Marker, if not nil, makes the Mark of a vault. A record that lies in fewer places than everything must may be that of a version which was never committed, or
