@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
+	"time"
 
 	"yester/store/place"
 )
@@ -20,7 +21,7 @@ import (
 // where crc32c is the CRC-32C (Castagnoli) of the body's bytes just as they stand there, and the first word says what the body is. Each is written
 // twice, under its name and with ".copy" after it; either will do.
 //
-// A file that was written again counts how often in "renewed", before the body; then crc32c is that of the body and of this number's digits. Of a file
+// A file that was written again counts how often in "renewed" (see renewal), before the body; then crc32c is that of the body and of this number's digits. Of a file
 // that places have in several states, the one renewed most often holds.
 type envelope struct {
 	What    string          `json:"yester"`
@@ -89,11 +90,24 @@ func (e *envelope) newer(o *envelope) bool {
 
 // writeSmall writes a small file and its copy.
 func writeSmall(ctx context.Context, p place.Place, name, what string, body any) error {
-	var renewed uint64
-	if old, err := newest(ctx, p, name); err == nil {
-		renewed = old.Renewed + 1
+	return writeEnvelope(ctx, p, name, what, renewal(ctx, p, name), body)
+}
+
+// renewal is the number of a file's next state: one more than that of the state which holds, 0 for the first. While a place cannot tell what it has, as it is missing or that
+// is damaged, it is no less than the Unix time in microseconds, for what is written now must hold when that is seen again; nothing is renewed as often.
+func renewal(ctx context.Context, p place.Place, name string) (next uint64) {
+	doubt := missesSome(p)
+	for _, h := range holders(p) {
+		e, err := readEither(ctx, h, name)
+		if err == nil {
+			next = max(next, e.Renewed+1)
+		}
+		doubt = doubt || err != nil && !notThere(err)
 	}
-	return writeEnvelope(ctx, p, name, what, renewed, body)
+	if doubt {
+		next = max(next, uint64(time.Now().UnixMicro()))
+	}
+	return next
 }
 
 func writeEnvelope(ctx context.Context, p place.Place, name, what string, renewed uint64, body any) error {

@@ -49,6 +49,47 @@ func TestPolicyOutlivesPlacesAndIsTheNewest(t *testing.T) {
 	sv.hasPolicy(pinned("v1", "v2"))
 }
 
+// What is written last holds, also over what could not be read then.
+func TestPolicyHoldsOverWhatCouldNotBeRead(t *testing.T) {
+	for name, begin := range map[string]func(sv *spreadVault, m *place.Mem){
+		"damaged": func(sv *spreadVault, m *place.Mem) {
+			for _, n := range []string{policyName(machine), policyName(machine) + copySuffix} {
+				must(t, m.Damage(n, func(b []byte) []byte { clear(b); return b }))
+			}
+		},
+		"removed": func(sv *spreadVault, m *place.Mem) {
+			for _, n := range []string{policyName(machine), policyName(machine) + copySuffix} {
+				must(t, m.Remove(t.Context(), n))
+			}
+		},
+		"of before": func(sv *spreadVault, m *place.Mem) {
+			sv.reopen(sv.mems[1])
+			for range 5 {
+				must(t, sv.PutPolicy(t.Context(), pinned("v1")))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sv := newSpreadVault(t, shape{2, 1})
+			sv.backup("v1", 0, 1)
+			for range 5 {
+				must(t, sv.PutPolicy(t.Context(), pinned("v1")))
+			}
+			begin(sv, sv.mems[0])
+			sv.reopen(sv.mems[0])
+			must(t, sv.PutPolicy(t.Context(), pinned("v1", "v2")))
+			sv.reopen(sv.mems...)
+			sv.hasPolicy(pinned("v1", "v2"))
+			must(t, sv.PutPolicy(t.Context(), pinned("v2")))
+			sv.hasPolicy(pinned("v2"))
+			sv.mendAll()
+			sv.whole()
+			sv.reopen(sv.mems[1])
+			sv.hasPolicy(pinned("v2"))
+		})
+	}
+}
+
 func TestDamagedPolicyIsHealedFromItsCopyOrAnError(t *testing.T) {
 	tv, m := memVault(t)
 	tv.mend.stop() // or it heals what is spoiled here before it is looked at

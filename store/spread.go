@@ -121,6 +121,12 @@ func holders(p place.Place) []place.Place {
 	return all
 }
 
+// missesSome tells whether one of the places that may each have a copy of a file cannot be read from.
+func missesSome(p place.Place) bool {
+	s, ok := p.(*spread)
+	return ok && slices.ContainsFunc(s.layout().members, func(m *member) bool { return m.reader() == nil })
+}
+
 // Write writes a file to every place. ErrExists for a name that was removed and is still remembered as such.
 func (s *spread) Write(ctx context.Context, name string, parts ...[]byte) error {
 	if err := ctx.Err(); err != nil {
