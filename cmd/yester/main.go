@@ -19,10 +19,25 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := start(ctx, os.Args, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(start(untilSignal(), os.Args, os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that ends with the first signal to end, so that what runs ends cleanly; a hangup is one, as of a connection that drops, unless it is ignored
+// (nohup). A Ctrl-C after that kills: not everything can be waited for, such as a read of a dead network disk.
+func untilSignal() context.Context {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, signals...)
+	go func() {
+		<-ended
+		signal.Reset(os.Interrupt)
+		cancel()
+	}()
+	return ctx
 }
 
 // start runs a command line and returns the exit code. A panic becomes a sentence; YESTER_DEBUG=1 shows where it came from.
