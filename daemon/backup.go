@@ -26,6 +26,7 @@ type backup struct {
 	job      *job
 	limiter  *sched.Limiter // of all the task reads: one for each partition would let a burst pass for each
 	log      taskLog
+	never    []string // folders that are not entered
 
 	before sched.History  // of the scheduled backup, without this one
 	turn   *sched.History // the same with it; nil: this one was begun by hand
@@ -83,6 +84,7 @@ func (b *backup) versions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.never = append(b.d.never(), b.d.site.left(ctx, mounts)...)
 	targets := plan(&b.policy, mounts, exists)
 	if len(targets) == 0 {
 		return control.Errorf(control.NotFound, "nothing of what the policy names is there").WithHint("see `yester status`")
@@ -204,7 +206,7 @@ func (b *backup) options(t target) capture.Options {
 		System:        b.policy.IncludeSystem,
 		ExcludeCaches: b.policy.ExcludeCaches,
 		ExcludeNodump: b.policy.ExcludeNodump,
-		Never:         b.d.never(),
+		Never:         b.never,
 		Walkers:       walkers(b.priority),
 		Limiter:       b.limiter,
 		Progress:      &b.job.progress,

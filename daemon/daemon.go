@@ -271,7 +271,7 @@ func (d *Daemon) close() error {
 	return err
 }
 
-// never lists the folders that no backup enters.
+// never lists the folders that neither a backup nor a restore enters. A backup leaves out what is left in former places too, see site.left.
 func (d *Daemon) never() []string {
 	dirs, err := d.site.held()
 	if err != nil {

@@ -21,7 +21,7 @@ func (b *backup) expected(ctx context.Context, targets []target) (files, bytes u
 		case b.priority.BytesPerSecond > 0:
 			return 0, 0 // counting is not gentle
 		default:
-			c := &counter{never: b.d.never()}
+			c := &counter{never: b.never}
 			if !c.count(ctx, t.includes) {
 				return 0, 0
 			}

@@ -24,7 +24,7 @@ import (
 //
 // So at every moment what is remembered holds all places there are. Folders too many do no harm: in them is no place of this vault, and opening
 // passes over them. When all of the vault is open the next time, they are no longer looked into (site.settled), but what is left there of the vault comes into no
-// version (site.held).
+// version (site.left).
 
 // apiPlace describes a place as the API does.
 func apiPlace(p store.PlaceState) control.Place {

@@ -282,11 +282,27 @@ func TestPlacesOfNowAndBeforeAreNeverBackedUp(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(old, "mine"), nil, 0o600); err != nil || !exists(filepath.Join(old, "instances")) {
 				t.Fatalf("what is left in the old place: %v", err)
 			}
-			wantFiles(4)
+			keys, err := filepath.Glob(filepath.Join(old, "keys", "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			with := 4 + uint64(len(keys)) // with the little that may be anybody's
+			wantFiles(with)
 			stop()
 			o.Settings = say(other, added, by)
 			c, _ = serve(t, o)
-			wantFiles(4)
+			wantFiles(with)
+			// Somebody has it for himself now, by whatever names.
+			err = errors.Join(os.RemoveAll(filepath.Join(old, "instances")), os.Mkdir(filepath.Join(old, "instances"), 0o700), os.WriteFile(filepath.Join(old, "instances", "mine"), nil, 0o600),
+				os.RemoveAll(filepath.Join(old, "keys")), os.WriteFile(filepath.Join(old, "keys"), nil, 0o600), os.MkdirAll(filepath.Join(old, "deleted"), 0o700), os.WriteFile(filepath.Join(old, "deleted", "mine"), nil, 0o600))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFiles(7)
+			task, err = c.Restore(t.Context(), control.RestoreRequest{Version: "latest", To: filepath.Join(old, "instances")})
+			if got := await(t, c, task, err); got.State != control.Completed {
+				t.Errorf("restore there: %+v", got)
+			}
 		})
 	}
 }

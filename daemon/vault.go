@@ -18,6 +18,7 @@ import (
 	"yester/control"
 	"yester/daemon/state"
 	"yester/snapshot"
+	"yester/snapshot/capture"
 	"yester/store"
 	"yester/store/place"
 )
@@ -141,19 +142,42 @@ func (s *site) keep(v state.Vault) error {
 	return s.db.PutVault(v)
 }
 
-// held lists the folders that may have something of the vault, whatever the settings said when the daemon began: its places, those where it is looked for, and in
-// those that were places the folders that a place has. What else somebody has put there since is his.
+// held lists the folders that may be places of the vault, whatever the settings said when the daemon began, and those where it is looked for.
 func (s *site) held() ([]string, error) {
 	dirs, err := s.places()
 	v, _, knownErr := s.known()
 	isFormer := func(dir string) bool { return slices.Contains(v.Former, dir) } // the settings may still name it
-	dirs = slices.Concat(slices.DeleteFunc(slices.Clone(dirs), isFormer), v.Places, s.looked())
+	return slices.Concat(slices.DeleteFunc(slices.Clone(dirs), isFormer), v.Places, s.looked()), errors.Join(err, knownErr)
+}
+
+// left lists the folders that the vault has left in what were places of it, as they are now. What else lies there is somebody's own. Only what can be backed up is
+// asked: the disk of a place that was replaced may never answer.
+func (s *site) left(ctx context.Context, mounts []capture.Mount) (dirs []string) {
+	v, _, err := s.known()
+	if err != nil {
+		s.log.Error("find what were the vault's places", "err", err)
+	}
 	for _, former := range v.Former {
-		for _, name := range store.Folders() {
-			dirs = append(dirs, filepath.Join(former, name))
+		dir, ok := capture.Reach(mounts, former)
+		if !ok {
+			continue
+		}
+		p, err := place.NewDir(dir)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue
+		}
+		var names []string
+		if err == nil {
+			names, err = store.Left(ctx, p)
+		}
+		if err != nil {
+			s.log.Warn("look what is left in a place that was replaced", "place", former, "err", err)
+		}
+		for _, name := range names {
+			dirs = append(dirs, filepath.Join(dir, name))
 		}
 	}
-	return dirs, errors.Join(err, knownErr)
+	return dirs
 }
 
 // open opens the vault. It is nil without an error if there never was one; a vault that was there and is gone is an error, so that no

@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/bits"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -61,6 +63,31 @@ func (v *Vault) survey(ctx context.Context) (*survey, error) {
 
 // Folders are those that a place has all in but vault.json.
 func Folders() []string { return []string{keyFolder, "instances", deletedFolder} }
+
+// Left lists the folders of instances that a place has with packs or versions in them, as one has that was replaced: "instances/<id>". It goes by names only, so that
+// what somebody else has put into a folder that was a place is not taken for it.
+func Left(ctx context.Context, p place.Place) (dirs []string, err error) {
+	isOurs := func(i place.Info) bool { return i.Dir && (i.Name == "packs" || i.Name == "versions") }
+	top, err := p.List(ctx, "")
+	if !slices.ContainsFunc(top, func(i place.Info) bool { return i.Dir && i.Name == "instances" }) {
+		return nil, err
+	}
+	all, err := p.List(ctx, "instances")
+	for _, i := range all {
+		if id, bad := hex.DecodeString(i.Name); !i.Dir || bad != nil || len(id) != instanceBytes {
+			continue
+		}
+		dir := join("instances", i.Name)
+		in, listErr := p.List(ctx, dir)
+		if err = errors.Join(err, listErr); slices.ContainsFunc(in, isOurs) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, err
+}
+
+// instanceBytes is how many the id of an instance has.
+const instanceBytes = 16
 
 // surveyPlace adds what lies in one place; all of it, or after an error nothing.
 func (v *Vault) surveyPlace(ctx context.Context, s *survey, m *member, bit placesSeen) error {

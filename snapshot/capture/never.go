@@ -69,6 +69,12 @@ func mayAsk(mounts []Mount, path string) bool {
 	return ok && (m.Excluded == "" || strings.HasPrefix(m.Excluded, backedUpAs))
 }
 
+// Reach follows the symbolic links of a path as far as it lies on what can be backed up. It is false if that is not all of the way; what lies there is not to be asked then.
+func Reach(mounts []Mount, path string) (real string, ok bool) {
+	real = follow(mounts, path)
+	return real, mayAsk(mounts, real)
+}
+
 // follow follows the symbolic links of a path as far as it lies on what can be backed up.
 func follow(mounts []Mount, path string) string {
 	at, rest := "/", filepath.Clean(path)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -63,6 +64,9 @@ func TestPartitionThatIsANeverFolderIsLeftOut(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
+			if _, ok := Reach(mounts, tt.never); ok == strings.HasSuffix(tt.never, "/place") {
+				t.Errorf("%s is reached: %v", tt.never, ok)
+			}
 			LeaveOut(mounts, []string{dir + "/nothing", tt.never})
 		}()
 		select {
