@@ -77,6 +77,9 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 		if err := d.db.PutInstance(d.instance.ID); err != nil {
 			return a, err
 		}
+		if err := d.beginGrace(); err != nil {
+			return a, err
+		}
 	}
 	if a.Outcome != control.Unchanged {
 		if err := d.usePolicy(old, policy); err != nil {

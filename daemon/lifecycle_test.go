@@ -347,7 +347,7 @@ func TestActivationOfOldVersionsLeavesADayToKeepThem(t *testing.T) {
 	if len(a.Warnings) == 0 || !strings.HasPrefix(a.Warnings[0], "1 version has expired by these settings and will be deleted from 2027-03-25 12:00 on; `yester pin VERSION` keeps one") {
 		t.Errorf("got %q", a.Warnings)
 	}
-	for _, clock := range []string{"2027-03-24 12:00", "2027-03-24 10:00", "2027-03-25 11:59"} { // that it was two hours ahead may come out only then
+	for _, clock := range []string{"2027-03-24 12:00", "2027-03-25 11:59"} {
 		s.swept(clock)
 		s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
 	}
@@ -355,6 +355,34 @@ func TestActivationOfOldVersionsLeavesADayToKeepThem(t *testing.T) {
 	s.wantVersions("2026-11-24T0317", "2026-11-26T0317")
 	if a := s.change(control.ActivateRequest{RetentionDays: ptr(20)}); len(a.Warnings) > 0 {
 		t.Errorf("got %q", a.Warnings)
+	}
+}
+
+// That day is one which passed: a machine that was lost begins with whatever its clock says, and has it set right later.
+func TestDayToKeepOldVersionsIsOneThatPassed(t *testing.T) {
+	for _, tt := range []struct{ begin, right, almost, over string }{
+		{"2027-03-21", "2027-03-24 13:00", "2027-03-25 11:59", "2027-03-25 12:00"}, // an hour later
+		{"2027-03-26", "2027-03-24 13:00", "2027-03-25 11:59", "2027-03-25 12:00"},
+		{"2020-01-01", "2027-03-24 13:00", "2027-03-25 11:59", "2027-03-27 13:00"}, // that is believed after three days only
+	} {
+		s := newStill(t)
+		s.days("2026-11-24", "2026-11-25", "2026-11-26")
+		if err := s.end(); err != nil {
+			t.Fatal(err)
+		}
+		s.leap("2020-01-01 12:00")
+		s.begin(s.o, newState(t)) // some days, or years, before
+		s.at(tt.begin + " 12:00")
+		mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{}))
+		s.swept(tt.begin + " 13:00")
+		s.leap(tt.right)
+		for _, clock := range []string{tt.right, tt.almost} {
+			s.swept(clock)
+			s.again() // what has passed outlives the daemon
+			s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+		}
+		s.swept(tt.over)
+		s.wantVersions("2026-11-26T0317")
 	}
 }
 

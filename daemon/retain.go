@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/snapshot"
 	"yester/store"
 )
@@ -16,11 +17,20 @@ import (
 const sweepEvery = 30 * time.Minute
 
 // firstSweep is how long after its activation an instance's versions do not expire: those of a machine that was lost for longer than they are kept would all go at once, and
-// whoever brings it back needs some time to see what they are worth.
+// whoever brings it back needs some time to see what they are worth. It is time that really passed while the machine was on: the clock may be set right meanwhile.
 const firstSweep = 24 * time.Hour
 
-// isFresh tells whether an instance was activated just now, be it by a clock that has been set right since.
-func isFresh(p *control.Policy, now time.Time) bool { return now.Sub(p.ActivatedAt).Abs() < firstSweep }
+// beginGrace has no version expire until firstSweep has passed.
+func (d *Daemon) beginGrace() error {
+	d.keeping.Lock()
+	defer d.keeping.Unlock()
+	w, err := d.watch()
+	if err != nil {
+		return err
+	}
+	w.Passed = 0
+	return d.db.PutWatch(state.Watch(w))
+}
 
 // wakeSweep has the loop look again at which versions have expired.
 func (d *Daemon) wakeSweep() {
@@ -72,7 +82,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 		return err
 	}
 	clock, err := d.lookAtClock()
-	if isFresh(policy, clock.Wall) {
+	if clock.Passed < firstSweep {
 		return err
 	}
 	errs := []error{err}

@@ -12,6 +12,8 @@ type Watch struct {
 	Up    time.Duration // from then on, sleep included
 	Doubt bool          // Wall is not what is known
 	Trial time.Duration // how long it has gone on so
+
+	Passed time.Duration // how long it has been at least, whatever the clock was set to: sleep counts, and being off does not
 }
 
 // trial is how long a clock that leapt must go on before it is believed. Somebody may have read the message by then. trialOff is how much of the time
@@ -33,7 +35,7 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 		passed = up - w.Up
 	}
 	leap := now.Sub(w.Wall) - passed // of the clock, or of the time that the machine was off
-	next := Watch{Known: w.Known.Add(passed), Wall: now, Boot: boot, Up: up, Doubt: true}
+	next := Watch{Known: w.Known.Add(passed), Wall: now, Boot: boot, Up: up, Doubt: true, Passed: w.Passed + passed}
 	switch {
 	case !w.Doubt, same && leap.Abs() > slack: // it begins, or begins anew
 	case same:
@@ -42,7 +44,7 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 		next.Trial = w.Trial + passed + min(max(leap, 0), trialOff)
 	}
 	if now.Sub(next.Known).Abs() <= slack || next.Trial >= trial {
-		return Watch{Known: now, Wall: now, Boot: boot, Up: up}
+		return Watch{Known: now, Wall: now, Boot: boot, Up: up, Passed: next.Passed}
 	}
 	return next
 }

@@ -144,3 +144,11 @@ func TestStartThatCountsAnewIsAnother(t *testing.T) {
 	m.look()
 	m.want(0)
 }
+
+// What has passed is counted whatever becomes of the clock: sleep is in it, and what the machine was off is not.
+func TestWhatPassedIsCountedWhateverTheClockIsSetTo(t *testing.T) {
+	m := newWatched(t).on(day).set(3 * day).on(day).set(3650 * day).on(day).set(-3653 * day).on(day).off(30 * day).on(day)
+	if want := 5*day + time.Minute; m.w.Passed != want {
+		t.Errorf("%v passed, want %v", m.w.Passed, want)
+	}
+}

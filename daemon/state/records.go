@@ -67,6 +67,8 @@ type Watch struct {
 	Up    time.Duration `json:"up_ns"`
 	Doubt bool          `json:"doubt,omitempty"`
 	Trial time.Duration `json:"trial_ns,omitempty"`
+
+	Passed time.Duration `json:"passed_ns,omitempty"` // since the instance was activated
 }
 
 // Watch returns what was known of the time. ErrNotFound.
