@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -272,18 +273,27 @@ func (d *Daemon) close() error {
 }
 
 // never lists the folders that neither a backup nor a restore enters. A backup leaves out what is left in former places too, see site.left.
-func (d *Daemon) never() []string {
+func (d *Daemon) never() []string { return d.o.Home.own(d.vaultPlaces()) }
+
+// vaultPlaces lists the folders that may be places of the vault.
+func (d *Daemon) vaultPlaces() []string {
 	dirs, err := d.site.held()
 	if err != nil {
 		d.log.Error("find the vault's places", "err", err)
 	}
-	return d.o.Home.own(dirs)
+	return dirs
 }
 
-// mounts are the mounted file systems; one that is a place of the vault, or the like, is not eligible.
+// mounts are the mounted file systems; one that is a place of the vault, or lies in what is the vault's there, or the like, is not eligible.
 func (d *Daemon) mounts() ([]capture.Mount, error) {
 	mounts, err := d.o.Discover()
-	capture.LeaveOut(mounts, d.never())
+	places, folders := d.o.Home.places(d.vaultPlaces()), d.o.Home.folders()
+	for _, dir := range places {
+		for _, name := range store.Folders() {
+			folders = append(folders, filepath.Join(dir, name))
+		}
+	}
+	capture.LeaveOut(mounts, places, folders)
 	return mounts, err
 }
 

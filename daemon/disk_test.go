@@ -86,3 +86,25 @@ func TestDiskThatIsAPlaceOfTheVaultIsLeftOut(t *testing.T) {
 		t.Errorf("asked for by name: %+v", ts)
 	}
 }
+
+// What is mounted beside the vault's own folders in a place is somebody's disk.
+func TestDiskBelowAPlaceIsBackedUp(t *testing.T) {
+	second := t.TempDir()
+	s := newStill(t, func(o *Options) { o.Settings.Vault.Places = []string{second} })
+	first, state := s.o.Home.Vault, s.o.Home.State // the home's own is one, used or not
+	s.o.Discover = func() (mounts []capture.Mount, err error) {
+		for _, point := range []string{first + "/photos", second + "/photos", second + "/keys2", first, second, second + "/instances", first + "/instances/a", state + "/photos"} {
+			mounts = append(mounts, mountAt(strings.ReplaceAll(point[1:], "/", "-"), point))
+		}
+		return mounts, nil
+	}
+	mounts, err := s.mounts()
+	for i, m := range mounts {
+		if isOut := m.Excluded != ""; isOut != (i > 2) {
+			t.Errorf("%s: %q", m.MountPoint, m.Excluded)
+		}
+	}
+	if err != nil || len(mounts) != 8 {
+		t.Error(len(mounts), err)
+	}
+}

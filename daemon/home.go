@@ -58,10 +58,16 @@ func (h Home) Name() string {
 }
 
 // own lists the folders that are never backed up.
-func (h Home) own(places []string) []string {
-	all := append([]string{h.Vault, h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch}, places...)
+func (h Home) own(places []string) []string { return slices.Concat(h.folders(), h.places(places)) }
+
+// folders are those that nothing but the home's lies in.
+func (h Home) folders() []string {
+	all := []string{h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch}
 	return slices.DeleteFunc(all, func(dir string) bool { return dir == "" }) // there may be no mount
 }
+
+// places adds the home's own place of the vault to others.
+func (h Home) places(others []string) []string { return append([]string{h.Vault}, others...) }
 
 // Own lists the folders of the home that are never backed up, as its settings have them; those of places that it knows of otherwise are told by their vaults.
 func (h Home) Own(s *Settings) []string { return h.own(s.Vault.Places) }

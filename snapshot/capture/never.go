@@ -36,20 +36,24 @@ func neverFolders(s *source, point string, paths []string) (map[fileID]bool, err
 // isOurs is why a partition is not backed up whose root folder lies in one that never is.
 const isOurs = "it holds the vault or what belongs to it"
 
-// LeaveOut marks the mounts that are one of the folders that are never backed up, or lie below one, by whatever names. Only what can be backed up is
-// asked anything: another file system may never answer.
-func LeaveOut(mounts []Mount, never []string) {
+// LeaveOut marks the mounts that are one of the places or folders, which are never backed up, or lie below one of the folders, by whatever names. What is mounted
+// elsewhere below a place is somebody's own. Only what can be backed up is asked anything: another file system may never answer.
+func LeaveOut(mounts []Mount, places, folders []string) {
 	ids := map[fileID]bool{}
-	points := make([]string, 0, len(never))
-	for _, p := range never {
-		p = follow(mounts, p)
-		points = append(points, p)
-		if mayAsk(mounts, p) {
+	resolve := func(paths []string) (points []string) {
+		for _, p := range paths {
+			p, ok := Reach(mounts, p)
+			points = append(points, p)
+			if !ok {
+				continue
+			}
 			if st, err := statPath(p, lookOnly); err == nil {
 				ids[fileID{st.dev, st.ino}] = true
 			}
 		}
+		return points
 	}
+	places, folders = resolve(places), resolve(folders)
 	for i := range mounts {
 		m := &mounts[i]
 		if m.Excluded != "" {
@@ -57,7 +61,7 @@ func LeaveOut(mounts []Mount, never []string) {
 		}
 		st, err := statPath(m.MountPoint, lookOnly)
 		isBelowOne := func(p string) bool { return isBelow(m.MountPoint, p) }
-		if err == nil && ids[fileID{st.dev, st.ino}] || slices.ContainsFunc(points, isBelowOne) {
+		if err == nil && ids[fileID{st.dev, st.ino}] || slices.Contains(places, m.MountPoint) || slices.ContainsFunc(folders, isBelowOne) {
 			m.Excluded = isOurs
 		}
 	}

@@ -61,13 +61,15 @@ func TestPartitionThatIsANeverFolderIsLeftOut(t *testing.T) {
 	} {
 		mounts, err := Discover()
 		must(t, err)
+		beside := slices.Clone(mounts)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			if _, ok := Reach(mounts, tt.never); ok == strings.HasSuffix(tt.never, "/place") {
 				t.Errorf("%s is reached: %v", tt.never, ok)
 			}
-			LeaveOut(mounts, []string{dir + "/nothing", tt.never})
+			LeaveOut(mounts, []string{dir + "/nothing"}, []string{dir + "/nothing", tt.never})
+			LeaveOut(beside, []string{dir + "/nothing", tt.never}, []string{dir + "/nothing"})
 		}()
 		select {
 		case what := <-d.asked:
@@ -75,8 +77,13 @@ func TestPartitionThatIsANeverFolderIsLeftOut(t *testing.T) {
 		case <-done:
 		}
 		i := slices.IndexFunc(mounts, func(m Mount) bool { return m.MountPoint == point })
-		if isOut := mounts[i].Excluded == isOurs; isOut != tt.out || !isOut && mounts[i].Excluded != "" {
-			t.Errorf("%s: it is %q", tt.never, mounts[i].Excluded)
+		for _, got := range []struct {
+			as, excluded string
+			out          bool
+		}{{"folder", mounts[i].Excluded, tt.out}, {"place", beside[i].Excluded, tt.out && tt.never != filepath.Dir(point)}} { // what else is mounted in a place is somebody's own
+			if isOut := got.excluded == isOurs; isOut != got.out || !isOut && got.excluded != "" {
+				t.Errorf("%s as a %s: it is %q", tt.never, got.as, got.excluded)
+			}
 		}
 	}
 }
