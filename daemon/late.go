@@ -30,12 +30,12 @@ func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
 	policy, service := d.policy, d.service
 	d.mu.Unlock()
 	if policy != nil && service == control.StateReady {
-		all, err := d.duties(ctx, v, policy)
+		all, since, err := d.duties(ctx, v, policy)
 		if err != nil {
 			d.log.Error("look at what is to be backed up", "err", err)
 			return
 		}
-		d.remember(all)
+		d.remember(since)
 		d.holdLate(all, policy, over)
 	}
 	for cause, is := range over {
@@ -62,41 +62,46 @@ func (u *duty) due(p *control.Policy) (at time.Time, ok bool) {
 	return at.Add(allowed(p)), u.newest == "" || !u.end.IsZero()
 }
 
-// duties lists what is to be backed up by a policy, of a service that is on. What was not known to be so is from now on.
-func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) ([]duty, error) {
-	targets, err := d.wanted(ctx, v, p)
+// duties lists what is to be backed up by a policy, of a service that is on. What was not known to be so is from now on. since has that of all, and of what
+// is merely not there: a disk that is not always mounted, and never when a backup begins, is late by when it was first to be backed up.
+func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) (all []duty, since map[string]time.Time, err error) {
+	mounts, err := d.mounts()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	since, err := d.db.Wanted()
+	kept, err := d.db.Wanted()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	now := d.o.Now().Round(0).UTC()
+	since = map[string]time.Time{}
+	for name, at := range kept {
+		if mayBeAway(p, mounts, name) && now.Sub(at) < maxAway {
+			since[name] = at
+		}
 	}
 	newest := map[string]store.VersionKey{}
 	for _, k := range v.Versions(d.instance.ID) { // oldest first
 		newest[k.Partition] = k
 	}
-	now := d.o.Now().Round(0).UTC()
-	all := make([]duty, 0, len(targets))
-	for _, t := range targets {
+	for _, t := range d.wantedOf(ctx, v, p, mounts) {
 		u := duty{target: t, since: now}
-		if at, ok := since[t.partition.Name]; ok && at.Before(now) { // else the clock was set back
+		if at, ok := kept[t.partition.Name]; ok && at.Before(now) { // else the clock was set back
 			u.since = at
 		}
 		if k, ok := newest[t.partition.Name]; ok {
 			u.newest, u.end = k.Version, d.completed(ctx, v, k).End
 		}
-		all = append(all, u)
+		all, since[t.partition.Name] = append(all, u), u.since
 	}
-	return all, nil
+	return all, since, nil
 }
 
+// maxAway is how long it is known since when a partition is to be backed up that is not there, and has no version.
+const maxAway = 30 * 24 * time.Hour
+
 // remember keeps since when there are duties. While it cannot, on a full disk, new ones are from now on again and again.
-func (d *Daemon) remember(all []duty) {
-	since := map[string]time.Time{}
-	for _, u := range all {
-		since[u.partition.Name] = u.since
-	}
+func (d *Daemon) remember(since map[string]time.Time) {
 	kept, err := d.db.Wanted()
 	if err == nil && !maps.EqualFunc(kept, since, time.Time.Equal) {
 		err = d.db.PutWanted(since)
@@ -140,6 +145,11 @@ func (d *Daemon) wanted(ctx context.Context, v *store.Vault, p *control.Policy) 
 	if err != nil {
 		return nil, err
 	}
+	return d.wantedOf(ctx, v, p, mounts), nil
+}
+
+// wantedOf is the same with these mounts.
+func (d *Daemon) wantedOf(ctx context.Context, v *store.Vault, p *control.Policy, mounts []capture.Mount) []target {
 	all := plan(p, mounts, exists)
 	for _, of := range byPartition(v.Versions(d.instance.ID)) {
 		k := of[len(of)-1]
@@ -156,7 +166,7 @@ func (d *Daemon) wanted(ctx context.Context, v *store.Vault, p *control.Policy) 
 			WithHint("mount it, or leave it out with `yester set`, or `yester forget` its versions")
 		all = append(all, target{partition: snapshot.Partition{Name: k.Partition}, err: err})
 	}
-	return slices.DeleteFunc(all, func(t target) bool { return t.partition.Name == "" }), nil // a path that lies nowhere
+	return slices.DeleteFunc(all, func(t target) bool { return t.partition.Name == "" }) // a path that lies nowhere
 }
 
 func isTarget(all []target, name string) bool {

@@ -127,12 +127,26 @@ func TestPartitionIsLateADayAfterItWasFirstToBeBackedUp(t *testing.T) {
 	s.limit(nil, nil)
 	late("2026-12-01 16:01", "other")
 	late("2026-12-01 16:02", "other", "usb has no version yet, and is to be backed up since 2026-11-30 10:01")
+	there := usb
 	usb = nil
 	late("2026-12-01 16:03", "other") // it is unplugged
-	usb = []capture.Mount{mountAt("usb", "/mnt/usb")}
-	late("2026-12-10 10:00", "other")
-	late("2026-12-09 10:00", "other") // the clock was set back
-	late("2026-12-10 16:01", "other", "usb")
+	s.again()
+	s.limit(nil, nil)
+	late("2026-12-01 16:04", "other")
+	usb = there
+	late("2026-12-10 10:00", "other", "usb has no version yet, and is to be backed up since 2026-11-30 10:01") // no backup ever finds it
+	usb = nil
+	late("2026-12-30 10:01", "other")
+	usb = there
+	late("2026-12-30 10:02", "other")
+	late("2026-12-29 10:00", "other") // the clock was set back
+	late("2026-12-30 16:01", "other", "usb")
+	usb = nil
+	s.limit([]string{"other"}, nil)
+	late("2026-12-30 16:02", "other")
+	s.limit(nil, nil)
+	usb = there
+	late("2026-12-30 16:03", "other") // it was left out meanwhile
 }
 
 func TestStartThatIsChangedMutesNothing(t *testing.T) {

@@ -140,7 +140,7 @@ func (n *now) partitions(v *store.Vault, gauge gauge) {
 	if policy == nil || service != control.StateReady {
 		return
 	}
-	all, err := n.d.duties(ctx, v, policy)
+	all, _, err := n.d.duties(ctx, v, policy)
 	if err != nil {
 		n.d.log.Debug("look at what is to be backed up for a scrape", "err", err)
 	}
