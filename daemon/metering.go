@@ -96,7 +96,7 @@ func (d *Daemon) look() {
 	if err != nil {
 		d.log.Error("read what is known of the time", "err", err)
 	}
-	if err := d.meter.Look(d.instance, on && policy != nil, err == nil && !w.Doubt, began, d.o.Now().In(d.zone())); err != nil {
+	if err := d.meter.Look(d.instance, on && policy != nil, err == nil && !w.Doubt && w.Settles == 0, began, d.o.Now().In(d.zone())); err != nil {
 		d.log.Error("meter the day", "err", err)
 	}
 }

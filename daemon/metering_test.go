@@ -144,6 +144,43 @@ func TestDaysThatAClockWasAheadByDoNotCountWhileTheServiceIsOff(t *testing.T) {
 	}
 }
 
+// A clock that is set wrong while the service goes off, and right some time after that, neither adds days nor takes any: also not as they come.
+func TestWrongClockAtAPauseChangesNoDays(t *testing.T) {
+	for _, wrong := range []string{"2026-11-20 13:00", "2026-11-24 13:00", "2026-11-30 13:00"} {
+		for _, off := range []func(*still){
+			func(s *still) { mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{})) },
+			func(s *still) { wait(t, s.tasks, mustNot[control.Task](t)(s.cancel(t.Context(), control.None{})).ID) },
+		} {
+			s := newMetered(t, 200)
+			s.looks("2026-11-23 13:00", "2026-11-24 13:00", "2026-11-25 13:00")
+			s.swept("2026-11-25 13:00")
+			s.leap(wrong)
+			s.look()
+			s.swept(wrong) // what is seen of the time is kept
+			s.look()
+			off(s)
+			s.look()
+			s.leap("2026-11-25 14:00")
+			s.swept("2026-11-25 14:00")
+			s.looks("2026-11-26 14:00", "2026-12-05 14:00")
+			s.wantDays("23 200", "24 200", "25 200")
+		}
+	}
+}
+
+// After more than a day off a machine has an hour to ask what time it is. Then all counts.
+func TestDaysOffCountOnceTheClockHasSettled(t *testing.T) {
+	s := newMetered(t, 200)
+	s.looks("2026-11-23 13:00")
+	s.swept("2026-11-23 13:00")
+	s.leap("2026-11-26 13:00")
+	s.swept("2026-11-26 13:00")
+	s.looks("2026-11-26 13:59")
+	s.wantDays("23 200")
+	s.looks("2026-11-26 14:00")
+	s.wantDays("23 200", "24 200 no daemon", "25 200 no daemon", "26 200")
+}
+
 // What passed while the clock was not believed, as after a machine was off for long, is metered once it is.
 func TestClockThatIsNotBelievedYetLosesNoDays(t *testing.T) {
 	s := newMetered(t, 200)

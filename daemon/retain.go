@@ -68,24 +68,24 @@ func sweepAgain(ctx context.Context, timer func(time.Duration) *time.Timer, aske
 func (d *Daemon) sweep(ctx context.Context) error {
 	d.keeping.Lock()
 	defer d.keeping.Unlock()
+	clock, unkept := d.lookAtClock() // also for whoever else goes by it
 	d.mu.Lock()
 	policy, vault, service := d.policy, d.vault, d.service
 	d.mu.Unlock()
 	if vault == nil || service != control.StateReady && service != control.StatePaused {
-		return nil
+		return unkept
 	}
 	if err := d.keepOff(ctx, vault); errors.Is(err, control.Conflict) {
-		return nil // they are another daemon's, as status says
+		return unkept // they are another daemon's, as status says
 	}
 	kept, err := d.copyPolicy(ctx, vault, policy)
 	if err != nil {
-		return err
+		return errors.Join(unkept, err)
 	}
-	clock, err := d.lookAtClock()
 	if clock.Passed < firstSweep {
-		return err
+		return unkept
 	}
-	errs := []error{err}
+	errs := []error{unkept}
 	deleted, stay := 0, 0
 	for _, of := range d.expiring(vault) {
 		if !d.isPolicy(policy) {

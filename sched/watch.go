@@ -13,6 +13,8 @@ type Watch struct {
 	Doubt bool          // Wall is not what is known
 	Trial time.Duration // how long it has gone on so
 
+	Settles time.Duration // until then somebody may be about to set the clock right, as it leapt by more than a day; 0: nobody is
+
 	Passed time.Duration // how long it has been at least, whatever the clock was set to: sleep counts, and being off does not
 }
 
@@ -22,6 +24,9 @@ const (
 	trial    = 3 * 24 * time.Hour
 	trialOff = 24 * time.Hour
 )
+
+// settling is how long a machine that came back, or whose clock was set, may take until it has asked the network for the time.
+const settling = time.Hour
 
 // Look is w after a look at the clock. slack is how far the clock may leap and be believed at once.
 func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
@@ -36,6 +41,9 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 	}
 	leap := now.Sub(w.Wall) - passed // of the clock, or of the time that the machine was off
 	next := Watch{Known: w.Known.Add(passed), Wall: now, Boot: boot, Up: up, Doubt: true, Passed: w.Passed + passed}
+	if next.Settles = max(0, w.Settles-passed); leap.Abs() > 24*time.Hour {
+		next.Settles = settling
+	}
 	switch {
 	case !w.Doubt, same && leap.Abs() > slack: // it begins, or begins anew
 	case same:
@@ -44,7 +52,7 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 		next.Trial = w.Trial + passed + min(max(leap, 0), trialOff)
 	}
 	if now.Sub(next.Known).Abs() <= slack || next.Trial >= trial {
-		return Watch{Known: now, Wall: now, Boot: boot, Up: up, Passed: next.Passed}
+		return Watch{Known: now, Wall: now, Boot: boot, Up: up, Settles: next.Settles, Passed: next.Passed}
 	}
 	return next
 }

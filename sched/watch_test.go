@@ -152,3 +152,24 @@ func TestWhatPassedIsCountedWhateverTheClockIsSetTo(t *testing.T) {
 		t.Errorf("%v passed, want %v", m.w.Passed, want)
 	}
 }
+
+func TestClockThatLeaptByMoreThanADaySettlesInAnHour(t *testing.T) {
+	m := newWatched(t).on(day)
+	for _, leap := range []func(){
+		func() { m.set(25 * time.Hour) }, func() { m.set(-25 * time.Hour) }, func() { m.off(2 * day) }, func() { m.set(3650 * day) },
+	} {
+		if m.on(time.Hour); m.w.Settles != 0 {
+			t.Errorf("at %v: %v to go", m.now, m.w.Settles)
+		}
+		if leap(); m.w.Settles != time.Hour {
+			t.Errorf("at %v: %v to go", m.now, m.w.Settles)
+		}
+		m.now, m.up = m.now.Add(time.Minute), m.up+time.Minute
+		if m.look(); m.w.Settles != 59*time.Minute {
+			t.Errorf("at %v: %v to go", m.now, m.w.Settles)
+		}
+	}
+	if m := newWatched(t).on(day).set(23 * time.Hour).off(23 * time.Hour); m.w.Settles != 0 {
+		t.Errorf("after a day off: %v to go", m.w.Settles)
+	}
+}

@@ -24,8 +24,6 @@ type Keeper interface {
 	Metering() (day string, err error)
 	// PutMetering keeps it with the days that were metered, also in the place of what was kept of them: all or nothing.
 	PutMetering(day string, days ...control.Metered) error
-	// EndMetering forgets that day, and what was metered of an instance on days that are later than the one given: all or nothing.
-	EndMetering(day, instance string) error
 	Metered(day, instance string) (m control.Metered, ok bool, err error)
 	AllMetered() ([]control.Metered, error) // by day and then instance
 }
@@ -46,8 +44,8 @@ func New(k Keeper, devices func() ([]control.BlockDevice, error), tariff func(da
 
 // Look meters the instance as it is at a moment; the location of now is the zone of days. It is to be called often, and when the service goes on or off, before
 // and after. It writes only what is new. began is when the service was activated: a clock that says less is wrong, and nothing is metered by it, nor by one that
-// is not believed: days that pass meanwhile are metered afterwards, if the service is still on. One that was ahead and was believed has left days that are yet
-// to come, which are forgotten when the service goes off.
+// is not believed: days that pass meanwhile are metered afterwards, if the service is still on. What was metered is never taken back: a clock that says that it is yet
+// to come may be the one that is wrong.
 func (m *Meter) Look(i control.Instance, on, believed bool, began, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -59,8 +57,6 @@ func (m *Meter) Look(i control.Instance, on, believed bool, began, now time.Time
 	switch {
 	case !on && last == "":
 		return nil
-	case !on && believed:
-		return m.keep.EndMetering(today, i.ID)
 	case !on:
 		return m.keep.PutMetering("")
 	case !believed || today < began.In(now.Location()).Format(time.DateOnly):

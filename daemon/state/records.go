@@ -68,6 +68,8 @@ type Watch struct {
 	Doubt bool          `json:"doubt,omitempty"`
 	Trial time.Duration `json:"trial_ns,omitempty"`
 
+	Settles time.Duration `json:"settles_ns,omitempty"`
+
 	Passed time.Duration `json:"passed_ns,omitempty"` // since the instance was activated
 }
 

@@ -24,21 +24,6 @@ func (db *DB) PutMetering(day string, days ...control.Metered) error {
 	return db.putAll(all)
 }
 
-// EndMetering forgets that day, and what was metered of an instance on days that are later than the one given: all or nothing.
-func (db *DB) EndMetering(day, instance string) error {
-	all, err := db.AllMetered()
-	if err != nil {
-		return err
-	}
-	keys := []string{"metering"}
-	for _, m := range all {
-		if m.Instance == instance && m.Day > day {
-			keys = append(keys, usageKey(m.Day, m.Instance))
-		}
-	}
-	return db.delete(keys...)
-}
-
 // Metered is what was metered of an instance on a day; ok is false if nothing was.
 func (db *DB) Metered(day, instance string) (m control.Metered, ok bool, err error) {
 	if err = db.get(usageKey(day, instance), &m); errors.Is(err, ErrNotFound) {
