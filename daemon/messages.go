@@ -153,6 +153,18 @@ func (d *Daemon) backupEnded(t *control.Task) {
 	}
 }
 
+// tellLastSkip tells of the backup that was skipped last, if nothing came after it and a kill kept that from being told.
+func (d *Daemon) tellLastSkip() error {
+	r, err := d.tasks.recent()
+	if err != nil || r.last == nil || r.last.State != control.Skipped {
+		return err
+	}
+	if !slices.ContainsFunc(d.alerts.List(false), func(m control.Message) bool { return m.Cause == skippedBackup && !m.Last.Before(r.last.Start) }) {
+		d.taskEnded(r.last)
+	}
+	return nil
+}
+
 // backupsOver ends the messages of backups after one that went well, or has warnings.
 func (d *Daemon) backupsOver(t *control.Task) {
 	over := []string{failedBackup, skippedBackup}

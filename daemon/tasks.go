@@ -178,7 +178,7 @@ func (ts *tasks) keepEnds() error {
 	return errors.Join(errs...)
 }
 
-// tell tells of a task that ended. Whoever keeps the end does so after it: after a kill in between it is told again, which is better than never.
+// tell tells of a task that ended. Whoever keeps the end of one that ran does so after it: after a kill in between it is told again, which is better than never.
 func (ts *tasks) tell(t *control.Task) {
 	if ts.ended != nil {
 		ts.ended(t)
@@ -249,7 +249,8 @@ func (ts *tasks) atWork(kind string) string {
 	return j.look(ts.now()).ID
 }
 
-// skip records a scheduled task that was due at a time and did not run. If it is known before that time that it will not, it was skipped now.
+// skip records a scheduled task that was due at a time and did not run. If it is known before that time that it will not, it was skipped now. It is told once it is
+// kept, for if it cannot be it is not skipped; tellLastSkip makes up for a kill in between.
 func (ts *tasks) skip(kind string, due time.Time, reason string, keep func(control.Task) error) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -261,10 +262,10 @@ func (ts *tasks) skip(kind string, due time.Time, reason string, keep func(contr
 		t.Start = due.UTC()
 	}
 	t.End, t.Error = &t.Start, reason
-	ts.tell(&t)
 	if err := keep(t); err != nil {
 		return err
 	}
+	ts.tell(&t)
 	ts.log.Warn("a scheduled "+kind+" is skipped", "task", t.ID, "due", due, "reason", reason)
 	return nil
 }

@@ -239,16 +239,13 @@ func TestEndIsToldBeforeItIsKept(t *testing.T) {
 		}
 	}
 	wait(t, ts, begin(t, ts, func(context.Context, *job) error { return errors.New("no luck") }).ID)
-	if err := ts.skip(control.KindBackup, ts.now(), "the machine slept", ts.db.PutTask); err != nil {
-		t.Error(err)
-	}
 	if err := ts.db.PutTask(control.Task{ID: "c-20261123-0001", Kind: control.KindCheck, State: control.Running}); err != nil {
 		t.Fatal(err)
 	}
 	if err := ts.recover(); err != nil {
 		t.Error(err)
 	}
-	if want := []string{control.Failed, control.Skipped, control.Failed}; !slices.Equal(told, want) {
+	if want := []string{control.Failed, control.Failed}; !slices.Equal(told, want) {
 		t.Errorf("told %q", told)
 	}
 	for _, task := range mustNot[[]control.Task](t)(ts.db.Tasks()) {
@@ -266,6 +263,42 @@ func TestSkippedTaskIsRecorded(t *testing.T) {
 	r, err := ts.recent()
 	if last := r.last; err != nil || r.running != nil || last == nil || last.State != control.Skipped || !last.Scheduled || !last.Start.Equal(ts.now().Add(-time.Hour)) || last.Error != "the machine slept" {
 		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// On a full disk nothing is decided, and so nothing skipped: it is tried again.
+func TestSkipThatCannotBeKeptIsNotTold(t *testing.T) {
+	ts := newTasks(t)
+	db, full, most := smallState(t)
+	ts.db = db
+	told := 0
+	ts.ended = func(*control.Task) { told++ }
+	if err := os.WriteFile(full, make([]byte, most), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ts.skip(control.KindBackup, ts.now(), "the machine slept", ts.db.PutTask); !errors.Is(err, state.ErrNoSpace) || told > 0 {
+		t.Errorf("told %d times, %v", told, err)
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	if err := ts.skip(control.KindBackup, ts.now(), "the machine slept", ts.db.PutTask); err != nil || told != 1 {
+		t.Errorf("told %d times, %v", told, err)
+	}
+}
+
+// A kill between keeping and telling must not lose the alert.
+func TestSkipThatWasNotToldIsToldAfterTheNextStart(t *testing.T) {
+	s := newStill(t)
+	now := s.o.Now()
+	if err := s.db.PutTask(control.Task{ID: "b-20261123-0001", Kind: control.KindBackup, State: control.Skipped, Start: now, End: &now, Error: "the machine slept"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s.again()
+		if all := s.alerts.List(true); len(all) != 1 || all[0].Cause != skippedBackup || all[0].Count != 1 || !strings.HasSuffix(all[0].Text, "skipped: the machine slept") {
+			t.Errorf("told %+v", all)
+		}
 	}
 }
 
