@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -35,8 +36,23 @@ func encrypt(t *testing.T, point, dir string) (lock, unlock func()) {
 	copy(policy.Master_key_identifier[:], key.Key_spec.U[:])
 	control(dir, unix.FS_IOC_SET_ENCRYPTION_POLICY, unsafe.Pointer(&policy))
 	return func() {
+		t.Helper()
+		fd, err := unix.Open(point, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		must(t, err)
+		must(t, unix.Syncfs(fd)) // what is not on the disk is not locked
+		must(t, unix.Close(fd))
 		control(point, unix.FS_IOC_REMOVE_ENCRYPTION_KEY, unsafe.Pointer(&unix.FscryptRemoveKeyArg{Key_spec: key.Key_spec}))
 	}, unlock
+}
+
+// paths are all that is below a folder.
+func paths(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		all = append(all, path)
+		return err
+	}))
+	return all
 }
 
 // An encrypted folder whose key is not there has other names than the version: none of them is one too many.
@@ -50,20 +66,8 @@ func TestNothingIsDeletedInALockedFolder(t *testing.T) {
 	lock, unlock := encrypt(t, point, secret)
 	g.restore(v, dir)
 	write(t, filepath.Join(secret, "mine"), "mine")
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	must(t, err)
-	must(t, unix.Syncfs(fd)) // what is not on the disk is not locked
-	must(t, unix.Close(fd))
 	lock()
-	names := func() (all []string) {
-		t.Helper()
-		must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-			all = append(all, path)
-			return err
-		}))
-		return all
-	}
-	before := names()
+	before := paths(t, dir)
 	if slices.Contains(before, filepath.Join(secret, "f")) {
 		t.Fatal("it is not locked: this tests nothing")
 	}
@@ -71,7 +75,7 @@ func TestNothingIsDeletedInALockedFolder(t *testing.T) {
 	r := g.restore(v, dir, deleting)
 	wantLeft(t, "failed", r.Failed, "secret/f", "secret/sub")
 	wantLeft(t, "noted", r.Notes, "secret")
-	if after := names(); r.Deleted != 1 || !slices.Equal(after, before) {
+	if after := paths(t, dir); r.Deleted != 1 || !slices.Equal(after, before) {
 		t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
 	}
 	r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.Others = true, true })
@@ -83,4 +87,45 @@ func TestNothingIsDeletedInALockedFolder(t *testing.T) {
 		t.Errorf("%d were deleted in a folder that is open", r.Deleted)
 	}
 	wantSame(t, g, v, dir)
+}
+
+// Nor is such a folder removed that the version has not, or has something else in the place of: what in it is to be kept cannot be told.
+func TestLockedFoldersAreNotRemoved(t *testing.T) {
+	g := newRig(t)
+	v := g.version(append(names(g.file("", "x"), "a", "way of a link"), g.file("way", "x"), g.dir("kept"))...)
+	point := mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "256", "-O", "encrypt"))
+	dir := filepath.Join(point, "target")
+	var lock, unlock func()
+	locked := []string{"vault", "outer/vault", "way", "way of a link", "kept/vault"}
+	for _, name := range locked {
+		path := filepath.Join(dir, name)
+		must(t, os.MkdirAll(path, 0o755))
+		lock, unlock = encrypt(t, point, path)
+		write(t, filepath.Join(path, "vault.json"), "{}")
+		write(t, filepath.Join(path, "packs/1"), "x")
+	}
+	lock()
+	before := paths(t, dir)
+	if slices.Contains(before, filepath.Join(dir, "vault/vault.json")) {
+		t.Fatal("it is not locked: this tests nothing")
+	}
+	for _, dry := range []bool{true, false} {
+		r := g.restore(v, dir, deleting, func(o *Options) { o.DryRun = dry })
+		failed := []string{"vault", "outer", "kept/vault"}
+		if !dry {
+			failed = append(failed, "way", "way of a link")
+		}
+		wantLeft(t, "failed", r.Failed, failed...)
+		for _, l := range r.Failed.Items {
+			if !strings.Contains(l.What, errKey.Error()) {
+				t.Errorf("%s failed for %q", l.Path, l.What)
+			}
+		}
+	}
+	unlock()
+	for _, name := range locked {
+		if content(t, filepath.Join(dir, name, "vault.json"))+content(t, filepath.Join(dir, name, "packs/1")) != "{}x" {
+			t.Errorf("%s is another", name)
+		}
+	}
 }

@@ -116,6 +116,9 @@ func leftOutWhole(f *folder) bool {
 	return unix.Fstatfs(f.fd, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC
 }
 
+// errKey is why a folder is not removed.
+var errKey = errors.New("it is encrypted, and its key is not there")
+
 // lacksKey tells whether a folder is encrypted and its key is not there: then it has other names than it would have, and nothing can be made in it.
 func lacksKey(dir int) bool {
 	st, err := lookFD(dir)

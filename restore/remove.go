@@ -150,6 +150,9 @@ func (r *run) remove(dir int, name, path string) error {
 }
 
 func (r *run) removeIn(fd int, path string) error {
+	if lacksKey(fd) { // first: then nothing in it is known by its name
+		return fmt.Errorf("%s: %w", path, errKey)
+	}
 	if r.keepsAllIn(fd) {
 		return fmt.Errorf("what is in %s is to be kept", path)
 	}
