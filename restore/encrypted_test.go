@@ -1,11 +1,13 @@
 package restore
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -78,8 +80,12 @@ func TestNothingIsDeletedInALockedFolder(t *testing.T) {
 	if after := paths(t, dir); r.Deleted != 1 || !slices.Equal(after, before) {
 		t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
 	}
-	r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.Others = true, true })
-	wantLeft(t, "different", r.Differs, "secret/f", "secret/sub")
+	for _, as := range []string{"ro", "rw"} {
+		command(t, "mount", "-o", "remount,"+as, point)
+		r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.Others = true, true })
+		wantLeft(t, "different", r.Differs, "secret/f", "secret/sub")
+		wantLeft(t, "noted", r.Notes, "secret")
+	}
 	unlock()
 	r = g.restore(v, dir, deleting)
 	wantLeft(t, "failed", r.Failed)
@@ -127,5 +133,61 @@ func TestLockedFoldersAreNotRemoved(t *testing.T) {
 		if content(t, filepath.Join(dir, name, "vault.json"))+content(t, filepath.Join(dir, name, "packs/1")) != "{}x" {
 			t.Errorf("%s is another", name)
 		}
+	}
+}
+
+// A progress is told once that something was done.
+type progress func()
+
+func (p progress) Add(uint64, uint64) { p() }
+
+// What could not be found by its name when the restore came to a folder is not deleted either if the key is there by the time it is told what is one too many.
+func TestFolderThatIsUnlockedMeanwhileIsLeftAlone(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("secret", g.dir("sub")))
+	point := mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "256", "-O", "encrypt"))
+	secret := filepath.Join(point, "target/secret")
+	must(t, os.MkdirAll(secret, 0o755))
+	lock, unlock := encrypt(t, point, secret)
+	write(t, filepath.Join(secret, "vault.json"), "{}")
+	write(t, filepath.Join(secret, "packs/1"), "x")
+	lock()
+	once := sync.OnceFunc(unlock)
+	r := g.restore(v, filepath.Join(point, "target"), deleting, func(o *Options) { o.Progress = progress(once) })
+	wantLeft(t, "failed", r.Failed, "secret/sub")
+	wantLeft(t, "noted", r.Notes, "secret")
+	there(t, secret, []string{"vault.json", "packs/1"}, "sub")
+}
+
+// A key does not help where the kernel knows nothing of how a folder is encrypted: its names are as without one.
+func TestNothingIsDeletedInAFolderThatCannotBeUnlocked(t *testing.T) {
+	g := newRig(t)
+	image, made := newImage(t, 64, "mkfs.ext4", "-I", "256", "-O", "encrypt,^metadata_csum"), false
+	t.Run("make", func(t *testing.T) {
+		point := mountImage(t, image)
+		for _, name := range []string{"target/secret", "target/surplus"} {
+			must(t, os.MkdirAll(filepath.Join(point, name), 0o755))
+			encrypt(t, point, filepath.Join(point, name))
+			write(t, filepath.Join(point, name, "mine"), "mine")
+		}
+		made = true
+	})
+	if !made {
+		t.Skip("nothing can be encrypted here")
+	}
+	b, err := os.ReadFile(image)
+	must(t, err)
+	known := []byte{unix.FSCRYPT_POLICY_V2, unix.FSCRYPT_MODE_AES_256_XTS, unix.FSCRYPT_MODE_AES_256_CTS, 0, 0, 0, 0, 0}
+	must(t, os.WriteFile(image+" changed", bytes.ReplaceAll(b, known, []byte{unix.FSCRYPT_POLICY_V2, 99, 99, 0, 0, 0, 0, 0}), 0o600))
+	dir := filepath.Join(mountImage(t, image+" changed"), "target")
+	before := paths(t, dir)
+	if fd, err := openIn(openDir(t, filepath.Join(dir, "secret")), ".", unix.O_TMPFILE|unix.O_RDWR); err != unix.EINVAL {
+		t.Fatalf("%d, %v: this tests nothing", fd, err)
+	}
+	r := g.restore(g.version(g.dir("secret", g.file("f", "f"))), dir, deleting)
+	wantLeft(t, "failed", r.Failed, "secret/f", "surplus")
+	wantLeft(t, "noted", r.Notes, "secret")
+	if after := paths(t, dir); r.Deleted != 0 || !slices.Equal(after, before) {
+		t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
 	}
 }

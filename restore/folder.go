@@ -36,6 +36,7 @@ type folder struct {
 	met    map[made]bool // if not: folders in it that the version has by a name that was met
 	marked bool          // others in it are to be kept, whatever they are
 	vault  bool          // for it is a vault, or lies in one
+	locked bool          // for its key is not there, or that of one above
 
 	pending atomic.Int64 // things in it that are not done, and one while it is walked
 }
@@ -176,11 +177,17 @@ func folderError(err error) error {
 // inspect looks at a folder that was there.
 func (r *run) inspect(f *folder) {
 	r.learn(f)
+	if f.locked = f.up != nil && f.up.locked; !f.locked && (r.o.Delete || r.o.Others) { // before anything is looked for by its name
+		if err := lacksKey(f.fd); err != nil {
+			f.locked = true
+			r.keepAll(f.path, fmt.Sprintf("what is in this folder is left alone: %v", err))
+		}
+	}
 	if f.vault = f.up != nil && f.up.vault; !f.vault && r.removes() && holdsVault(f.fd) {
 		f.vault = true
 		r.keepAll(f.path, "a vault lies in this folder, so what the version has not in it is not deleted")
 	}
-	f.marked = f.vault || r.marked(f)
+	f.marked = f.vault || f.locked || r.marked(f)
 	if r.writes() && (r.resumes || r.unmarked) {
 		sweep(f.fd)
 	}

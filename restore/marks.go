@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -116,20 +117,27 @@ func leftOutWhole(f *folder) bool {
 	return unix.Fstatfs(f.fd, &fs) != nil || fs.Type == unix.BTRFS_SUPER_MAGIC
 }
 
-// errKey is why a folder is not removed.
-var errKey = errors.New("it is encrypted, and its key is not there")
+// errKey is why what is in a folder is left alone.
+var errKey = errors.New("it is encrypted, and its key is not there, as far as can be told")
 
-// lacksKey tells whether a folder is encrypted and its key is not there: then it has other names than it would have, and nothing can be made in it.
-func lacksKey(dir int) bool {
+// lacksKey returns errKey, and why, of a folder that is encrypted and whose key is not there: then its names are not those that it has, and nothing can be made in it. So it does if that
+// cannot be told, as on a disk that is full or read-only. A key that is there stays while the folder is open.
+func lacksKey(dir int) error {
 	st, err := lookFD(dir)
 	if err != nil || st.Attributes&unix.STATX_ATTR_ENCRYPTED == 0 {
-		return err != nil
+		return err
 	}
 	fd, err := openIn(dir, ".", unix.O_TMPFILE|unix.O_RDWR)
 	if err == nil {
 		unix.Close(fd)
+		return nil
 	}
-	return errors.Is(err, unix.ENOKEY)
+	var policy unix.FscryptPolicyV1
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), unix.FS_IOC_GET_ENCRYPTION_POLICY, uintptr(unsafe.Pointer(&policy)))
+	if errors.Is(err, unix.EOPNOTSUPP) && errno == unix.ENOTTY { // encrypted by Windows, as cifs and ntfs3 tell: that leaves names as they are
+		return nil
+	}
+	return fmt.Errorf("%w (%w)", errKey, err)
 }
 
 // keepsFlagged tells whether a name is to be kept for its flag. If that cannot be told, it is.

@@ -78,9 +78,6 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 		switch {
 		case r.isOwn(f.fd, name):
 			continue
-		case lacksKey(f.fd):
-			r.keepAll(f.path, "this folder is encrypted, and its key is not there, so its names cannot be read, and what is in it is left alone")
-			return nil
 		case !r.removes():
 		case leftOutWhole(f):
 			r.keepAll(f.path, "this subvolume may have been left out of the version, as one is that is read-only, so nothing is deleted in it")
@@ -150,8 +147,8 @@ func (r *run) remove(dir int, name, path string) error {
 }
 
 func (r *run) removeIn(fd int, path string) error {
-	if lacksKey(fd) { // first: then nothing in it is known by its name
-		return fmt.Errorf("%s: %w", path, errKey)
+	if err := lacksKey(fd); err != nil { // first: without it nothing is known by its name
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if r.keepsAllIn(fd) {
 		return fmt.Errorf("what is in %s is to be kept", path)
