@@ -300,6 +300,48 @@ func isLocked(st *unix.Statx_t) bool {
 	return st.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0
 }
 
+// lacks tells whether something open is to be given what an entry has but for the content. The error is EPERM if it is locked, unless it is just as the target holds that.
+func (r *run) lacks(h *holder, st *unix.Statx_t, e *snapshot.Entry) (bool, error) {
+	differs := func(e *snapshot.Entry) (bool, error) {
+		what, err := r.otherwise(h, st, e)
+		return len(what) > 0 || r.flagsDiffer(h.fd, e.Flags), err
+	}
+	lacks, err := differs(e)
+	if err != nil || !lacks || !isLocked(st) {
+		return lacks, err
+	}
+	if lacks, err = differs(r.asHeld(h.path, st, e)); err == nil && lacks {
+		err = unix.EPERM
+	}
+	return false, err
+}
+
+// asHeld is what the target makes of an entry: what a file has that is made there and given all of it. Where that cannot be done, st says how it holds the time.
+func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot.Entry {
+	held := *e
+	if now := fileTime(st.Mtime); sameTime(now, e.Mtime) {
+		held.Mtime = now
+	}
+	fd, err := openIn(r.o.Target, ".", unix.O_TMPFILE|unix.O_RDWR)
+	if err != nil {
+		return &held
+	}
+	defer unix.Close(fd)
+	h := &holder{fd: fd, path: path, flags: inherited}
+	if r.give(h, e) != nil {
+		return &held
+	}
+	now, err := lookFD(fd)
+	xattrs, xattrsErr := h.xattrs()
+	flags, flagsErr := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	if err != nil || xattrsErr != nil || flagsErr != nil {
+		return &held
+	}
+	held.UID, held.GID, held.Mode, held.Mtime = now.Uid, now.Gid, e.Type()|uint32(now.Mode)&0o7777, fileTime(now.Mtime)
+	held.Xattrs, held.XattrRefs, held.Flags = xattrs, nil, flags&^locks|e.Flags&locks
+	return &held
+}
+
 // giveLock makes a file or folder immutable or append only if it was: the last thing that can be done to it.
 func (r *run) giveLock(h *holder, it *item) {
 	if it.entry.Flags&locks == 0 || r.o.NoLocks {

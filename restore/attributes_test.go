@@ -145,6 +145,60 @@ func TestWhatIsLockedIsNotCalledEqual(t *testing.T) {
 	}
 }
 
+// So is it where the target cannot hold all that it has: then it is as the version has it if it is as a restore leaves it there.
+func TestWhatIsLockedIsEqualAsTheTargetHoldsIt(t *testing.T) {
+	g := newRig(t)
+	locked := func(e snapshot.Entry, mode, flags uint32, set ...snapshot.Xattr) snapshot.Entry {
+		e.Mode, e.Flags = e.Mode&^0o7777|mode, 0x10|flags
+		return g.xattrs(e, set...)
+	}
+	acl := aclOf(6, 6, 4, 6, 4)
+	passedOn := snapshot.Xattr{Name: aclDefault, Value: acl.Value}
+	can := snapshot.Xattr{Name: capability, Value: []byte{0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}
+	v := g.version(append(
+		names(locked(g.file("", "x"), 0o600, 0), "one", "two"),
+		locked(g.file("plain", "x"), 0o644, 0), locked(g.file("compressed", "x"), 0o644, 0x4), locked(g.file("acl", "x"), 0o664, 0, acl),
+		locked(g.file("large", "x"), 0o644, 0, snapshot.Xattr{Name: "user.large", Value: []byte(text(1, 20<<10))}), locked(g.file("runs", "x"), 0o6755, 0, can),
+		locked(g.dir("folder", locked(g.file("f", "f"), 0o600, 0)), 0o750, 0, passedOn), locked(g.dir("mount"), 0o755, 0),
+	)...)
+	for what, c := range map[string]struct {
+		mkfs    []string
+		options string
+		noOwner bool
+	}{
+		"times to the second": {[]string{"mkfs.ext4", "-I", "128"}, "rw", false},
+		"no ACLs":             {[]string{"mkfs.btrfs"}, "noacl", false},
+		"no owners":           {[]string{"mkfs.ext4", "-I", "256"}, "rw", true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := mountImage(t, newImage(t, 120, c.mkfs...), c.options)
+			with := func(o *Options) { o.OnConflict, o.NoOwner = Overwrite, c.noOwner }
+			first := g.restore(v, dir, with)
+			wantLeft(t, "failed at first", first.Failed)
+			before := listing(t, dir)
+			for _, dry := range []bool{true, false} {
+				r := g.restore(v, dir, with, func(o *Options) { o.DryRun = dry })
+				wantLeft(t, "failed", r.Failed)
+				if r.Equal != first.Files || first.Files != 8 {
+					t.Errorf("%d were restored, and %d are equal", first.Files, r.Equal)
+				}
+			}
+			if after := listing(t, dir); after != before {
+				t.Errorf("there was\n%sand is\n%s", before, after)
+			}
+			changed := []string{"plain", "acl", "mount"}
+			for _, name := range changed {
+				path := filepath.Join(dir, name)
+				fd := openDir(t, path)
+				must(t, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, 0))
+				must(t, os.Chmod(path, 0o701))
+				must(t, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, 0x10))
+			}
+			wantLeft(t, "failed", g.restore(v, dir, with).Failed, changed...)
+		})
+	}
+}
+
 // Of which project what is restored is the target says. It counts on for quotas what is made in its folders, also in those that the restore made.
 func TestFoldersStayInTheProjectOfTheTarget(t *testing.T) {
 	const passesOn = 0x20000000

@@ -262,13 +262,9 @@ func (r *run) giveFolder(f *folder) error {
 		return err
 	}
 	if !f.ours || isLocked(&st) {
-		what, err := r.otherwise(h, &st, &f.entry)
-		if err != nil || len(what) == 0 && !r.flagsDiffer(f.fd, f.entry.Flags) {
-			return err
+		if lacks, err := r.lacks(h, &st, &f.entry); err != nil || !lacks {
+			return explain(err)
 		}
-	}
-	if isLocked(&st) {
-		return explain(unix.EPERM)
 	}
 	err = r.give(h, &f.entry)
 	if f.ours && unix.Fremovexattr(f.fd, snapshot.UnfinishedMark) == nil && err == nil {

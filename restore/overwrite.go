@@ -183,13 +183,9 @@ func (r *run) change(it *item) (m made, err error) {
 // of another file in the version, or lie outside the target. Otherwise nothing is made of it.
 func (r *run) keepContent(it *item, old int, st *unix.Statx_t) (m made, err error) {
 	h := &holder{fd: old, path: it.path()}
-	what, err := r.otherwise(h, st, &it.entry)
+	differs, err := r.lacks(h, st, &it.entry)
 	if err != nil {
 		return m, err
-	}
-	differs := len(what) > 0 || r.flagsDiffer(old, it.entry.Flags)
-	if differs && isLocked(st) {
-		return m, unix.EPERM
 	}
 	if st.Nlink > 1 && (differs || !r.takes(it, madeOf(st))) {
 		return m, nil
