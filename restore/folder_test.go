@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -67,5 +68,40 @@ func TestFoldersOfOthersThatWerePutInThePlaceOfOnesMadeStay(t *testing.T) {
 		if f := s.GetChild("d").GetChild("f"); f == nil {
 			t.Errorf("%s: what belongs into the folder is not there", what)
 		}
+	}
+}
+
+// A squashing folder makes all that is made in it, however deep, one user's, and lets few files be made.
+type squashing struct {
+	memory
+	files *atomic.Int32 // that may still be made
+}
+
+func (s *squashing) Mkdir(ctx context.Context, _ string, mode uint32, _ *fuse.EntryOut) (*gofuse.Inode, syscall.Errno) {
+	sub := &squashing{memory{attr: fuse.Attr{Mode: mode, Owner: fuse.Owner{Uid: 7, Gid: 7}}}, s.files}
+	return s.NewInode(ctx, sub, gofuse.StableAttr{Mode: syscall.S_IFDIR}), 0
+}
+
+func (s *squashing) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*gofuse.Inode, gofuse.FileHandle, uint32, syscall.Errno) {
+	if s.files.Add(-1) < 0 {
+		return nil, nil, 0, syscall.EDQUOT
+	}
+	n, h, fl, errno := s.memory.Create(ctx, name, flags, mode, out)
+	n.Operations().(*memoryFile).Attr.Uid = 7
+	return n, h, fl, errno
+}
+
+// To find out whom all belongs to that is made in the target takes one file.
+func TestWhomTheTargetGivesAllToIsFoundOutOnce(t *testing.T) {
+	g := newRig(t)
+	v, dir, files := g.version(g.dir("a", g.dir("b", g.dir("c"))), g.dir("d")), t.TempDir(), new(atomic.Int32)
+	files.Store(1)
+	server, err := gofuse.Mount(dir, &squashing{files: files}, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Unmount()) })
+	r := g.restore(v, dir)
+	wantLeft(t, "failed", r.Failed)
+	if left := files.Load(); r.Dirs != 4 || left != 0 {
+		t.Errorf("%d folders were made, and %d files may still be", r.Dirs, left)
 	}
 }

@@ -67,15 +67,23 @@ func openNode(dir int, name string, e *snapshot.Entry) (fd int, st unix.Statx_t,
 	return fd, st, nil
 }
 
-// getsOwner tells whether what is made in the folder belongs to somebody in the end whoever makes it, as on a network disk that maps all users to one.
+// getsOwner tells whether what is made in the folder belongs to somebody in the end whoever makes it, as on a network disk that maps all users to one. Once that was seen it is so in all of the
+// target, which is one mount.
 func (r *run) getsOwner(dir int, uid uint32) bool {
+	if _, known := r.owners.Load(uid); known {
+		return true
+	}
 	f, err := r.create(dir)
 	if err != nil {
 		return false
 	}
 	defer f.close()
 	st, err := lookFD(f.fd)
-	return err == nil && st.Uid == uid && int(uid) != unix.Geteuid()
+	if err != nil || st.Uid != uid || int(uid) == unix.Geteuid() {
+		return false
+	}
+	r.owners.Store(uid, true)
+	return true
 }
 
 var errSwapped = errors.New("something else was put in its place meanwhile")

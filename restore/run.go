@@ -32,6 +32,7 @@ type run struct {
 	unread  map[string]bool // folders in which something could not be read when the version was made
 	unsure  bool            // there are more of them
 	named   atomic.Bool     // the target makes no files without a name
+	owners  sync.Map        // users to whom belongs what is made in the target, whoever makes it
 	leases  atomic.Int64    // how long leases on files were waited for since one was let go, in nanoseconds
 	spare   chan struct{}   // a token for each further thread that a large file may use
 	bufs    sync.Pool
