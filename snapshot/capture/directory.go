@@ -31,7 +31,7 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 		return w.unopened(ctx, d, t, e, old, err)
 	}
 	defer unix.Close(fd)
-	sub := directory{fd: fd, vol: d.vol, before: before, depth: d.depth + 1}
+	sub := directory{fd: fd, vol: d.vol, before: before, depth: d.depth + 1, whole: d.whole}
 	sub.at, _ = w.filter.enter(d.at, w.path[:max(0, len(w.path)-len(t.name))], t.name.bytes())
 	st, err := statFD(fd, statMask)
 	if err != nil {
@@ -82,9 +82,7 @@ func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e
 		if err := snapshot.PutXattrs(ctx, w.put, e, x); err != nil {
 			return err
 		}
-		if err := w.narrowByOld(ctx, d, e, old); err != nil {
-			return err
-		}
+		d.whole = d.whole || w.letsInMore(d, e, old)
 	}
 	if e.Flags&caseless != 0 {
 		w.caseless.Store(true)
@@ -94,6 +92,9 @@ func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e
 		w.lost(old)
 		d.known.passOver()
 		return nil
+	}
+	if d.whole {
+		d.known = d.known.whole()
 	}
 	if d.known != nil && d.known.dirty == nil {
 		e.Tree, e.Totals = old.Tree, old.Totals

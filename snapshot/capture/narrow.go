@@ -37,19 +37,21 @@ func (w *walker) narrow(ctx context.Context, fd int, t *target, e *snapshot.Entr
 	if err != nil {
 		return err
 	}
-	return w.both(ctx, fd, e, &snapshot.Entry{Mode: now.mode, UID: now.uid, GID: now.gid}, same)
+	allowed, same := both(e, &snapshot.Entry{Mode: now.mode, UID: now.uid, GID: now.gid}, same)
+	return w.limit(ctx, fd, e, allowed, same)
 }
 
-// narrowByOld is narrow for a folder that was changed when it was known already what had changed in it: the rest of it is taken over from old, and may be gone
-// since.
-func (w *walker) narrowByOld(ctx context.Context, d directory, e, old *snapshot.Entry) error {
+// letsInMore tells whether the open folder d, whose entry is e, was changed after it was known what had changed in it, and lets others in than it did in old: what is
+// taken over from old may be gone since, and is not for them.
+func (w *walker) letsInMore(d directory, e, old *snapshot.Entry) bool {
 	atOnce := w.src.live >= 0 && d.vol.id == 0
 	if d.known == nil || old == nil || atOnce || e.Ctime.Time().Before(w.told.Add(-grain(e.Ctime))) {
-		return nil
+		return false
 	}
 	was, _ := old.Xattrs.Get(accessACL)
 	now, _ := e.Xattrs.Get(accessACL)
-	return w.both(ctx, d.fd, e, old, bytes.Equal(was, now) && slices.Equal(e.XattrRefs, old.XattrRefs))
+	allowed, _ := both(e, old, bytes.Equal(was, now) && slices.Equal(e.XattrRefs, old.XattrRefs))
+	return e.Mode&permissions&^allowed != 0
 }
 
 // movedAway tells whether the open folder fd is not in the folder any more in which it was found.
@@ -78,22 +80,22 @@ func (w *walker) sameACL(ctx context.Context, fd int, e *snapshot.Entry) (bool, 
 	return slices.Equal(now.XattrRefs, e.XattrRefs), err
 }
 
-// both leaves to e, which is of the open file fd, what another state of it allows as well, or less: to other owners, and with another ACL, nothing is allowed by
-// both for certain but to root and to the same owner. The next capture looks again.
-func (w *walker) both(ctx context.Context, fd int, e, other *snapshot.Entry, sameACL bool) error {
-	allowed := other.Mode
-	sameACL = sameACL && e.UID == other.UID && e.GID == other.GID
+// both is what two states of a file both allow, or less, and whether they have one ACL and all that it says of: to other owners, and with another ACL, nothing is
+// allowed by both for certain but to root and to the same owner.
+func both(e, other *snapshot.Entry, sameACL bool) (allowed uint32, same bool) {
+	allowed = other.Mode
+	same = sameACL && e.UID == other.UID && e.GID == other.GID
 	switch {
 	case e.UID != other.UID:
 		allowed = 0
-	case !sameACL:
+	case !same:
 		allowed &= ownerPermissions
 	}
-	return w.limit(ctx, fd, e, allowed, sameACL)
+	return allowed, same
 }
 
-// limit takes from e the permissions that are not among the allowed ones; if that are any, and the ACL if it is not to be kept. Without permissions of the
-// group an ACL allows nothing.
+// limit takes from e, which is of the open file fd, the permissions that are not among the allowed ones; if that are any, also the ACL if it is not to be kept. Without
+// permissions of the group an ACL allows nothing. The next capture looks again.
 func (w *walker) limit(ctx context.Context, fd int, e *snapshot.Entry, allowed uint32, keepACL bool) error {
 	mode := e.Mode & (allowed | ^uint32(permissions))
 	if mode == e.Mode {

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -79,33 +80,82 @@ func TestPartitionThatIsClosedWhileItIsReadIsClosedInTheVersion(t *testing.T) {
 	compare(t, r, r.run(), dir)
 }
 
-// By journal, what is taken over from the version before may be gone when a folder is opened to others, if that is just then.
-func TestFolderThatIsOpenedWhileItIsCapturedIsNotOpenInTheVersion(t *testing.T) {
-	point := partition(t, "ext4")
-	r := newJournalRig(t, point, nil)
-	folder := point + "/folder"
-	write(t, folder+"/other", "x")
-	write(t, folder+"/secret", "x")
-	must(t, os.Chmod(folder, 0o700))
-	r.next("walk")
+// By journal, what would be taken over from the version before may be gone when a folder is opened to others, if that is just then.
+func TestFolderThatIsOpenedWhileItIsCapturedHasWhatIsThereThen(t *testing.T) {
+	for _, in := range []string{"", "in/"} {
+		t.Run(in, func(t *testing.T) {
+			point := partition(t, "ext4")
+			r := newJournalRig(t, point, nil)
+			r.o.clock = time.Now
+			folder := point + "/folder"
+			write(t, folder+"/other", "x")
+			write(t, folder+"/"+in+"secret", "x")
+			write(t, folder+"/"+in+"private", "x")
+			must(t, os.Chmod(folder, 0o700))
+			r.next("walk")
 
-	write(t, folder+"/other", "y")
-	ahead := r.o.clock
-	r.o.clock = time.Now
-	r.afterAll = func() {
-		must(t, os.Remove(folder+"/secret"))
-		must(t, os.Chmod(folder, 0o755))
+			write(t, folder+"/other", "y")
+			r.afterAll = func() {
+				must(t, os.Remove(folder+"/"+in+"secret"))
+				must(t, os.Chmod(folder+"/"+in+"private", 0o600))
+				must(t, os.Chmod(folder, 0o755))
+			}
+			v := r.next("journal")
+			r.asWalk(v)
+			all := r.entries(v)
+			if _, ok := all["folder/"+in+"secret"]; ok || all["folder"].Mode != unix.S_IFDIR|0o755 || all["folder/"+in+"private"].Mode != unix.S_IFREG|0o600 {
+				t.Errorf("modes %o and %o, the file that was removed is there: %v", all["folder"].Mode, all["folder/"+in+"private"].Mode, ok)
+			}
+		})
 	}
-	all := r.entries(r.next("journal"))
-	if _, ok := all["folder/secret"]; !ok || all["folder"].Mode != unix.S_IFDIR|0o700 {
-		t.Errorf("mode %o, the file that was removed is there: %v", all["folder"].Mode, ok)
+}
+
+// A folder that was opened between two versions, and in which names come and go also while it is captured, is as open in each version as it is.
+func TestBusyFolderHasTheRightsThatItHas(t *testing.T) {
+	point := partition(t, "ext4")
+	vault := point + "/busy/vault"
+	for _, tt := range []struct {
+		name string
+		open func(folder string)
+	}{
+		{"mode", func(folder string) { must(t, os.Chmod(folder, 0o755)) }},
+		{"owner", func(folder string) { must(t, os.Chown(folder, 7, 7)) }},
+		{"group", func(folder string) { must(t, os.Chown(folder, -1, 8)) }},
+		{"ACL", func(folder string) { command(t, "setfacl", "-m", "u:7:rx", folder) }},
+	} {
+		for _, at := range []string{"busy", ""} {
+			for _, vague := range []bool{false, true} {
+				t.Run(fmt.Sprint(tt.name, at, vague), func(t *testing.T) {
+					r := newJournalRig(t, point, nil)
+					r.o.clock, r.o.Never = time.Now, []string{vault}
+					folder := filepath.Join(point, at)
+					write(t, vault+"/pack", "x")
+					write(t, point+"/busy/below/file", "x")
+					command(t, "setfacl", "-b", folder)
+					must(t, os.Chown(folder, 0, 0))
+					must(t, os.Chmod(folder, 0o750))
+					r.next("walk")
+
+					tt.open(folder)
+					r.vague = vague
+					for range 2 {
+						write(t, folder+"/name", r.last.Name)
+						write(t, vault+"/pack", r.last.Name)
+						r.afterAll = func() { must(t, os.Remove(folder+"/name")) }
+						v := r.next("journal")
+						if at != "" { // the times of the root are those of the beginning
+							r.asWalk(v)
+						}
+						st, err := statPath(folder, lookOnly)
+						must(t, err)
+						if e := r.entries(v)[at]; e.Mode != st.mode {
+							t.Errorf("mode %o in version %s, of a folder with %o", e.Mode, v.Name, st.mode)
+						}
+					}
+				})
+			}
+		}
 	}
-	r.afterAll, r.o.clock = nil, ahead
-	v := r.next("journal")
-	if e := r.entries(v)["folder"]; e.Mode != unix.S_IFDIR|0o755 {
-		t.Errorf("mode %o in the next version", e.Mode)
-	}
-	r.asWalk(v)
 }
 
 func TestFileThatIsClosedEachTimeItIsReadIsClosedInTheVersion(t *testing.T) {

@@ -125,6 +125,18 @@ func (k *known) passOver() {
 	}
 }
 
+// whole is k once any name in the folder may have changed.
+func (k *known) whole() *known {
+	switch {
+	case k == nil:
+	case k.dirty == nil:
+		return &known{&dirty{all: true}}
+	default:
+		k.dirty.all = true
+	}
+	return k
+}
+
 // sameFolder tells whether e is the folder that the parent version has.
 func sameFolder(e, old *snapshot.Entry) bool {
 	return old != nil && old.IsDir() && e.IsDir() && old.Ino == e.Ino && old.Btime == e.Btime

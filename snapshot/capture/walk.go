@@ -95,6 +95,7 @@ type directory struct {
 	depth  int       // how many are above it
 	before time.Time // when it was opened, or earlier
 	known  *known    // what the changes say of it; nil: nothing
+	whole  bool      // all in it and below is looked at, whatever the changes say
 	other  bool      // it is not the folder that the parent version has there, or lies in such a one
 }
 
