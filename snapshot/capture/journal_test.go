@@ -22,7 +22,6 @@ type journalRig struct {
 	*rig
 	journal *track.Journal
 	memory  Memory
-	begun   time.Time
 	vague   bool   // of folders with changes, the names are not told
 	frozen  func() // is called once a snapshot is made, if it is there
 
@@ -54,7 +53,6 @@ func (r *journalRig) tryNext() *snapshot.Version {
 	if r.beforeCut != nil {
 		r.beforeCut()
 	}
-	r.begun = time.Now()
 	set, err := r.journal.Cut()
 	must(r.t, err)
 	if r.afterCut != nil {
@@ -142,11 +140,8 @@ func (r *journalRig) asWalk(v *snapshot.Version) {
 }
 
 // equal tells whether two entries are alike, wherever they have holes: which of the zeros of a file are a hole may change by itself, when the file system
-// writes what it put off. A folder that was changed just before it was captured may let in less.
+// writes what it put off.
 func (r *journalRig) equal(a, b snapshot.Entry) bool {
-	if a.IsDir() && a.Racy && a.Mode&b.Mode == a.Mode && !a.Ctime.Time().Before(r.begun.Add(-fineGrain)) {
-		a.Mode, a.Xattrs = b.Mode, b.Xattrs
-	}
 	if a.IsRegular() && b.IsRegular() && a.Size == b.Size {
 		x, _ := r.content(&a)
 		y, _ := r.content(&b)
