@@ -4,8 +4,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"yester/snapshot"
 	"yester/store"
+	"yester/store/pack"
+	"yester/store/place"
 )
 
 func TestNodeIDsComeApartAgain(t *testing.T) {
@@ -112,6 +116,54 @@ func TestInodeNumbersThatAreGivenAgainDiffer(t *testing.T) {
 	ver.time = time.Time{}
 	if number(12, start) != old {
 		t.Error("a version without a time knows when it was made")
+	}
+}
+
+// The name of a version is later than what was made while it was, if the clock was set back.
+func TestInodeNumbersThatAreGivenAgainDifferAfterTheClockWasSetBack(t *testing.T) {
+	ctx, s := t.Context(), &testServer{place: place.NewMem(1)}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.open(ctx, 1<<20))
+	defer s.vault.Close()
+	w, err := s.vault.Writer(day(1).Instance, store.WriterOptions{Encoding: pack.LZ4})
+	must(err)
+	named, _ := time.Parse(snapshot.NameLayout, day(1).Version)
+	start := named.Add(-time.Hour)
+	file := func(name string, born time.Duration) *tree {
+		m := maker{ino: 11}
+		at := snapshot.Time{Sec: start.Add(born).Unix()}
+		return m.file().named(name).times(at, at, at)
+	}
+	m := maker{ino: 1}
+	root, err := m.dir(file("deleted", -time.Hour), file("old", -time.Second), file("new", time.Minute)).store(ctx, w)
+	must(err)
+	record := snapshot.Version{
+		Instance: day(1).Instance, Name: day(1).Version, Partition: snapshot.Partition{Name: day(1).Partition}, Start: start,
+	}
+	record.SetRoot(root)
+	b, err := record.Encode()
+	must(err)
+	must(w.Commit(ctx, day(1), b))
+	must(w.Close())
+	v, err := newView(Options{Vault: s.vault, Log: s.logger(), Now: time.Now})
+	must(err)
+	defer v.close()
+	look := func(in nodeID, name string) fuse.EntryOut {
+		var out fuse.EntryOut
+		if st := v.Lookup(nil, &fuse.InHeader{NodeId: uint64(in)}, name, &out); st != fuse.OK {
+			t.Fatal(name, st)
+		}
+		return out
+	}
+	in := nodeID(look(kindNode(partitionKind, 1), day(1).Version).NodeId)
+	deleted, old, made := look(in, "deleted").Ino, look(in, "old").Ino, look(in, "new").Ino
+	if deleted != old || made == old {
+		t.Errorf("numbers %x and %x of files that were there before, %x of one that was made", deleted, old, made)
 	}
 }
 

@@ -16,7 +16,7 @@ type version struct {
 	ord    uint64
 	key    store.VersionKey
 	parent nodeID
-	time   time.Time // its start, from its name
+	time   time.Time // its start, or later if the clock was set back: from its name
 	opened atomic.Pointer[openVersion]
 
 	slots   versionSlots
@@ -27,6 +27,7 @@ type version struct {
 type openVersion struct {
 	root      snapshot.Entry
 	partition snapshot.Partition
+	start     time.Time
 }
 
 func (ver *version) node() nodeID { return kindNode(versionKind, ver.ord) }
@@ -51,9 +52,17 @@ func (ver *version) open(ctx context.Context, vault *store.Vault) (*openVersion,
 	if err != nil {
 		return nil, err
 	}
-	o := &openVersion{root: root, partition: record.Partition}
+	o := &openVersion{root: root, partition: record.Partition, start: record.Start}
 	ver.opened.Store(o)
 	return o, nil
+}
+
+// start is when the version was begun, zero if that is not known. Nothing in the version but its root is known before its record is read.
+func (ver *version) start() time.Time {
+	if o := ver.opened.Load(); o != nil && !o.start.IsZero() {
+		return o.start
+	}
+	return ver.time
 }
 
 // rootEntry copies the root's entry into e.
