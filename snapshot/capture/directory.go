@@ -48,6 +48,7 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	sub.other = d.other || !sameFolder(e, old)
 	sub.known = w.knownBelow(d, t.name.bytes(), &st, e, old)
 	if sub.known == nil && w.changes != nil {
+		sub.whole = sub.whole || w.sinceTold(sub, e) // it may have come to where others are let in
 		from, err := w.changes.movedFrom(ctx, fd, &st, e)
 		if err != nil {
 			return err

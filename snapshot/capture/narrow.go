@@ -41,11 +41,16 @@ func (w *walker) narrow(ctx context.Context, fd int, t *target, e *snapshot.Entr
 	return w.limit(ctx, fd, e, allowed, same)
 }
 
+// sinceTold tells whether the folder d, whose entry is e, was changed or moved when it was known already what had changed.
+func (w *walker) sinceTold(d directory, e *snapshot.Entry) bool {
+	atOnce := w.src.live >= 0 && d.vol.id == 0
+	return !atOnce && !e.Ctime.Time().Before(w.told.Add(-grain(e.Ctime)))
+}
+
 // letsInMore tells whether the open folder d, whose entry is e, was changed after it was known what had changed in it, and lets others in than it did in old: what is
 // taken over from old may be gone since, and is not for them.
 func (w *walker) letsInMore(d directory, e, old *snapshot.Entry) bool {
-	atOnce := w.src.live >= 0 && d.vol.id == 0
-	if d.known == nil || old == nil || atOnce || e.Ctime.Time().Before(w.told.Add(-grain(e.Ctime))) {
+	if d.known == nil || old == nil || !w.sinceTold(d, e) {
 		return false
 	}
 	was, _ := old.Xattrs.Get(accessACL)

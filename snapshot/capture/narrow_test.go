@@ -108,6 +108,24 @@ func TestFolderThatIsOpenedWhileItIsCapturedHasWhatIsThereThen(t *testing.T) {
 	}
 }
 
+// So it is with a folder that was moved, if it is moved to where others are let in just then.
+func TestFolderThatIsMovedToOthersWhileItIsCapturedHasWhatIsThereThen(t *testing.T) {
+	point := partition(t, "ext4")
+	r := newJournalRig(t, point, nil)
+	r.o.clock = time.Now
+	write(t, point+"/private/folder/below/secret", "x")
+	must(t, os.Chmod(point+"/private", 0o700))
+	r.next("walk")
+
+	must(t, os.Rename(point+"/private/folder", point+"/private/moved"))
+	must(t, os.Mkdir(point+"/open", 0o755))
+	r.afterAll = func() {
+		must(t, os.Remove(point+"/private/moved/below/secret"))
+		must(t, os.Rename(point+"/private/moved", point+"/open/moved"))
+	}
+	r.asWalk(r.next("journal"))
+}
+
 // A folder that was opened between two versions, and in which names come and go also while it is captured, is as open in each version as it is.
 func TestBusyFolderHasTheRightsThatItHas(t *testing.T) {
 	point := partition(t, "ext4")
