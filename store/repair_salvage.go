@@ -35,9 +35,9 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is until every place is there and has everything: %w", asCorrupt(cause))})
 		return nil
 	}
-	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure}
+	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure, medium: ofMedium(cause)}
 	for _, err := range g.errs {
-		s.other = s.other || errors.Is(err, errOther)
+		s.medium, s.other = s.medium || ofMedium(err), s.other || errors.Is(err, errOther)
 	}
 	known, err := s.known(ctx)
 	if err != nil {
