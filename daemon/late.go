@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/snapshot"
 	"yester/snapshot/capture"
 	"yester/store"
@@ -62,18 +64,22 @@ func (u *duty) due(p *control.Policy) (at time.Time, ok bool) {
 	return at.Add(allowed(p)), u.newest == "" || !u.end.IsZero()
 }
 
-// duties lists what is to be backed up by a policy, of a service that is on. What was not known to be so is from now on. since has that of all, and of what
+// duties lists what is to be backed up by a policy, of a service that is on. What was not known to be so is from now on, or if nothing is known, since the service is. since has that of all, and of what
 // is merely not there: a disk that is not always mounted, and never when a backup begins, is late by when it was first to be backed up.
 func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) (all []duty, since map[string]time.Time, err error) {
 	mounts, err := d.mounts()
 	if err != nil {
 		return nil, nil, err
 	}
+	now := d.o.Now().Round(0).UTC()
+	begin := now
 	kept, err := d.db.Wanted()
-	if err != nil {
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		begin = d.begun(now)
+	case err != nil:
 		return nil, nil, err
 	}
-	now := d.o.Now().Round(0).UTC()
 	since = map[string]time.Time{}
 	for name, at := range kept {
 		if mayBeAway(p, mounts, name) && now.Sub(at) < maxAway {
@@ -85,7 +91,7 @@ func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) 
 		newest[k.Partition] = k
 	}
 	for _, t := range d.wantedOf(ctx, v, p, mounts) {
-		u := duty{target: t, since: now}
+		u := duty{target: t, since: begin}
 		if at, ok := kept[t.partition.Name]; ok && at.Before(now) { // else the clock was set back
 			u.since = at
 		}
@@ -97,13 +103,23 @@ func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) 
 	return all, since, nil
 }
 
+// begun is since when the service is on.
+func (d *Daemon) begun(now time.Time) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if since := d.history.At(now).Since; !since.IsZero() {
+		return since.UTC()
+	}
+	return now
+}
+
 // maxAway is how long it is known since when a partition is to be backed up that is not there, and has no version.
 const maxAway = 30 * 24 * time.Hour
 
 // remember keeps since when there are duties. While it cannot, on a full disk, new ones are from now on again and again.
 func (d *Daemon) remember(since map[string]time.Time) {
 	kept, err := d.db.Wanted()
-	if err == nil && !maps.EqualFunc(kept, since, time.Time.Equal) {
+	if errors.Is(err, state.ErrNotFound) || err == nil && !maps.EqualFunc(kept, since, time.Time.Equal) {
 		err = d.db.PutWanted(since)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/snapshot"
 	"yester/snapshot/capture"
 )
@@ -158,6 +159,36 @@ func TestStartThatIsChangedMutesNothing(t *testing.T) {
 	}
 	if got := s.late("2026-11-25 09:18"); len(got) != 1 {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A state of before it was kept has no record of it.
+func TestLateBySinceTheServiceIsOnWhereNothingElseIsKnown(t *testing.T) {
+	s := newStill(t)
+	forget := func() {
+		t.Helper()
+		if err := errors.Join(s.db.EndService(), s.db.PutPlan(*s.policy, s.service, state.Schedule(s.history))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	var mounts []capture.Mount
+	s.o.Discover = func() ([]capture.Mount, error) { return slices.Clone(mounts), nil }
+	s.limit(nil, nil)
+	if got := s.late("2026-11-30 09:00"); len(got) != 0 {
+		t.Errorf("nothing is mounted: %q", got)
+	}
+	mounts = append(mounts, mountAt("usb", "/mnt/usb"))
+	if got := s.late("2026-11-30 10:00"); len(got) != 0 {
+		t.Errorf("it was not there: %q", got)
+	}
+	forget()
+	if got := s.late("2026-11-30 10:01"); len(got) != 1 || !strings.HasPrefix(got[0], "usb has no version yet, and is to be backed up since 2026-11-23 12:00") {
+		t.Errorf("it was there: %q", got)
+	}
+	mounts = append(mounts, mountAt("new", "/new"))
+	if got := s.late("2026-11-30 10:02"); len(got) != 1 {
+		t.Errorf("it is new: %q", got)
 	}
 }
 

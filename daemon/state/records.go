@@ -2,7 +2,6 @@ package state
 
 import (
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -96,11 +95,9 @@ func (db *DB) PutService(name string, s Schedule) error {
 // EndService forgets policy, schedule and state: all or none.
 func (db *DB) EndService() error { return db.delete("policy", "schedule", "service", "wanted") }
 
-// Wanted tells since when partitions are to be backed up, by their names.
+// Wanted tells since when partitions are to be backed up, by their names. ErrNotFound while the service is new, or was since before this was kept.
 func (db *DB) Wanted() (since map[string]time.Time, err error) {
-	if err = db.get("wanted", &since); errors.Is(err, ErrNotFound) {
-		err = nil
-	}
+	err = db.get("wanted", &since)
 	return since, err
 }
 
