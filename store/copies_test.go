@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 // A copied is a vault in one place, in which a pack was kept because its medium does not let all of it be read. A later backup stored again what was lost there.
 type copied struct {
 	*testVault
+	mem    *place.Mem
 	ids    []ID
 	chunks [][]byte
 
@@ -27,7 +29,7 @@ func newCopied(t *testing.T) *copied {
 			t.Error(err)
 		}
 	})
-	c := &copied{testVault: tv, chunks: someChunks(1, 60, 50_000)}
+	c := &copied{testVault: tv, mem: m, chunks: someChunks(1, 60, 50_000)}
 	c.ids = tv.version("v1", c.chunks)
 	c.kept = tv.packs[0]
 	must(t, m.BadRange(packName(c.kept.instance, c.kept.id), 10*pack.BlockSize, 200*pack.BlockSize))
@@ -90,14 +92,82 @@ func TestCopyThatCanBeReadStays(t *testing.T) {
 	} {
 		for _, few := range []int{0, 1} {
 			c := newCopied(t)
-			for _, l := range c.lost[few:] { // as an index of before would say
-				l.pack = c.number(c.kept)
-				must(t, c.index.enterChunk(l))
-			}
+			c.foundInKept(few)
 			work(c)
 			c.uncached(c.ids, c.chunks)
 		}
 	}
+}
+
+// foundInKept has the index say of what was lost, but for some, that it lies where it cannot be read, as one of before would.
+func (c *copied) foundInKept(but int) {
+	for _, l := range c.lost[but:] {
+		l.pack = c.number(c.kept)
+		must(c.t, c.index.enterChunk(l))
+	}
+}
+
+// What a backup under way relies on and cannot be read where it is found does not go from where it can.
+func TestCopyThatABackupNeedsStays(t *testing.T) {
+	c := newCopied(t)
+	c.foundInKept(0)
+	c.delete("v1")
+	c.delete("v2")
+	w := c.writer(WriterOptions{})
+	ids := c.put(w, c.chunks)
+	c.collect()
+	must(t, errors.Join(w.Commit(t.Context(), key("v3"), flatRecord(ids)), w.Close()))
+	c.uncached(ids, c.chunks)
+	c.collect()
+	c.uncached(ids, c.chunks)
+}
+
+// What nobody needs keeps no pack, whether it can be read or not.
+func TestCopiesThatNobodyNeedsGo(t *testing.T) {
+	c := newCopied(t)
+	c.delete("v1")
+	c.delete("v2")
+	must(t, c.mem.BadRange(packName(c.again.instance, c.again.id), int64(c.again.meta)*pack.BlockSize, int64(c.again.data)+40*pack.BlockSize))
+	c.cold()
+	if r := c.collect(); r.Kept > 0 || len(c.packs) > 0 {
+		t.Errorf("collected %+v", r)
+	}
+}
+
+// A passage is a limiter that counts the bytes that pass.
+type passage struct{ bytes int }
+
+func (p *passage) WaitN(ctx context.Context, n int) error {
+	p.bytes += n
+	return ctx.Err()
+}
+
+// The copy of each chunk of a group is looked at when a pack goes, and the group is read once for all of them.
+func TestGroupsAreTriedOnce(t *testing.T) {
+	tv, _ := memVault(t)
+	files := smallFiles(1, 60, 1000)
+	w1, w2 := tv.writer(WriterOptions{Encoding: pack.Zstd}), tv.writer(WriterOptions{Encoding: pack.Zstd})
+	ids := tv.put(w1, files)
+	tv.put(w2, files)
+	must(t, errors.Join(w1.Commit(t.Context(), key("v1"), flatRecord(ids)), w2.Commit(t.Context(), key("v2"), flatRecord(ids)), w1.Close(), w2.Close()))
+	if in, groups := tv.whereabouts(ids); in != len(files) || groups != 1 || len(tv.packs) != 2 {
+		t.Fatalf("%d chunks in %d groups, %d packs", in, groups, len(tv.packs))
+	}
+	at, p, err := tv.lookUp(ids[0])
+	must(t, err)
+	frames, err := tv.tableOf(t.Context(), p)
+	must(t, err)
+	var passed passage
+	m := &mover{v: tv.Vault, limiter: &passed}
+	if wanted, err := m.foundIn(t.Context(), at.pack+1, frames); err != nil || !wanted.within(nil) || passed.bytes != int(at.frame.Stored) {
+		t.Errorf("%d bytes of a group of %d are read, wanted %v, %v", passed.bytes, at.frame.Stored, wanted, err)
+	}
+	passed.bytes = 0
+	c, err := tv.Collect(t.Context(), CollectOptions{Mark: flat, Limiter: &passed})
+	if want := int(p.meta)*pack.BlockSize + int(at.frame.Stored); err != nil || c.Dropped != 1 || passed.bytes != want {
+		t.Errorf("%d bytes are read, not %d, collected %+v, %v", passed.bytes, want, c, err)
+	}
+	tv.uncached(ids, files)
 }
 
 // Two packs that were given each other's names count as lost, and are found when each has its own again.

@@ -127,6 +127,8 @@ type collection struct {
 	marks    map[uint32]*packMarks   // of the packs at the beginning
 	young    map[uint32]*packMarks   // of packs that came since and were met
 	missing  map[ID]struct{}         // reached, and in no pack known
+
+	found, here trial // of frames where the index finds a chunk, and in the pack that is about to go
 }
 
 func (v *Vault) beginCollection(o CollectOptions) *collection {

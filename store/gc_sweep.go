@@ -141,7 +141,7 @@ func (c *collection) drop(ctx context.Context, number uint32) error {
 }
 
 // inspect reads the table of a pack that is about to go. The error says why it must stay: its table cannot be read or is not what the index
-// says, or it has a chunk that is missing, or cannot be read where it is found, and cannot be read here either. One that can is entered in the index, and marked.
+// says, or it has a chunk that is missing, or is needed and cannot be read where it is found, and cannot be read here either. One that can is entered in the index, and marked.
 func (c *collection) inspect(ctx context.Context, number uint32) (*moving, error) {
 	p := c.marks[number].pack
 	frames, err := c.v.tableOf(ctx, p)
@@ -152,32 +152,52 @@ func (c *collection) inspect(ctx context.Context, number uint32) (*moving, error
 		return nil, err
 	}
 	for i := range frames {
-		if err := c.inspectFrame(frames, &location{pack: number, num: uint32(i), frame: frames[i]}, p); err != nil {
+		if err := errors.Join(ctx.Err(), c.inspectFrame(ctx, frames, &location{pack: number, num: uint32(i), frame: frames[i]}, p)); err != nil {
 			return nil, err
 		}
 	}
 	return &moving{number: number, pack: p, frames: frames}, nil
 }
 
-func (c *collection) inspectFrame(frames []pack.Frame, at *location, p *packInfo) error {
+func (c *collection) inspectFrame(ctx context.Context, frames []pack.Frame, at *location, p *packInfo) error {
 	if _, missing := c.missing[at.frame.Chunk]; missing {
-		return c.recover(at, p)
+		return c.recover(ctx, at, p)
 	}
 	l, in, err := c.v.lookUp(at.frame.Chunk)
 	switch {
 	case err != nil || in == nil:
 		return err
-	case l.pack != at.pack && c.v.tryFrame(in, &l) != nil:
-		return c.take(at, p)
-	case l.pack == at.pack && (int(l.num) >= len(frames) || l.frame != frames[l.num]):
+	case l.pack != at.pack:
+		if !c.needs(&l) {
+			return nil
+		}
+		if bad, err := c.try(ctx, &c.found, in, &l); bad == nil || err != nil {
+			return err
+		}
+		return c.take(ctx, at, p)
+	case int(l.num) >= len(frames) || l.frame != frames[l.num]:
 		return c.v.index.failed(fmt.Errorf("chunk %v: %w", at.frame.Chunk, errBadIndex))
 	}
 	return nil
 }
 
+// needs tells whether a version needs what lies at l, or somebody relies on it. Of packs written since the beginning that is not known, and taken for so.
+func (c *collection) needs(l *location) bool {
+	m := c.marks[l.pack]
+	if m == nil || m.frames.has(l.num) {
+		return true
+	}
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	return slices.ContainsFunc(c.all(), func(r *reliance) bool {
+		whole, hits := r.on(l.pack)
+		return whole || hits.has(l.num)
+	})
+}
+
 // recover enters a missing chunk in the index, where it was found.
-func (c *collection) recover(at *location, p *packInfo) error {
-	if err := c.take(at, p); err != nil {
+func (c *collection) recover(ctx context.Context, at *location, p *packInfo) error {
+	if err := c.take(ctx, at, p); err != nil {
 		return err
 	}
 	delete(c.missing, at.frame.Chunk)
@@ -187,9 +207,9 @@ func (c *collection) recover(at *location, p *packInfo) error {
 }
 
 // take has a chunk of a pack that was to go be found there, and kept.
-func (c *collection) take(at *location, p *packInfo) error {
-	if err := c.v.tryFrame(p, at); err != nil {
-		return err
+func (c *collection) take(ctx context.Context, at *location, p *packInfo) error {
+	if bad, err := c.try(ctx, &c.here, p, at); bad != nil || err != nil {
+		return firstOf(err, bad)
 	}
 	c.v.allRelyOn(at.pack)
 	if err := c.v.index.enterChunk(*at); err != nil {
@@ -203,6 +223,29 @@ func (c *collection) take(at *location, p *packInfo) error {
 func (c *collection) keep(p *packInfo, err error) {
 	c.result.Kept++
 	c.v.log.Error("a pack is kept because it is damaged", "instance", p.instance, "pack", p.id, "err", err)
+}
+
+// A trial is what came of trying a frame. It is asked again for each chunk of a group, one after the other.
+type trial struct {
+	of  location // the first of the chunks
+	bad error    // why it cannot be read
+}
+
+// knows tells whether it is the frame that was tried last.
+func (t *trial) knows(l *location) bool {
+	return t.of.frame.Stored > 0 && t.of.pack == l.pack && t.of.frame.Offset == l.frame.Offset
+}
+
+// try tells why a frame cannot be read, nil if it can. The error is that of waiting for it to pass.
+func (m *mover) try(ctx context.Context, last *trial, p *packInfo, l *location) (bad, err error) {
+	if last.knows(l) {
+		return last.bad, nil
+	}
+	if err := waitN(ctx, m.limiter, int(l.frame.Stored)); err != nil {
+		return nil, err
+	}
+	*last = trial{*l, m.v.tryFrame(p, l)}
+	return last.bad, nil
 }
 
 // tryFrame reads a frame and opens its seal.

@@ -73,7 +73,7 @@ func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo, limiter
 		return nil
 	}
 	r := &repacker{mover: &mover{v: v, limiter: limiter}, instance: p.instance, size: int(p.data), retired: func(*moving, bool) {}}
-	wanted, err := r.foundIn(number, m.frames)
+	wanted, err := r.foundIn(ctx, number, m.frames)
 	if err != nil {
 		return err
 	}
@@ -92,17 +92,24 @@ func (v *Vault) reshape(ctx context.Context, number uint32, p *packInfo, limiter
 }
 
 // foundIn are the frames of a pack that are found in it, or nowhere where they can be read, and those that somebody relies on.
-func (m *mover) foundIn(number uint32, frames []pack.Frame) (bitmap, error) {
+func (m *mover) foundIn(ctx context.Context, number uint32, frames []pack.Frame) (bitmap, error) {
 	wanted := newBitmap(uint32(len(frames)))
 	m.v.mu.Lock()
 	whole := m.relied(number, wanted) == relyAll
 	m.v.mu.Unlock()
+	var last trial
 	for i, f := range frames {
 		l, in, err := m.v.lookUp(f.Chunk)
-		if err != nil {
+		want := whole || in == nil || l.pack == number
+		if err == nil && !want && !wanted.has(uint32(i)) {
+			var bad error
+			bad, err = m.try(ctx, &last, in, &l)
+			want = bad != nil
+		}
+		if err = errors.Join(ctx.Err(), err); err != nil {
 			return nil, err
 		}
-		if whole || in == nil || l.pack == number || m.v.tryFrame(in, &l) != nil {
+		if want {
 			wanted.set(uint32(i))
 		}
 	}
