@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"slices"
 	"testing"
@@ -14,7 +15,7 @@ import (
 // A copied is a vault in one place, in which a pack was kept because its medium does not let all of it be read. A later backup stored again what was lost there.
 type copied struct {
 	*testVault
-	mem    *place.Mem
+	mem    *watched
 	ids    []ID
 	chunks [][]byte
 
@@ -22,8 +23,36 @@ type copied struct {
 	lost        []location
 }
 
+// A watched place tells of each read.
+type watched struct {
+	*place.Mem
+	read func(name string, off int64)
+}
+
+type watchedFile struct {
+	place.File
+	in   *watched
+	name string
+}
+
+func (p *watched) Open(ctx context.Context, name string) (place.File, error) {
+	f, err := p.Mem.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return watchedFile{f, p, name}, nil
+}
+
+func (f watchedFile) ReadAt(b []byte, off int64) (int, error) {
+	if f.in.read != nil {
+		f.in.read(f.name, off)
+	}
+	return f.File.ReadAt(b, off)
+}
+
 func newCopied(t *testing.T) *copied {
-	tv, m := memVault(t)
+	m := &watched{Mem: place.NewMem(1)}
+	tv := &testVault{Vault: openNew(t, Options{Places: []place.Place{m}, Log: slog.New(slog.DiscardHandler), Reserve: 1, Cache: 1}), t: t}
 	t.Cleanup(func() {
 		if err := tv.Close(); err != nil {
 			t.Error(err)
@@ -82,6 +111,60 @@ func TestOfTwoCopiesThatCanBeReadIsFound(t *testing.T) {
 			t.Errorf("chunk %v is found in pack %v, %v", l.frame.Chunk, p.id, err)
 		}
 	}
+}
+
+// tables is up to where, from its front, a pack is read for its table.
+const tables = 16 * pack.BlockSize
+
+// The medium is asked once for what it does not let be read of a pack, and not for each chunk.
+func TestPackThatCannotBeReadIsTriedOnce(t *testing.T) {
+	c := newCopied(t)
+	s, err := c.survey(t.Context())
+	must(t, err)
+	bad := 0
+	c.mem.read = func(name string, off int64) {
+		if name == packName(c.kept.instance, c.kept.id) && off >= tables && off < 200*pack.BlockSize {
+			bad++
+		}
+	}
+	for _, first := range []pack.ID{c.again.id, c.kept.id} {
+		bad = 0
+		must(t, c.rebuild(t.Context(), map[pack.ID]packSeen{first: s.packs[first]}))
+		must(t, c.reconcileWith(t.Context(), s))
+		if bad > 1 {
+			t.Errorf("it is asked %d times", bad)
+		}
+	}
+	bad = 0
+	c.foundInKept(0)
+	if _, err := c.RebuildIndex(t.Context(), nil); err != nil || bad > 1 {
+		t.Errorf("it is asked %d times, %v", bad, err)
+	}
+	c.mem.read = nil
+	c.uncached(c.ids, c.chunks)
+}
+
+// A new index can be broken off while it looks which copies can be read, and is no broken one then.
+func TestChoiceOfCopiesIsBrokenOff(t *testing.T) {
+	c := newCopied(t)
+	s, err := c.survey(t.Context())
+	must(t, err)
+	must(t, c.rebuild(t.Context(), map[pack.ID]packSeen{c.kept.id: s.packs[c.kept.id]}))
+	ctx, cancel := context.WithCancel(t.Context())
+	reads := 0
+	c.mem.read = func(_ string, off int64) {
+		if off >= tables && off < int64(c.again.data) {
+			cancel()
+			reads++
+		}
+	}
+	err = c.reconcileWith(ctx, s)
+	if !errors.Is(err, context.Canceled) || errors.Is(err, errIndex) || reads > 4 {
+		t.Errorf("%d reads, %v", reads, err)
+	}
+	c.mem.read = nil
+	must(t, c.reconcileWith(t.Context(), s))
+	c.uncached(c.ids, c.chunks)
 }
 
 // What goes is never the only copy that can be read, whatever the index says.

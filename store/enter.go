@@ -1,7 +1,9 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 
 	"yester/store/pack"
 )
@@ -50,9 +52,15 @@ func (v *Vault) keepFound(l *location) (bool, error) {
 }
 
 // keepReadable is keepFound but for a chunk that can be read only from the pack that is being entered.
-func (v *Vault) keepReadable(l *location) (bool, error) {
-	at, in, err := v.lookUp(l.frame.Chunk)
-	return in != nil && !v.onlyAt(l, &at, in), err
+func (v *Vault) keepReadable(ctx context.Context) keeper {
+	c := choice{v: v, silent: map[uint32]bool{}}
+	return func(l *location) (bool, error) {
+		at, in, err := v.lookUp(l.frame.Chunk)
+		if err = errors.Join(ctx.Err(), err); err != nil || in == nil {
+			return false, err
+		}
+		return !c.onlyAt(l, &at, in), nil
+	}
 }
 
 // unlessNew asks keep only for chunks that it was asked for before, and a few others, if the index was empty at first: to look up each would take longer than to enter it. It takes
@@ -72,13 +80,47 @@ func unlessNew(keep keeper) keeper {
 	}
 }
 
+// A choice finds out which of two copies of a chunk can be read. It is for one goroutine at a time.
+type choice struct {
+	v           *Vault
+	found, here trial
+	silent      map[uint32]bool // packs of which the medium did not let a frame be read; to try each of these takes long
+}
+
 // onlyAt tells whether a chunk can be read at l and not where it is found, in a pack that a repair has kept because of its medium, say: what was lost there a later backup has stored
-// again. Then all open writers rely on the pack of l: the chunk is about to be found there.
-func (v *Vault) onlyAt(l, found *location, in *packInfo) bool {
-	p := v.packOf(l, nil)
-	if l.pack == found.pack || p == nil || v.tryFrame(in, found) == nil || v.tryFrame(p, l) != nil {
+// again. Then all open writers rely on the pack of l: the chunk is about to be found there. What takes parity to be read counts as if it could not be: there may be much of it.
+func (c *choice) onlyAt(l, found *location, in *packInfo) bool {
+	p := c.v.packOf(l, nil)
+	if l.pack == found.pack || p == nil {
 		return false
 	}
-	v.allRelyOn(l.pack)
-	return true
+	only := c.silent[found.pack] && !c.silent[l.pack] && c.reads(&c.here, p, l) || !c.reads(&c.found, in, found) && c.reads(&c.here, p, l)
+	if only {
+		c.v.allRelyOn(l.pack)
+	}
+	return only
+}
+
+// reads tells whether a frame can be read as it is.
+func (c *choice) reads(last *trial, p *packInfo, l *location) bool {
+	if !last.knows(l) {
+		*last = trial{*l, c.v.tryPlainly(p, l)}
+		c.silent[l.pack] = c.silent[l.pack] || ofMedium(last.bad)
+	}
+	return last.bad == nil
+}
+
+// tryPlainly is tryFrame, but not around damage.
+func (v *Vault) tryPlainly(p *packInfo, l *location) error {
+	f, err := v.files.open(p)
+	if err != nil {
+		return err
+	}
+	defer v.files.release(f)
+	sealed := make([]byte, l.frame.Stored)
+	if err := f.readAt(sealed, int64(l.frame.Offset)); err != nil {
+		return err
+	}
+	_, err = f.sealer.Open(sealed[:0], l.num, l.frame, sealed)
+	return err
 }

@@ -20,7 +20,7 @@ func (v *Vault) RebuildIndex(ctx context.Context, p Progress) (packs int, err er
 		return 0, fmt.Errorf("rebuild index: %w", err)
 	}
 	defer end()
-	r := &rebuild{v: v, progress: p, chunks: map[uint32][]uint32{}}
+	r := &rebuild{v: v, progress: p, chunks: map[uint32][]uint32{}, choice: choice{v: v, silent: map[uint32]bool{}}}
 	for _, step := range []func(context.Context) error{v.present, r.enterNew, r.readKnown, r.enterKnown, r.removeStale} {
 		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
 			return len(r.chunks), fmt.Errorf("rebuild index: %w", err)
@@ -34,6 +34,7 @@ type rebuild struct {
 	v        *Vault
 	progress Progress
 	chunks   map[uint32][]uint32 // by pack, the first bytes of the ids of its chunks
+	choice   choice
 }
 
 // enterNew enters packs that are not known at all. While a writer is open, one may be just about to be entered by it.
@@ -83,18 +84,18 @@ func (r *rebuild) enterKnown(ctx context.Context) error {
 		r.v.mu.RLock()
 		u := r.v.uses[number]
 		r.v.mu.RUnlock()
-		return r.v.index.add(number, p, frames, u, r.right)
+		return r.v.index.add(number, p, frames, u, func(l *location) (bool, error) { return r.right(ctx, l) })
 	})
 }
 
 // right tells whether the index knows where a chunk lies, perhaps elsewhere.
-func (r *rebuild) right(l *location) (bool, error) {
+func (r *rebuild) right(ctx context.Context, l *location) (bool, error) {
 	at, found, err := r.v.index.find(l.frame.Chunk)
-	if err != nil || !found || at.pack == l.pack {
+	if err = errors.Join(ctx.Err(), err); err != nil || !found || at.pack == l.pack {
 		return false, err
 	}
 	in := r.v.packOf(&at, nil)
-	return in != nil && r.has(&at) && !r.v.onlyAt(l, &at, in), nil
+	return in != nil && r.has(&at) && !r.choice.onlyAt(l, &at, in), nil
 }
 
 // has tells whether a chunk lies where the index says. Of a pack whose table was not read, written since or damaged, it is believed.

@@ -118,11 +118,11 @@ func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
 // backup stores them again. So is one of which too few shards are there, since it may never have been finished. Chunks that are found already stay where they are: one of
 // the packs may be about to go, and have lost files. But of two copies one that can be read is found.
 func (v *Vault) enter(ctx context.Context, there map[pack.ID]packSeen) error {
-	keep := v.keepReadable
+	group, all := errgroup.WithContext(ctx)
+	keep := v.keepReadable(all)
 	if len(v.known()) == 0 {
 		keep = unlessNew(keep)
 	}
-	group, all := errgroup.WithContext(ctx)
 	group.SetLimit(readsAtOnce) // they are entered one by one
 	for id, seen := range there {
 		if all.Err() != nil {
@@ -160,7 +160,7 @@ func (v *Vault) enterSeen(ctx context.Context, id pack.ID, seen packSeen, keep k
 	number := v.number(info, u)
 	v.mu.Unlock()
 	err = v.index.add(number, info, frames, u, keep)
-	if errors.Is(err, ErrNoSpace) { // nothing of it was entered
+	if errors.Is(err, ErrNoSpace) || err != nil && ctx.Err() != nil { // it is not known to the index
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		delete(v.packs, number)
