@@ -67,15 +67,20 @@ func manifestOf(t testing.TB, name string) map[string][]string {
 	return want
 }
 
-// version is where a version is mounted; the instance may have got another name by a backup, if it is that of this machine.
+// version is where a version is mounted; the instance may have got another name by a backup, if it is that of this machine. One whose record few places have comes
+// when all of it was found.
 func (g *goldenCopy) version(version string) string {
 	g.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(g.home, "mnt", "*", goldenName, version))
-	must(g.t, err)
-	if len(paths) != 1 {
-		g.t.Fatalf("version %s is mounted in %q", version, paths)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		paths, err := filepath.Glob(filepath.Join(g.home, "mnt", "*", goldenName, version))
+		must(g.t, err)
+		if len(paths) == 1 {
+			return paths[0]
+		}
+		if time.Now().After(deadline) {
+			g.t.Fatalf("version %s is mounted in %q", version, paths)
+		}
 	}
-	return paths[0]
 }
 
 // shows compares what is mounted with the manifest, in each version but those paths that are lost.

@@ -80,7 +80,6 @@ func TestDaemonRefusesWhatItCannotUse(t *testing.T) {
 		{"a vault of an unknown format", func() { rewrite(t, vault, "vault.json*", format99) }, []string{vault, "format", "99"}},
 		{"a vault.json that is none", func() { rewrite(t, vault, "vault.json*", put([]byte("{]"))) }, []string{vault, "vault.json"}},
 		{"an empty vault.json", func() { rewrite(t, vault, "vault.json*", put(nil)) }, []string{vault, "vault.json"}},
-		{"a vault that is gone", func() { must(t, os.RemoveAll(vault)) }, []string{vault, "mounted"}},
 		{"a vault without keys", func() { must(t, os.RemoveAll(filepath.Join(vault, "keys"))) }, []string{vault, "key"}},
 		{"a key of another vault", func() { rewrite(t, vault, "keys/*", otherKey) }, []string{vault, "key"}},
 		{"damaged keys", func() { rewrite(t, vault, "keys/*", damaged) }, []string{vault, "key"}},
@@ -97,6 +96,18 @@ func TestDaemonRefusesWhatItCannotUse(t *testing.T) {
 			must(t, os.Rename(good, vault))
 		})
 	}
+	// One that is not there may come back: the operator is told, and it is used then.
+	must(t, os.Rename(vault, vault+".away"))
+	d = start(t, home)
+	d.expected = regexp.MustCompile("vault")
+	if s := d.run(done, "status").stdout; !strings.Contains(s, vault) || !strings.Contains(s, "mounted") {
+		t.Errorf("status without the vault:\n%s", s)
+	}
+	must(t, os.Rename(vault+".away", vault))
+	d.wait("the vault to be used again", func() bool { _, err := os.Stat(v.Path); return err == nil })
+	same(t, "the version when the vault is back", want, read(t, v.Path))
+	d.stop()
+
 	// One of two copies is enough, and the operator is told.
 	rewrite(t, vault, "vault.json", damaged)
 	rewrite(t, vault, "keys/????????????????", damaged)
