@@ -516,7 +516,7 @@ func TestScrubReadsEverySliceAndRepairs(t *testing.T) {
 	damageFile(t, file, 1<<20, 100)
 
 	days := int(info.Packs) // one a day
-	o.Settings.ScrubDays = &days
+	o.Settings.ScrubDays, o.Settings.DrillDays = &days, new(int)
 	for day := range days {
 		begin := time.Now().Add(time.Duration(day+1)*scrubEvery + time.Duration(day+1)*time.Minute)
 		o.Now = func() time.Time { return begin }
