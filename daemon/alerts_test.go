@@ -222,6 +222,22 @@ func TestWhatAnyTaskFindsLostIsTold(t *testing.T) {
 	}
 }
 
+// What stays damaged and waits for no repair of the daemon's own is not over because a check of another part finds nothing.
+func TestDamageThatNobodyRepairsIsNotOverByAnyCheck(t *testing.T) {
+	s := newStill(t)
+	id := strings.Repeat("a", 32)
+	for _, p := range []control.Problem{{Place: "/b", What: "missing"}, {Pack: id}} {
+		s.taskEnded(&control.Task{ID: "r-1", Kind: control.KindRepair, State: control.Partial, Report: &control.Report{ProblemCount: 1, Problems: []control.Problem{p}}, Scheduled: true})
+	}
+	if got := s.damaged(); !slices.Equal(got, []string{scrubDamage, foundDamage}) {
+		t.Errorf("told are %q", got)
+	}
+	wait(t, s.tasks, mustNot[control.Task](t)(checks(0)(s)).ID)
+	if got := s.damaged(); !slices.Equal(got, []string{foundDamage}) {
+		t.Errorf("%q stay", got)
+	}
+}
+
 // Damage is over when whoever could have met it again looked for it and did not.
 func TestDamageIsOverWhenItWasLookedForAndNotFound(t *testing.T) {
 	a, b := strings.Repeat("a", 32), strings.Repeat("b", 32)

@@ -61,7 +61,8 @@ func (d *Daemon) vaultCheck(_ context.Context, r control.CheckRequest) (control.
 
 func (d *Daemon) vaultRepair(context.Context, control.None) (control.Task, error) {
 	return d.maintain(control.KindRepair, false, d.priority(), func(m *maintenance, ctx context.Context, j *job) error {
-		return m.repair(ctx, j, nil)
+		_, err := m.repair(ctx, j, nil)
+		return err
 	})
 }
 
@@ -116,8 +117,8 @@ func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Ch
 }
 
 // repair makes good what can be, of some packs or of all for nil. If nothing stays damaged, damage of these is over; some packs are those that the daemon's
-// own check found.
-func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) error {
+// own check found. It returns the problems that stay.
+func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) ([]store.Problem, error) {
 	begin := m.d.o.Now()
 	r, err := m.vault.Repair(ctx, store.RepairOptions{
 		Packs: packs, Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
@@ -132,7 +133,7 @@ func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) error 
 			return packs == nil || cause == scrubDamage || slices.ContainsFunc(packs, isOf)
 		})
 	}
-	return err
+	return r.Problems, err
 }
 
 // collect gives back the space of what no version needs. It stays due until it has ended well: one that fails or is cancelled is begun again after a day or when

@@ -311,6 +311,51 @@ func TestWhatFailedIsDueADayLater(t *testing.T) {
 	}
 }
 
+// What heals only with a place that is away waits for it, and is then healed; and what is said of it is over.
+func TestDamageThatNeedsAMissingPlaceIsHealedWhenThatIsBack(t *testing.T) {
+	places := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c")}
+	s := newStill(t, func(o *Options) { o.Settings.Vault.Places, o.Settings.ScrubDays, o.Settings.DrillDays = places, new(int), new(int) })
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(filepath.Join(s.dir, "big"), random(4<<20), 0o644))
+	s.days("2026-11-24")
+	must(os.Rename(places[1], places[1]+".away"))
+	file := largestPack(t, places[0])
+	damageFile(t, file, 1<<20, 100)
+	found := filepath.Base(file)
+	must(s.changeUpkeep(func(u *upkeepState) { u.Repair = []string{found} }))
+	wantDue := func(want ...string) {
+		t.Helper()
+		if u := mustNot[upkeepState](t)(s.upkeepState()); !slices.Equal(u.Repair, want) {
+			t.Errorf("due are %q, want %q", u.Repair, want)
+		}
+	}
+	s.wantChores("r-20261124-0001 partial")
+	wantDue(found)
+	s.at("2026-11-25 03:16")
+	s.wantChores()
+	s.at("2026-11-25 03:17")
+	s.wantChores("r-20261125-0001 partial")
+	wantDue(found)
+	if got := slices.Sorted(slices.Values(s.damaged())); !slices.Equal(got, []string{scrubDamage, placeCause(places[1])}) {
+		t.Errorf("told are %q", got)
+	}
+	must(os.Rename(places[1]+".away", places[1]))
+	must(s.vault.Mend(t.Context()))
+	for len(s.troubles) > 0 {
+		s.tell(<-s.troubles)
+	}
+	s.wantChores("r-20261125-0002 completed")
+	wantDue()
+	if got := s.damaged(); len(got) > 0 {
+		t.Errorf("%q stay", got)
+	}
+}
+
 // busy has somebody collect, so that no repair and no gc goes well, until end is called.
 func (s *still) busy() (end func()) {
 	began, let, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)

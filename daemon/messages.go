@@ -12,7 +12,7 @@ import (
 	"yester/store/pack"
 )
 
-// The causes of damage: what the daemon's own check found, which its own repair may make good; what any other task found; and, with the name of a file
+// The causes of damage: what the daemon's own check or repair found, and a later repair of its own may make good; what any other task found; and, with the name of a file
 // behind damageCause, what reading met in that.
 const (
 	damageCause = "damage/"
@@ -66,6 +66,7 @@ func (d *Daemon) tell(t store.Trouble) {
 		d.raise(control.MessagePlace, placeCause(t.Place), failingText(t.Place, t.Err))
 	case t.Kind == store.PlaceBack:
 		d.resolve(placeCause(t.Place))
+		d.wakeRepair()
 	case t.Kind == store.Stray:
 		d.kept(d.alerts.Note(control.MessageDamage, "stray/"+t.File, t.File+" came with a place, and parts of that version are nowhere: it was never finished, or was deleted while the place was away; it is not listed"))
 	case t.Healed:
@@ -93,7 +94,7 @@ func (d *Daemon) taskEnded(t *control.Task) {
 	d.metrics.taskEnded(t)
 	if !t.Report.Clean() {
 		cause := foundDamage
-		if t.Kind == control.KindCheck && t.Scheduled {
+		if t.Scheduled && (t.Kind == control.KindCheck || t.Kind == control.KindRepair && d.goesOn(t.Report)) {
 			cause = scrubDamage
 		}
 		d.raise(control.MessageDamage, cause, fmt.Sprintf("a %s found the vault damaged, see `yester tasks show %s`", t.Kind, t.ID))
@@ -115,6 +116,14 @@ func (d *Daemon) taskEnded(t *control.Task) {
 	default:
 		d.otherEnded(t)
 	}
+}
+
+// goesOn tells whether what a repair of the daemon's own left damaged is looked after without anybody's doing: its packs wait for another one, and all the rest every check
+// looks at.
+func (d *Daemon) goesOn(r *control.Report) bool {
+	u, err := d.upkeepState()
+	waits := func(p control.Problem) bool { return p.Pack == "" || slices.Contains(u.Repair, p.Pack) }
+	return err == nil && uint64(len(r.Problems)) == uint64(r.ProblemCount) && !slices.ContainsFunc(r.Problems, func(p control.Problem) bool { return !waits(p) })
 }
 
 // damageOver ends the messages of damage by whose causes it is over, unless it came up again since a time: that of the begin of who looked.

@@ -131,7 +131,15 @@ func ifFree(err error) error {
 	return err
 }
 
-// repairFound repairs packs that a scrub found damaged. They wait for it until it has gone through.
+// wakeRepair takes the rest of repairs back: a place is there again, from which more may heal.
+func (d *Daemon) wakeRepair() {
+	d.upkeeping.Lock()
+	defer d.upkeeping.Unlock()
+	delete(d.resting, control.KindRepair)
+	d.wakeUpkeep()
+}
+
+// repairFound repairs packs that a scrub found damaged. They wait for it until it has gone through, and those that could not be healed for want of a place go on to.
 func (d *Daemon) repairFound(packs []string) error {
 	ids := []packID{}
 	for _, p := range packs {
@@ -142,15 +150,26 @@ func (d *Daemon) repairFound(packs []string) error {
 	}
 	_, err := d.maintain(control.KindRepair, true, sched.Low, func(m *maintenance, ctx context.Context, j *job) error {
 		d.rest(control.KindRepair)
-		if err := m.repair(ctx, j, ids); err != nil {
+		problems, err := m.repair(ctx, j, ids)
+		if err != nil {
 			return err
 		}
+		left := m.healsLater(ctx, problems)
 		return d.changeUpkeep(func(u *upkeepState) {
-			u.Repair = nil
-			delete(d.resting, control.KindRepair)
+			u.Repair = slices.DeleteFunc(u.Repair, func(p string) bool { return slices.Contains(packs, p) })
+			u.Repair = join(u.Repair, left)
+			if len(left) == 0 {
+				delete(d.resting, control.KindRepair)
+			}
 		})
 	})
 	return err
+}
+
+// healsLater are the packs that another repair may heal: while a place is not well all of them may be, and else only those that a place did not take.
+func (m *maintenance) healsLater(ctx context.Context, problems []store.Problem) []string {
+	ill := slices.ContainsFunc(m.vault.Places(ctx), func(p store.PlaceState) bool { return p.Err != nil || p.Gone || p.Behind || p.Replaces })
+	return repairable(slices.DeleteFunc(slices.Clone(problems), func(p store.Problem) bool { return !ill && !p.Heals }))
 }
 
 // collectLater collects what a collection under way, or one that was cut off, could not.
@@ -177,12 +196,17 @@ func (d *Daemon) scrub(u *upkeepState) error {
 			return err
 		}
 		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) {
-			u.Scrubbed, u.Repair = now, append(u.Repair, repairable(c.Problems)...)
-			slices.Sort(u.Repair)
-			u.Repair = slices.Compact(u.Repair)
+			u.Scrubbed, u.Repair = now, join(u.Repair, repairable(c.Problems))
 		}))
 	})
 	return err
+}
+
+// join is a sorted list of the packs in two, each once.
+func join(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // slice is the part of the packs that is due, when the last slice was read at a time: as many days' as have passed, 0 if it is too early.
