@@ -314,7 +314,9 @@ func TestWhatFailedIsDueADayLater(t *testing.T) {
 // What heals only with a place that is away waits for it, and is then healed; and what is said of it is over.
 func TestDamageThatNeedsAMissingPlaceIsHealedWhenThatIsBack(t *testing.T) {
 	places := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c")}
-	s := newStill(t, func(o *Options) { o.Settings.Vault.Places, o.Settings.ScrubDays, o.Settings.DrillDays = places, new(int), new(int) })
+	s := newStill(t, func(o *Options) {
+		o.Settings.Vault.Places, o.Settings.ScrubDays, o.Settings.DrillDays = places, new(int), new(int)
+	})
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
