@@ -41,9 +41,6 @@ func (b *Outbox) due() (due []*queue, wait time.Duration) {
 		}
 		left := q.c.Next.Sub(now)
 		again := left <= 0 || left > lastRetry // the clock was set back
-		if again {
-			q.unfit = 0 // they have their turn too
-		}
 		if again || q.unfit > 0 && q.unfit < len(q.waiting) {
 			q.sending = true
 			due = append(due, q)
@@ -99,6 +96,9 @@ func (b *Outbox) next(q *queue) (control.Channel, []control.Delivery) {
 	if b.queues[q.c.Name] != q { // it was removed
 		n = 0
 	}
+	if q.unfit > 0 && q.unfit == len(q.waiting) {
+		q.unfit-- // the first has its turn again, and if it is taken the others have
+	}
 	return q.c, slices.Clone(q.waiting[:min(n, len(q.waiting))])
 }
 
@@ -115,7 +115,7 @@ func (b *Outbox) putOff(q *queue) bool {
 func (b *Outbox) delivered(q *queue, batch []control.Delivery, refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	q.waiting, q.unfit = q.waiting[len(batch):], 0
+	q.waiting = q.waiting[len(batch):]
 	if q.c.Failures > 0 {
 		b.o.Log.Info("a channel of alerts is well again", "channel", q.c.Name, "failures", q.c.Failures)
 	}

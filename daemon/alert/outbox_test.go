@@ -367,6 +367,45 @@ func TestWebhookThatRefusesAllIsTriedAgainAndLosesNothing(t *testing.T) {
 	wait(t, "what waited", func() bool { return d.waiting() == 0 })
 }
 
+// Of those that were refused as they are, one is tried each time, each in its turn; and once one is taken, all are.
+func TestOfAlertsThatAreRefusedOneIsTriedAtATime(t *testing.T) {
+	d, p := newDesk(), newPost(t, http.StatusMethodNotAllowed)
+	const taken = "m-20261125-0004/raised"
+	p.picky = map[string]int{taken: http.StatusOK}
+	c := &clock{time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)}
+	var mu sync.Mutex
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return c.t }
+	b := openOutbox(t, d, Options{Now: now})
+	add(t, b, hook("hook", p.url), "k")
+	book, err := Open(d, b, now, now)
+	must(t, err)
+	for _, x := range "abcd" {
+		must(t, book.Raise("place", "place/"+string(x), "missing"))
+	}
+	running(t, b)
+	want := func(failures, tries, left int) {
+		t.Helper()
+		wait(t, "a round", func() bool { return b.Channels()[0].Failures == failures && d.waiting() == left })
+		if _, got := p.got(); got != tries {
+			t.Errorf("%d tries, want %d", got, tries)
+		}
+		mu.Lock()
+		c.t = c.t.Add(lastRetry)
+		mu.Unlock()
+	}
+	want(1, 5, 3) // a, b, c, d; and as d was taken a once more
+	b.woken()
+	want(2, 6, 3)
+	b.woken()
+	want(3, 7, 3)
+	p.set(http.StatusOK)
+	b.woken()
+	want(0, 10, 0)
+	if ids, _ := p.got(); fmt.Sprint(ids) != "["+taken+" m-20261125-0001/raised m-20261125-0002/raised m-20261125-0003/raised]" {
+		t.Errorf("got %q", ids)
+	}
+}
+
 func TestRemovedChannelTakesItsAlertsAlong(t *testing.T) {
 	d := newDesk()
 	b := openOutbox(t, d, Options{})
