@@ -144,6 +144,29 @@ func TestPackThatCannotBeReadIsTriedOnce(t *testing.T) {
 	c.uncached(c.ids, c.chunks)
 }
 
+// A backup that begins while the index is made anew, and finds a chunk where it cannot be read, relies on it where it is found from then on.
+func TestBackupBesideRebuildReliesOnTheCopyThatIsFound(t *testing.T) {
+	c := newCopied(t)
+	c.foundInKept(0)
+	var w *Writer
+	c.mem.read = func(name string, off int64) {
+		if name == packName(c.again.instance, c.again.id) && off >= tables && w == nil {
+			w = c.writer(WriterOptions{})
+			c.put(w, c.chunks)
+		}
+	}
+	if _, err := c.RebuildIndex(t.Context(), nil); err != nil || w == nil {
+		t.Fatalf("writer %v, %v", w, err)
+	}
+	c.mem.read = nil
+	c.delete("v1")
+	c.delete("v2")
+	c.holding.deleted = nil // they would be held for the writer, and all of them marked
+	c.collect()
+	must(t, errors.Join(w.Commit(t.Context(), key("v3"), flatRecord(c.ids)), w.Close()))
+	c.uncached(c.ids, c.chunks)
+}
+
 // A new index can be broken off while it looks which copies can be read, and is no broken one then.
 func TestChoiceOfCopiesIsBrokenOff(t *testing.T) {
 	c := newCopied(t)

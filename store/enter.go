@@ -88,17 +88,16 @@ type choice struct {
 }
 
 // onlyAt tells whether a chunk can be read at l and not where it is found, in a pack that a repair has kept because of its medium, say: what was lost there a later backup has stored
-// again. Then all open writers rely on the pack of l: the chunk is about to be found there. What takes parity to be read counts as if it could not be: there may be much of it.
+// again. What takes parity to be read counts as if it could not be: there may be much of it.
 func (c *choice) onlyAt(l, found *location, in *packInfo) bool {
 	p := c.v.packOf(l, nil)
 	if l.pack == found.pack || p == nil {
 		return false
 	}
-	only := c.silent[found.pack] && !c.silent[l.pack] && c.reads(&c.here, p, l) || !c.reads(&c.found, in, found) && c.reads(&c.here, p, l)
-	if only {
-		c.v.allRelyOn(l.pack)
+	if c.silent[found.pack] && !c.silent[l.pack] && c.reads(&c.here, p, l) {
+		return true
 	}
-	return only
+	return !c.reads(&c.found, in, found) && c.reads(&c.here, p, l)
 }
 
 // reads tells whether a frame can be read as it is.

@@ -211,10 +211,10 @@ func (c *collection) take(ctx context.Context, at *location, p *packInfo) error 
 	if bad, err := c.try(ctx, &c.here, p, at); bad != nil || err != nil {
 		return firstOf(err, bad)
 	}
-	c.v.allRelyOn(at.pack)
 	if err := c.v.index.enterChunk(*at); err != nil {
 		return err
 	}
+	c.v.allRelyOn(at.pack) // one may have found it elsewhere, up to now
 	c.marks[at.pack].set(at)
 	return nil
 }

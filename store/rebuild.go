@@ -78,24 +78,35 @@ func (r *rebuild) readKnown(ctx context.Context) error {
 	})
 }
 
-// enterKnown enters their chunks, but for those that are found in another pack that has them, and can be read there.
+// enterKnown enters their chunks, but for those that are found in another pack that has them, and can be read there. On where others are found now all open writers rely: one may have
+// found a chunk where it was, up to the moment at which it was entered.
 func (r *rebuild) enterKnown(ctx context.Context) error {
 	return r.each(ctx, "packs", func(number uint32, p *packInfo, frames []pack.Frame) error {
 		r.v.mu.RLock()
 		u := r.v.uses[number]
 		r.v.mu.RUnlock()
-		return r.v.index.add(number, p, frames, u, func(l *location) (bool, error) { return r.right(ctx, l) })
+		moved := false
+		err := r.v.index.add(number, p, frames, u, func(l *location) (bool, error) {
+			right, wrong, err := r.right(ctx, l)
+			moved = moved || wrong
+			return right, err
+		})
+		if moved {
+			r.v.allRelyOn(number)
+		}
+		return err
 	})
 }
 
-// right tells whether the index knows where a chunk lies, perhaps elsewhere.
-func (r *rebuild) right(ctx context.Context, l *location) (bool, error) {
+// right tells whether the index knows where a chunk lies, perhaps elsewhere, and else whether it believed it to lie somewhere.
+func (r *rebuild) right(ctx context.Context, l *location) (right, wrong bool, err error) {
 	at, found, err := r.v.index.find(l.frame.Chunk)
 	if err = errors.Join(ctx.Err(), err); err != nil || !found || at.pack == l.pack {
-		return false, err
+		return false, found && at != *l, err
 	}
 	in := r.v.packOf(&at, nil)
-	return in != nil && r.has(&at) && !r.choice.onlyAt(l, &at, in), nil
+	right = in != nil && r.has(&at) && !r.choice.onlyAt(l, &at, in)
+	return right, !right, nil
 }
 
 // has tells whether a chunk lies where the index says. Of a pack whose table was not read, written since or damaged, it is believed.
