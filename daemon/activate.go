@@ -158,6 +158,7 @@ func (d *Daemon) usePolicy(old *control.Policy, p control.Policy) error {
 	d.deleting.Unlock()
 	d.look()
 	d.wake()
+	d.wakeUpkeep()
 	d.wakeSweep() // which brings the vault's copy up to date too
 	return nil
 }

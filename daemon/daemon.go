@@ -130,6 +130,8 @@ type Daemon struct {
 	parents   map[store.VersionKey]struct{} // of the running backup; none of them may go
 	restoring map[store.VersionKey]int      // versions that are being restored; none of them may go
 
+	dues atomic.Pointer[map[string]time.Time] // when each partition is late unless it has a newer version, as lookAtVersions found; nil: it did not look, or the service is not on
+
 	listeners listeners // to what changes in the partitions between backups
 
 	mounting sync.Mutex // held while a mount is made, and when the last one ends; taken before mu

@@ -31,13 +31,16 @@ func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
 	d.mu.Lock()
 	policy, service := d.policy, d.service
 	d.mu.Unlock()
-	if policy != nil && service == control.StateReady {
+	if policy == nil || service != control.StateReady {
+		d.dues.Store(nil)
+	} else {
 		all, since, err := d.duties(ctx, v, policy)
 		if err != nil {
 			d.log.Error("look at what is to be backed up", "err", err)
 			return
 		}
 		d.remember(since)
+		d.keepDues(all, policy)
 		d.holdLate(all, policy, over)
 	}
 	for cause, is := range over {
@@ -101,6 +104,17 @@ func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) 
 		all, since[t.partition.Name] = append(all, u), u.since
 	}
 	return all, since, nil
+}
+
+// keepDues has Prometheus be told when partitions are late: a scrape looks at no disk for it.
+func (d *Daemon) keepDues(all []duty, p *control.Policy) {
+	dues := map[string]time.Time{}
+	for _, u := range all {
+		if at, ok := u.due(p); ok {
+			dues[u.partition.Name] = at
+		}
+	}
+	d.dues.Store(&dues)
 }
 
 // begun is since when the service is on.

@@ -73,6 +73,7 @@ func (d *Daemon) switchTo(to, from string) (control.Lifecycle, error) {
 	d.look()
 	d.log.Info("service", "state", to)
 	d.wake()
+	d.wakeUpkeep()
 	l := control.Lifecycle{Instance: d.instance, State: to}
 	if next, ok := d.next(); ok {
 		l.Next = &next

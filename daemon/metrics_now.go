@@ -134,19 +134,9 @@ func (n *now) partitions(v *store.Vault, gauge gauge) {
 			gauge(n.age, n.d.o.Now().Sub(end).Seconds(), name)
 		}
 	}
-	n.d.mu.Lock()
-	policy, service := n.d.policy, n.d.service
-	n.d.mu.Unlock()
-	if policy == nil || service != control.StateReady {
-		return
-	}
-	all, _, err := n.d.duties(ctx, v, policy)
-	if err != nil {
-		n.d.log.Debug("look at what is to be backed up for a scrape", "err", err)
-	}
-	for _, u := range all {
-		if at, ok := u.due(policy); ok {
-			gauge(n.due, float64(at.Unix()), u.partition.Name)
+	if dues := n.d.dues.Load(); dues != nil && n.d.serviceState() == control.StateReady {
+		for name, at := range *dues {
+			gauge(n.due, float64(at.Unix()), name)
 		}
 	}
 }

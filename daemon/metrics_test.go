@@ -273,6 +273,9 @@ func TestMetricsOfTheDocsAreThoseThereAre(t *testing.T) {
 	backUp(t, c)
 	name := regexp.MustCompile(`\byester_[a-z_]+`)
 	_, text := ask(t, o.Home.Socket, "/metrics")
+	for !strings.Contains(text, "yester_version_due_timestamp_seconds{") { // once the daemon has looked what is to be backed up
+		_, text = ask(t, o.Home.Socket, "/metrics")
+	}
 	there := map[string]bool{} // with the suffixes that a histogram has
 	for series := range scraped(t, text) {
 		if n := name.FindString(series); n != "" && strings.HasPrefix(series, n) {
