@@ -369,8 +369,14 @@ func (s *still) busy() (end func()) {
 		}})
 		done <- err
 	}()
-	<-began
-	return func() { close(let); <-done }
+	select {
+	case <-began:
+	case err := <-done:
+		s.t.Fatalf("it ended before it began: %v", err)
+	}
+	end = sync.OnceFunc(func() { close(let); <-done })
+	s.t.Cleanup(end) // also if the test fails before it calls it
+	return end
 }
 
 // wantChores does the chores until nothing begins any more, and looks at which tasks there were.
