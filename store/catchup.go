@@ -189,6 +189,10 @@ func (v *Vault) tidyStones(ctx context.Context, s *survey) error {
 
 func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	if k, ok := parseVersionName(name); ok && v.hasVersion(k) { // its deletion failed half-way, or is under way
+		if s.calledOff(v.place.layout(), name) {
+			v.undelete(ctx, k)
+			return nil
+		}
 		if v.o.Leave != nil {
 			end, ok := v.o.Leave(k)
 			if !ok {
@@ -229,7 +233,14 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	return v.place.writeAll(ctx, l, stone(name))
 }
 
-// undelete takes back the note of a deletion that failed, as the version is needed after all: with the note it would lack where it lacks, and go with the loss of a place.
+// calledOff tells that the deletion of a version that is still there came to nothing: fewer places have a note of it than must before the first copy goes, or no more than may have been
+// away when the notes were taken back.
+func (s *survey) calledOff(l *layout, name string) bool {
+	n := s.files[stone(name)].shards()
+	return n < l.need() || n <= l.shape.Parity
+}
+
+// undelete takes back the note of a deletion that failed, as the version is needed after all or the deletion was off before: with the note it would lack where it lacks, and go with the loss of a place.
 func (v *Vault) undelete(ctx context.Context, k VersionKey) {
 	v.records.Lock() // or it may just be deleted
 	defer v.records.Unlock()
@@ -239,7 +250,7 @@ func (v *Vault) undelete(ctx context.Context, k VersionKey) {
 	defer v.place.locks.lock(k.file())()
 	v.place.unbury(ctx, v.place.layout(), k.file())
 	v.place.stones.set(k.file(), false) // whatever a place that did not take it still says
-	v.log.Warn("a version whose deletion failed stays, as it is needed", "version", k)
+	v.log.Warn("a version whose deletion failed stays", "version", k)
 }
 
 // madeAnew tells that a file of an instance was written again since it was removed: places that have all they should have it, and none of them has a note of its removal.

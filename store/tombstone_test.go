@@ -1,11 +1,12 @@
 package store
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 )
 
-// A deletion that failed in most places, and is noted in one, is made up for as one.
+// A deletion that failed half-way is made up for as one.
 func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 	sv := newSpreadVault(t, shape{3, 1})
 	sv.backup("v1", 0, 1, 2)
@@ -16,15 +17,8 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 			gone <- k
 		}
 	})()
-	for _, m := range sv.mems[1:] {
-		m.FailWrites(syscall.EIO)
-	}
-	if err := sv.Delete(t.Context(), key("v1")); err == nil {
-		t.Fatal("deleted")
-	}
-	for _, m := range sv.mems[1:] {
-		m.FailWrites(nil)
-	}
+	halfDeleted["gone from one place"](sv)
+	sv.mend.later.Store(true)
 	sv.mendAll()
 	if sv.left.Load() != 1 {
 		t.Errorf("leave to delete it was given back %d times", sv.left.Load())
@@ -46,14 +40,16 @@ func TestDeletionThatFailedHalfWayIsCompleted(t *testing.T) {
 
 // halfDeleted are ways in which the deletion of v1 may have failed.
 var halfDeleted = map[string]func(sv *spreadVault){
-	"noted in one place": func(sv *spreadVault) {
-		must(sv.t, sv.mems[0].Write(sv.t.Context(), stone(key("v1").file())))
+	"noted in every place": func(sv *spreadVault) {
+		for _, m := range sv.mems {
+			must(sv.t, m.Write(sv.t.Context(), stone(key("v1").file())))
+		}
 	},
 	"gone from one place": func(sv *spreadVault) {
 		for _, m := range sv.mems {
 			must(sv.t, m.Write(sv.t.Context(), stone(key("v1").file())))
 		}
-		must(sv.t, sv.mems[2].Remove(sv.t.Context(), key("v1").file()))
+		must(sv.t, sv.mems[len(sv.mems)-1].Remove(sv.t.Context(), key("v1").file()))
 	},
 }
 
@@ -111,6 +107,63 @@ func TestDeletionThatFailedHalfWayIsOffIfTheVersionIsNeeded(t *testing.T) {
 			sv.holds()
 			sv.whole()
 		})
+	}
+}
+
+// A deletion that was noted in too few places to begin is off, whoever gives leave for it later.
+func TestDeletionThatFailedInMostPlacesIsOff(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		for _, s := range several[1:] {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2)
+			sv.backup("v2", 3, 4)
+			for _, m := range sv.mems {
+				m.FailWrites(syscall.EIO)
+			}
+			sv.mems[0].FailWrites(nil)
+			if sv.Delete(t.Context(), key("v1")) == nil {
+				t.Fatalf("%v: deleted", s)
+			}
+			for _, m := range sv.mems {
+				m.FailWrites(nil)
+			}
+			if restart {
+				sv.reopen(sv.mems...)
+			}
+			sv.mendAll()
+			sv.holds()
+			sv.collect()
+			sv.holds()
+			sv.whole()
+			if sv.place.stones.any() || len(sv.Versions(machine)) != 2 {
+				t.Errorf("%v: it is still noted as deleted, versions %v", s, sv.Versions(machine))
+			}
+		}
+	}
+}
+
+// A place that was away when a deletion was called off, and still has a note of it, does not bring it about.
+func TestDeletionThatWasCalledOffStaysSo(t *testing.T) {
+	for _, s := range several[1:] { // of two places one alone cannot tell that it failed
+		for name, fail := range halfDeleted {
+			t.Run(fmt.Sprint(s, name), func(t *testing.T) {
+				sv := newSpreadVault(t, s)
+				sv.backup("v1", 0, 1, 2)
+				sv.backup("v2", 3, 4)
+				sv.needed.Store(true)
+				fail(sv)
+				sv.reopen(sv.mems[:s.places-s.survive]...)
+				sv.mendAll()
+				sv.needed.Store(false)
+				sv.reopen(sv.mems...)
+				sv.mendAll()
+				sv.holds()
+				sv.whole()
+				if sv.left.Load() > 0 || sv.place.stones.any() || len(sv.Versions(machine)) != 2 {
+					t.Errorf("versions %v", sv.Versions(machine))
+				}
+			})
+		}
 	}
 }
 
