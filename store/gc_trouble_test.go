@@ -178,6 +178,25 @@ func TestRepairGivesUpASilentPack(t *testing.T) {
 	}
 }
 
+// A pack that cannot be read keeps a repair of a full disk from no other pack.
+func TestRepairOfAFullDiskGoesOn(t *testing.T) {
+	tv, m := memVault(t)
+	chunks := someChunks(1, 60, 50_000)
+	ids := tv.version("v1", chunks[:30])
+	a := &ailing{Mem: m}
+	a.ail(t, tv)
+	tv.version("v2", chunks[30:])
+	m.SetCapacity(1)
+	r := tv.repair(RepairOptions{})
+	if r.Packs != 2 || len(r.Problems) != 1 || !errors.Is(r.Problems[0].Err, ErrNoSpace) || len(r.Lost)+len(r.Salvaged) > 0 {
+		t.Errorf("repaired %+v", r)
+	}
+	m.SetCapacity(0)
+	a.recover(t)
+	tv.uncached(ids, chunks[:30])
+	tv.clean()
+}
+
 func TestDamagedPacksAreKeptByCollect(t *testing.T) {
 	for name, h := range mishaps {
 		if name == "a record" {

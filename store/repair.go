@@ -173,7 +173,10 @@ func (r *repair) pack(ctx context.Context, number uint32, p *packInfo) error {
 	if !errors.Is(err, errSilent) {
 		return err
 	}
-	if err := r.v.touch(ctx); err != nil {
+	if err := r.v.touch(ctx); errors.Is(err, ErrNoSpace) { // whether it answers is for a repair when there is room again
+		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is, as it can be told only by writing whether the disk answers: %w: %w", errSilent, err)})
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("pack %v: %w, nor anything be written: %w", p.id, errSilent, err)
 	}
 	return r.packOf(ctx, number, p, true)
