@@ -2,10 +2,12 @@ package restore
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -189,5 +191,32 @@ func TestNothingIsDeletedInAFolderThatCannotBeUnlocked(t *testing.T) {
 	wantLeft(t, "noted", r.Notes, "secret")
 	if after := paths(t, dir); r.Deleted != 0 || !slices.Equal(after, before) {
 		t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
+	}
+}
+
+// That nothing can be made in a folder to see whether its key is there, as the disk is full, ends no restore.
+func TestFolderWhoseKeyIsNotSeenOnAFullDiskFailsAlone(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.file("way", "x"), g.file("well", "x"))
+	point := mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "256", "-N", "128", "-O", "encrypt"))
+	dir := filepath.Join(point, "target")
+	way := filepath.Join(dir, "way")
+	must(t, os.Mkdir(dir, 0o755))
+	g.restore(v, dir)
+	must(t, os.Remove(way))
+	must(t, os.Mkdir(way, 0o755))
+	encrypt(t, point, way)
+	write(t, filepath.Join(way, "mine"), "mine")
+	for i := 0; ; i++ {
+		err := os.WriteFile(filepath.Join(point, strconv.Itoa(i)), nil, 0o600)
+		if errors.Is(err, unix.ENOSPC) {
+			break
+		}
+		must(t, err)
+	}
+	r := g.restore(v, dir, deleting)
+	wantLeft(t, "failed", r.Failed, "way")
+	if r.Equal != 1 || content(t, filepath.Join(way, "mine")) != "mine" {
+		t.Errorf("%d are equal", r.Equal)
 	}
 }

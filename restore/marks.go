@@ -137,7 +137,7 @@ func lacksKey(dir int) error {
 	if errors.Is(err, unix.EOPNOTSUPP) && errno == unix.ENOTTY { // encrypted by Windows, as cifs and ntfs3 tell: that leaves names as they are
 		return nil
 	}
-	return fmt.Errorf("%w (%w)", errKey, err)
+	return fmt.Errorf("%w (%v)", errKey, err) // for others it says nothing that a disk was full for the probe
 }
 
 // keepsFlagged tells whether a name is to be kept for its flag. If that cannot be told, it is.
