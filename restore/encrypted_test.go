@@ -220,3 +220,92 @@ func TestFolderWhoseKeyIsNotSeenOnAFullDiskFailsAlone(t *testing.T) {
 		t.Errorf("%d are equal", r.Equal)
 	}
 }
+
+// An immutable folder whose key is there is as one that is not encrypted, and so is what is in it, though nothing can be made there to see that.
+func TestImmutableFolderWhoseKeyIsThereIsNotLocked(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("secret", g.dir("sub", g.dir("deep", g.file("f", "f"))), g.symlink("link", "sub")))
+	point := mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "256", "-O", "encrypt"))
+	dir := filepath.Join(point, "target")
+	secret := filepath.Join(dir, "secret")
+	must(t, os.MkdirAll(secret, 0o755))
+	lock, unlock := encrypt(t, point, secret)
+	g.restore(v, dir, overwrite)
+	immutable := func(how string, paths ...string) {
+		t.Helper()
+		command(t, append([]string{"chattr", how}, paths...)...)
+	}
+	verify := func(o *Options) { o.VerifyOnly, o.ContentOnly, o.Others = true, true, true }
+	sub := filepath.Join(secret, "sub")
+	for _, files := range []bool{false, true} {
+		write(t, filepath.Join(secret, "sub/deep/mine"), "mine")
+		kept, told := []string{"link"}, []string{"secret/sub/deep/mine"}
+		if files {
+			write(t, filepath.Join(secret, "mine"), "mine")
+			told = append(told, "secret/mine")
+			kept = append(kept, "mine")
+		}
+		immutable("+i", secret, sub)
+		t.Cleanup(func() { immutable("-i", secret, sub) })
+		r := g.restore(v, dir, verify)
+		wantLeft(t, "different", r.Differs, told...)
+		wantLeft(t, "noted", r.Notes)
+		r = g.restore(v, dir, deleting)
+		wantLeft(t, "noted", r.Notes)
+		there(t, secret, kept, "sub/deep/mine")
+
+		lock()
+		before := paths(t, dir)
+		if slices.Contains(before, sub) {
+			t.Fatal("it is not locked: this tests nothing")
+		}
+		r = g.restore(v, dir, verify)
+		wantLeft(t, "different", r.Differs, "secret/sub", "secret/link")
+		wantLeft(t, "noted", r.Notes, "secret")
+		r = g.restore(v, dir, deleting)
+		wantLeft(t, "noted", r.Notes, "secret")
+		if after := paths(t, dir); r.Deleted != 0 || !slices.Equal(after, before) {
+			t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
+		}
+		unlock()
+		immutable("-i", secret, sub)
+	}
+}
+
+// Where the file system knows of no keys, none is missed, also if it is read-only; but one that lies above another may fail for the key of that one.
+func TestKeysOfAnOverlay(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("secret", g.file("f", "f")))
+	point := mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "256", "-O", "encrypt"))
+	secret := filepath.Join(point, "upper/secret")
+	for _, name := range []string{"upper/secret", "work", "lower"} {
+		must(t, os.MkdirAll(filepath.Join(point, name), 0o755))
+	}
+	lock, _ := encrypt(t, point, secret)
+	g.restore(v, filepath.Join(point, "upper"), overwrite)
+	write(t, filepath.Join(secret, "mine"), "mine")
+	overlay := func(t *testing.T, options string) string {
+		dir := t.TempDir()
+		if err := unix.Mount("overlay", dir, "overlay", 0, options); err != nil {
+			t.Skip(err)
+		}
+		t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
+		return dir
+	}
+	t.Run("read-only", func(t *testing.T) {
+		dir := overlay(t, "lowerdir="+point+"/upper:"+point+"/lower")
+		r := g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.ContentOnly, o.Others = true, true, true })
+		wantLeft(t, "different", r.Differs, "secret/mine")
+		wantLeft(t, "noted", r.Notes)
+	})
+	t.Run("locked", func(t *testing.T) {
+		lock()
+		dir := overlay(t, "lowerdir="+point+"/lower,upperdir="+point+"/upper,workdir="+point+"/work")
+		before := paths(t, secret)
+		r := g.restore(v, dir, deleting)
+		wantLeft(t, "noted", r.Notes, "secret")
+		if after := paths(t, secret); r.Deleted != 0 || !slices.Equal(after, before) {
+			t.Errorf("%d were deleted: there was %q, and is %q", r.Deleted, before, after)
+		}
+	})
+}

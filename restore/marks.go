@@ -134,10 +134,43 @@ func lacksKey(dir int) error {
 	}
 	var policy unix.FscryptPolicyV1
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(dir), unix.FS_IOC_GET_ENCRYPTION_POLICY, uintptr(unsafe.Pointer(&policy)))
-	if errors.Is(err, unix.EOPNOTSUPP) && errno == unix.ENOTTY { // encrypted by Windows, as cifs and ntfs3 tell: that leaves names as they are
+	switch {
+	case errno == unix.ENOTTY && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EROFS)): // encrypted by Windows, as cifs and ntfs3 tell: that leaves names as they are
+		return nil
+	case errors.Is(err, unix.EPERM) && st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0 && opensAny(dir):
 		return nil
 	}
 	return fmt.Errorf("%w (%v)", errKey, err) // for others it says nothing that a disk was full for the probe
+}
+
+// opensAny tells whether the key of an encrypted folder in which nothing can be made is there, by what is in it: all has the same one.
+func opensAny(dir int) bool {
+	names, err := list(dir)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		st, _, err := look(dir, name)
+		kind := st.Mode & unix.S_IFMT
+		if err != nil || kind != unix.S_IFREG && kind != unix.S_IFDIR {
+			continue
+		}
+		fd, err := openIn(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
+		if err != nil {
+			if errors.Is(err, unix.ENOKEY) {
+				return false
+			}
+			continue
+		}
+		if kind == unix.S_IFDIR { // it can be opened without the key, as no file can
+			err = lacksKey(fd)
+		}
+		unix.Close(fd)
+		if err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // keepsFlagged tells whether a name is to be kept for its flag. If that cannot be told, it is.
