@@ -220,7 +220,7 @@ func TestRestOfADamagedPackIsTakenOver(t *testing.T) {
 	for _, p := range sv.packs {
 		name := packName(p.instance, p.id)
 		must(t, sv.mems[1].Remove(t.Context(), name))
-		must(t, sv.mems[0].BadRange(name, 8*pack.BlockSize, 1))
+		must(t, sv.mems[0].BadRange(name, 8*pack.BlockSize, pack.BlockSize))
 	}
 	readable := func() (all []int) {
 		for _, i := range sv.versions["v1"] {
