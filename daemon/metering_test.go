@@ -181,6 +181,19 @@ func TestDaysOffCountOnceTheClockHasSettled(t *testing.T) {
 	s.wantDays("23 200", "24 200 no daemon", "25 200 no daemon", "26 200")
 }
 
+// Nor does it need the vault, whose disk may be away meanwhile.
+func TestClockSettlesWithoutTheVault(t *testing.T) {
+	s := newMetered(t, 200)
+	v := s.vault
+	s.vault = nil
+	s.looks("2026-11-23 13:00")
+	s.leap("2026-11-26 13:00")
+	s.swept("2026-11-26 13:00")
+	s.looks("2026-11-26 14:00")
+	s.wantDays("23 200", "24 200 no daemon", "25 200 no daemon", "26 200")
+	s.vault = v
+}
+
 // What passed while the clock was not believed, as after a machine was off for long, is metered once it is.
 func TestClockThatIsNotBelievedYetLosesNoDays(t *testing.T) {
 	s := newMetered(t, 200)
