@@ -257,7 +257,8 @@ const (
 	locks     = 0x10 | 0x20                                          // immutable, append only
 	formative = 0x4 | 0x400 | 0x800000 | 0x40000000                  // compress, do not, no copy on write, no case: of what is empty only
 	inherited = formative | 0x1 | 0x2 | 0x8 | 0x40 | 0x80 | 0x4000 | // what else may be set, and a folder may pass on
-		0x8000 | 0x10000 | 0x20000 | 0x2000000
+		0x8000 | 0x2000000 | ofFolders&^formative
+	ofFolders = 0x10000 | 0x20000 | 0x40000000 // write at once, spread what is in it, no case: no file can have them
 )
 
 // early gives the flags that must be given while there is no content, to what may have got others from its folder.
@@ -316,7 +317,7 @@ func (r *run) lacks(h *holder, st *unix.Statx_t, e *snapshot.Entry) (bool, error
 	return false, err
 }
 
-// asHeld is what the target makes of an entry: what a file has that is made there and given all of it. Where that cannot be done, st says how it holds the time.
+// asHeld is what the target makes of an entry: what a file has that is made there and given all of it, and what a folder alone can have. Where that cannot be done, st says how it holds the time.
 func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot.Entry {
 	held := *e
 	if now := fileTime(st.Mtime); sameTime(now, e.Mtime) {
@@ -327,9 +328,25 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 		return &held
 	}
 	defer unix.Close(fd)
-	h := &holder{fd: fd, path: path, flags: inherited}
-	if r.give(h, e) != nil {
+	h, given := &holder{fd: fd, path: path, flags: inherited}, *e
+	var passedOn []byte // the ACL that only a folder can have
+	if e.IsDir() {
+		all, err := r.xattrsOf(e)
+		if err != nil {
+			return &held
+		}
+		passedOn, _ = all.Get(aclDefault)
+		given.Xattrs, given.XattrRefs, given.Flags = withDefault(all, nil), nil, e.Flags&^ofFolders
+	}
+	if r.give(h, &given) != nil {
 		return &held
+	}
+	if passedOn != nil {
+		if err := h.setXattr(aclDefault, passedOn); !errors.Is(err, unix.EACCES) { // which is said of a file where a folder can have one
+			if passedOn = nil; err != nil && r.noXattr(h, aclDefault, err) != nil {
+				return &held
+			}
+		}
 	}
 	now, err := lookFD(fd)
 	xattrs, xattrsErr := h.xattrs()
@@ -338,8 +355,28 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 		return &held
 	}
 	held.UID, held.GID, held.Mode, held.Mtime = now.Uid, now.Gid, e.Type()|uint32(now.Mode)&0o7777, fileTime(now.Mtime)
-	held.Xattrs, held.XattrRefs, held.Flags = xattrs, nil, flags&^locks|e.Flags&locks
+	asItIs := uint32(locks) // what the file was not given
+	if e.IsDir() {
+		asItIs |= ofFolders
+		xattrs = withDefault(xattrs, passedOn)
+	}
+	held.Xattrs, held.XattrRefs, held.Flags = xattrs, nil, flags&^asItIs|e.Flags&asItIs
 	return &held
+}
+
+// withDefault is a set of attributes with another ACL that a folder passes on; nil: with none.
+func withDefault(x snapshot.Xattrs, acl []byte) snapshot.Xattrs {
+	var set []snapshot.Xattr
+	_ = x.All(func(name, value []byte) bool {
+		if string(name) != aclDefault {
+			set = append(set, snapshot.Xattr{Name: string(name), Value: value})
+		}
+		return true
+	}) // whoever needs them all has seen that they can be read
+	if acl != nil {
+		set = append(set, snapshot.Xattr{Name: aclDefault, Value: acl})
+	}
+	return snapshot.EncodeXattrs(set)
 }
 
 // giveLock makes a file or folder immutable or append only if it was: the last thing that can be done to it.

@@ -199,6 +199,60 @@ func TestWhatIsLockedIsEqualAsTheTargetHoldsIt(t *testing.T) {
 	}
 }
 
+// So is a folder with what no file can have.
+func TestLockedFolderIsEqualAsTheTargetHoldsIt(t *testing.T) {
+	const dirsync, topdir = 0x10000, 0x20000 // btrfs has only the former
+	g := newRig(t)
+	acl := aclOf(7, 7, 5, 7, 5)
+	as := func(e snapshot.Entry, flags uint32, set ...snapshot.Xattr) snapshot.Entry {
+		e.Mode, e.Flags = e.Mode&^0o7777|0o2755, 0x10|flags
+		return g.xattrs(e, set...)
+	}
+	passedOn := snapshot.Xattr{Name: aclDefault, Value: acl.Value}
+	for what, c := range map[string]struct {
+		mkfs    []string
+		options string
+		noOwner bool
+		flags   uint32
+		noted   int
+	}{
+		"times to the second": {[]string{"mkfs.ext4", "-I", "128"}, "rw", false, dirsync | topdir, 0},
+		"no owners":           {[]string{"mkfs.ext4", "-I", "256"}, "rw", true, dirsync | topdir, 0},
+		"no ACLs":             {[]string{"mkfs.btrfs"}, "noacl", false, dirsync, 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			v := g.version(
+				as(g.dir("plain"), 0), as(g.dir("acl"), 0, passedOn, snapshot.Xattr{Name: "user.a", Value: []byte("a")}),
+				as(g.dir("flags"), c.flags|0x80), as(g.dir("all"), c.flags, acl, passedOn),
+			)
+			dir := mountImage(t, newImage(t, 120, c.mkfs...), c.options)
+			with := func(o *Options) { o.OnConflict, o.NoOwner = Overwrite, c.noOwner }
+			for range 2 {
+				r := g.restore(v, dir, with)
+				wantLeft(t, "failed", r.Failed)
+				if r.Notes.Count != uint64(c.noted) {
+					t.Errorf("noted are %v", r.Notes.Items)
+				}
+			}
+			change := func(name string, flags int) {
+				fd := openDir(t, filepath.Join(dir, name))
+				must(t, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, 0))
+				if c.noted == 0 && name == "acl" {
+					must(t, unix.Fremovexattr(fd, aclDefault))
+				}
+				must(t, unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags))
+			}
+			changed := []string{"plain", "flags"}
+			change("plain", dirsync|0x10)
+			change("flags", 0x80|0x10)
+			if change("acl", 0x10); c.noted == 0 {
+				changed = append(changed, "acl")
+			}
+			wantLeft(t, "failed", g.restore(v, dir, with).Failed, changed...)
+		})
+	}
+}
+
 // Of which project what is restored is the target says. It counts on for quotas what is made in its folders, also in those that the restore made.
 func TestFoldersStayInTheProjectOfTheTarget(t *testing.T) {
 	const passesOn = 0x20000000
