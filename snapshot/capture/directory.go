@@ -62,7 +62,7 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 
 // unopened makes the entry of a directory that is not entered.
 func (w *walker) unopened(ctx context.Context, d directory, t *target, e, old *snapshot.Entry, why error) error {
-	d.passOver(t.name)
+	w.passOver(&d, t.name)
 	w.warn(snapshot.NotOpened+": %v", why)
 	w.lost(old)
 	return w.other(ctx, t, e, old)
@@ -91,6 +91,9 @@ func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e
 	if d.vol.id != 0 && st.ino == btrfsRootIno && readOnlySubvol(d.fd) {
 		w.skipped++
 		w.lost(old)
+		if d.known == nil {
+			w.leaveOut()
+		}
 		d.known.passOver()
 		return nil
 	}

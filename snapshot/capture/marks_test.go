@@ -221,6 +221,47 @@ func TestJournalTellsOfTagsAboveWhatIsIncluded(t *testing.T) {
 	})
 }
 
+// Nothing is known of what lies in such a folder, and yet what changes in a vault there is none of the version's.
+func TestFolderThatIsTaggedAboveWhatIsIncludedMayHoldAVault(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		r.o.ExcludeCaches = true
+		r.o.Includes = []string{point + "/t", point + "/t/a/b/c"}
+		vault := point + "/t/a/b/vault"
+		r.o.Never = []string{vault}
+		for _, p := range []string{"t/1", "t/a/2", "t/a/b/3", "t/a/b/c/4", "t/a/b/vault/packs/1"} {
+			write(t, point+"/"+p, "1")
+		}
+		r.next("walk")
+		tries := 0
+		r.afterAll = func() { tries++ }
+		for _, change := range []func(){
+			func() { tag(t, point+"/t/a") },
+			func() { must(t, os.Remove(point+"/t/a/CACHEDIR.TAG")) },
+		} {
+			change()
+			write(t, vault+"/packs/1", r.last.Name)
+			write(t, vault+"/packs/"+r.last.Name, "1")
+			tries = 0
+			r.look()
+			if tries != 1 {
+				t.Errorf("it was tried %d times", tries)
+			}
+		}
+		if r.o.Partition.FSType != "btrfs" {
+			return
+		}
+		// And so it is with a subvolume that is made a read-only one.
+		volume := point + "/t/a/b/volume"
+		command(t, "btrfs", "-q", "subvolume", "create", volume)
+		tag(t, point+"/t/a")
+		r.look()
+		must(t, os.Remove(point+"/t/a/CACHEDIR.TAG"))
+		write(t, volume+"/folder/file", "1")
+		command(t, "btrfs", "property", "set", volume, "ro", "true")
+		r.look()
+	})
+}
+
 // Of a file that the version has not, nobody knows which names it has.
 func TestTagThatIsExcludedIsLookedAtEachTime(t *testing.T) {
 	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {

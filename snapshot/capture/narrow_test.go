@@ -174,6 +174,35 @@ func TestBusyFolderHasTheRightsThatItHas(t *testing.T) {
 	}
 }
 
+// Without times of birth nothing is known of what lies in such a folder, and yet what changes in a vault there is none of the version's.
+func TestBusyFolderWithoutTimesOfBirthMayHoldAVault(t *testing.T) {
+	point := partition(t, "ext4", "-I", "128")
+	r := newJournalRig(t, point, nil)
+	vault := point + "/busy/below/vault"
+	r.o.clock, r.o.Never = time.Now, []string{vault}
+	write(t, vault+"/packs/pack", "x")
+	write(t, point+"/busy/below/file", "x")
+	must(t, os.Chmod(point+"/busy", 0o750))
+	r.next("walk")
+
+	must(t, os.Chmod(point+"/busy", 0o755))
+	for i := range 3 {
+		write(t, point+"/busy/name", r.last.Name)
+		write(t, fmt.Sprintf("%s/packs/%d", vault, i), "x")
+		tries := 0
+		r.afterAll = func() {
+			tries++
+			must(t, os.RemoveAll(point+"/busy/name"))
+		}
+		v := r.next("journal")
+		r.afterAll = nil
+		r.asWalk(v)
+		if tries != 1 {
+			t.Errorf("it was tried %d times", tries)
+		}
+	}
+}
+
 func TestFileThatIsClosedEachTimeItIsReadIsClosedInTheVersion(t *testing.T) {
 	r, dir := emptyRig(t)
 	write(t, dir+"/file", "x")

@@ -48,7 +48,7 @@ type resolver struct {
 	movedTo   map[uint64]string // by the numbers that entries of them have
 	movedIn   []uint64          // devices of those that are in the partition now
 	unread    map[string]bool   // paths of folders that the parent version has not as they were
-	left      map[string]bool   // paths that bear a mark for which what is in them was left out
+	left      map[string]bool   // paths in which what is in them was left out, for a mark or as they are not entered
 	lost      []unix.FileHandle // of folders that are not there, and that the changes do not tell to be removed
 	statx     unix.Statx_t
 }

@@ -105,9 +105,13 @@ func (w *walker) knownBelow(d directory, name []byte, st *stat, e, old *snapshot
 	return &known{at}
 }
 
-// passOver takes what changed in the folder name for met: it is not captured.
-func (d *directory) passOver(name zname) {
-	if d.known == nil || d.known.dirty == nil {
+// passOver takes what changed in the folder that is being captured, name in d, for met: it is not entered.
+func (w *walker) passOver(d *directory, name zname) {
+	if d.known == nil {
+		w.leaveOut() // what changed in it is looked for in the end, by where that is then
+		return
+	}
+	if d.known.dirty == nil {
 		return
 	}
 	if b := d.known.dirty.names[string(name.bytes())]; b != nil {

@@ -233,7 +233,7 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 	switch t.stat.kind() {
 	case unix.S_IFDIR:
 		if w.never[fileID{t.stat.dev, t.stat.ino}] {
-			d.passOver(name)
+			w.passOver(&d, name)
 			return false, nil
 		}
 		return true, w.subdirectory(ctx, d, &t, e, old)
