@@ -119,6 +119,32 @@ func TestInodeNumbersThatAreGivenAgainDiffer(t *testing.T) {
 	}
 }
 
+// If the clock was far back while a version was made, nearly all files in it are younger, and too many to have numbers that are theirs by chance.
+func TestInodeNumbersOfFilesThatSeemToBeYoungerThanTheVersionAreTheirOwn(t *testing.T) {
+	start := time.Date(2000, 1, 1, 0, 0, 5, 0, time.UTC)
+	for _, tt := range []struct {
+		length, born time.Duration // since the start
+		others       bool
+	}{
+		{time.Hour, -time.Second, false},
+		{time.Hour, 0, true},
+		{0, 0, true},
+		{time.Hour, time.Hour, true},
+		{time.Hour, 2 * time.Hour, true}, // if the clock was set back meanwhile
+		{time.Hour, 26 * time.Hour, false},
+		{time.Hour, 26 * 365 * 24 * time.Hour, false},
+		{-time.Hour, 26 * 365 * 24 * time.Hour, true}, // it was set back, who knows how far
+		{-time.Hour, -time.Second, false},
+	} {
+		ver := &version{ord: 3, time: start.Add(time.Second)}
+		ver.opened.Store(&openVersion{start: start, end: start.Add(tt.length)})
+		n := ver.ino(&snapshot.Entry{Ino: 12, Btime: snapshot.Time{Sec: start.Add(tt.born).Unix()}})
+		if others := n != inodeNumber(3, 12); others != tt.others {
+			t.Errorf("a file born %v after the start of a version that took %v has the number %x", tt.born, tt.length, n)
+		}
+	}
+}
+
 // The name of a version is later than what was made while it was, if the clock was set back.
 func TestInodeNumbersThatAreGivenAgainDifferAfterTheClockWasSetBack(t *testing.T) {
 	ctx, s := t.Context(), &testServer{place: place.NewMem(1)}
@@ -140,10 +166,10 @@ func TestInodeNumbersThatAreGivenAgainDifferAfterTheClockWasSetBack(t *testing.T
 		return m.file().named(name).times(at, at, at)
 	}
 	m := maker{ino: 1}
-	root, err := m.dir(file("deleted", -time.Hour), file("old", -time.Second), file("new", time.Minute)).store(ctx, w)
+	root, err := m.dir(file("deleted", -time.Hour), file("old", -time.Second), file("younger", 1000*time.Hour), file("new", time.Minute)).store(ctx, w)
 	must(err)
 	record := snapshot.Version{
-		Instance: day(1).Instance, Name: day(1).Version, Partition: snapshot.Partition{Name: day(1).Partition}, Start: start,
+		Instance: day(1).Instance, Name: day(1).Version, Partition: snapshot.Partition{Name: day(1).Partition}, Start: start, End: start.Add(time.Hour),
 	}
 	record.SetRoot(root)
 	b, err := record.Encode()
@@ -161,9 +187,9 @@ func TestInodeNumbersThatAreGivenAgainDifferAfterTheClockWasSetBack(t *testing.T
 		return out
 	}
 	in := nodeID(look(kindNode(partitionKind, 1), day(1).Version).NodeId)
-	deleted, old, made := look(in, "deleted").Ino, look(in, "old").Ino, look(in, "new").Ino
-	if deleted != old || made == old {
-		t.Errorf("numbers %x and %x of files that were there before, %x of one that was made", deleted, old, made)
+	deleted, old, younger, made := look(in, "deleted").Ino, look(in, "old").Ino, look(in, "younger").Ino, look(in, "new").Ino
+	if deleted != old || younger != old || made == old {
+		t.Errorf("numbers %x, %x and %x of files that were there before, %x of one that was made", deleted, old, younger, made)
 	}
 }
 

@@ -26,8 +26,8 @@ func inodeNumber(version, ino uint64) uint64 {
 // ino is what stat tells of an entry of the version. The file system may have given a number to another file while the version was made, so those that were born
 // then, which are few, have others: of the number and the time of birth. Where there is none, as on ext4 with inodes of 128 bytes, two files may have one number.
 func (ver *version) ino(e *snapshot.Entry) uint64 {
-	start := ver.start()
-	if e.Ino == rootIno || start.IsZero() || e.Btime.Sec < start.Unix() || e.Btime.IsZero() {
+	from, to := ver.made()
+	if e.Ino == rootIno || e.Btime.Sec < from || e.Btime.Sec > to || e.Btime.IsZero() {
 		return inodeNumber(ver.ord, e.Ino)
 	}
 	born := uint64(e.Btime.Sec)*1e9 + uint64(e.Btime.Nsec)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -25,9 +26,9 @@ type version struct {
 }
 
 type openVersion struct {
-	root      snapshot.Entry
-	partition snapshot.Partition
-	start     time.Time
+	root       snapshot.Entry
+	partition  snapshot.Partition
+	start, end time.Time
 }
 
 func (ver *version) node() nodeID { return kindNode(versionKind, ver.ord) }
@@ -52,17 +53,29 @@ func (ver *version) open(ctx context.Context, vault *store.Vault) (*openVersion,
 	if err != nil {
 		return nil, err
 	}
-	o := &openVersion{root: root, partition: record.Partition, start: record.Start}
+	o := &openVersion{root: root, partition: record.Partition, start: record.Start, end: record.End}
 	ver.opened.Store(o)
 	return o, nil
 }
 
-// start is when the version was begun, zero if that is not known. Nothing in the version but its root is known before its record is read.
-func (ver *version) start() time.Time {
+// setBack is how far the clock may be set back while a version is made.
+const setBack = 24 * time.Hour
+
+// made is from when to when, in Unix seconds, files were born that came to be while the version was made. Of one that nobody knows the start of there are none, and
+// where the end is not known, or the clock was set back further, to is the end of time. Nothing in the version but its root is known before its record is read.
+func (ver *version) made() (from, to int64) {
+	start, end := ver.time, time.Time{}
 	if o := ver.opened.Load(); o != nil && !o.start.IsZero() {
-		return o.start
+		start, end = o.start, o.end
 	}
-	return ver.time
+	from, to = start.Unix(), math.MaxInt64
+	if start.IsZero() {
+		from = math.MaxInt64
+	}
+	if !end.Before(start) {
+		to = end.Add(setBack).Unix()
+	}
+	return from, to
 }
 
 // rootEntry copies the root's entry into e.
