@@ -233,11 +233,9 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	return v.place.writeAll(ctx, l, stone(name))
 }
 
-// calledOff tells that the deletion of a version that is still there came to nothing: fewer places have a note of it than must before the first copy goes, or no more than may have been
-// away when the notes were taken back.
+// calledOff tells that the deletion of a version that is still there came to nothing: fewer places have a note of it than must before the first copy goes.
 func (s *survey) calledOff(l *layout, name string) bool {
-	n := s.files[stone(name)].shards()
-	return n < l.need() || n <= l.shape.Parity
+	return s.files[stone(name)].shards() < l.need()
 }
 
 // undelete takes back the note of a deletion that failed, as the version is needed after all or the deletion was off before: with the note it would lack where it lacks, and go with the loss of a place.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
+
+	"yester/store/place"
 )
 
 // A deletion that failed half-way is made up for as one.
@@ -140,6 +142,31 @@ func TestDeletionThatFailedInMostPlacesIsOff(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A deletion that went well stays so when the place that was away is there alone for a while, and has the version, and then the one with the note comes back.
+func TestDeletionThatOnePlaceSawStaysDone(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.backup("v1", 0, 1, 2)
+	sv.backup("v2", 3, 4)
+	sv.reopen(sv.mems[0])
+	sv.remove("v1")
+	must(t, sv.Close())
+	o, back := sv.options(sv.mems[1]), []place.Place(nil)
+	o.Look = func() []place.Place { return back }
+	v, err := Open(t.Context(), o)
+	must(t, err)
+	v.mend.every = 0
+	sv.Vault = v
+	if got := len(sv.Versions(machine)); got != 2 {
+		t.Errorf("alone it has %d versions", got)
+	}
+	back = []place.Place{sv.mems[0]}
+	sv.mendAll()
+	sv.holds()
+	sv.collect()
+	sv.holds()
+	sv.whole()
 }
 
 // A place that was away when a deletion was called off, and still has a note of it, does not bring it about.
