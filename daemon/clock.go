@@ -49,6 +49,17 @@ func (d *Daemon) lookAtClock() (sched.Watch, error) {
 	return w, d.db.PutWatch(state.Watch(w))
 }
 
+// keepClock has what passed since the clock was looked at last count when the daemon begins again.
+func (d *Daemon) keepClock() {
+	if !d.keeping.TryLock() { // a sweep has just looked, and may wait for a disk
+		return
+	}
+	defer d.keeping.Unlock()
+	if _, err := d.lookAtClock(); err != nil {
+		d.log.Error("keep what is known of the time", "err", err)
+	}
+}
+
 // believed is the time that what is old is told by: not that of a clock which is far ahead. If nothing is known of it, it is long ago.
 func (d *Daemon) believed() time.Time {
 	w, err := d.watch()
@@ -68,6 +79,9 @@ func (d *Daemon) watch() (sched.Watch, error) {
 	days := retentionDays
 	if d.policy != nil {
 		days = d.policy.RetentionDays
+		if kept.Passed == 0 && kept.Known.Sub(d.policy.ActivatedAt) > firstSweep {
+			kept.Passed = firstSweep // what passed was not kept by a version before
+		}
 	}
 	d.mu.Unlock()
 	boot, up := d.o.Boot()

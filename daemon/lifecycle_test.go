@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/store"
 )
 
@@ -384,6 +386,39 @@ func TestDayToKeepOldVersionsIsOneThatPassed(t *testing.T) {
 		s.swept(tt.over)
 		s.wantVersions("2026-11-26T0317")
 	}
+}
+
+// A machine that is never on for long comes to the end of that day too, and one that was active long before what passed was kept has had it.
+func TestDayToKeepOldVersionsComesToItsEnd(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	s.leap("2027-03-24 12:00")
+	boot, booted := "first", s.o.Now()
+	s.o.Boot = func() (string, time.Duration) { return boot, s.o.Now().Sub(booted) }
+	s.begin(s.o, newState(t))
+	mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{}))
+	for range 3 * 24 {
+		s.at(s.o.Now().Add(20 * time.Minute).Format("2006-01-02 15:04"))
+		s.keepClock() // as the daemon does when it ends
+		boot, booted = s.o.Now().String(), s.o.Now()
+		s.again()
+	}
+	s.swept("2027-03-25 12:10")
+	s.wantVersions("2026-11-26T0317")
+
+	s = newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	w := mustNot[state.Watch](t)(s.db.Watch())
+	w.Passed = 0
+	if err := s.db.PutWatch(w); err != nil {
+		t.Fatal(err)
+	}
+	s.again()
+	s.swept("2026-12-25 04:00")
+	s.wantVersions("2026-11-26T0317")
 }
 
 // A machine that lost its state goes on with the settings of which the vault has a copy, or not at all: by others versions would go that these keep.

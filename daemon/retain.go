@@ -28,7 +28,7 @@ func (d *Daemon) beginGrace() error {
 	if err != nil {
 		return err
 	}
-	w.Passed = 0
+	w.Passed = 1 // 0 is what a version before kept, see watch
 	return d.db.PutWatch(state.Watch(w))
 }
 

@@ -142,6 +142,7 @@ func (d *Daemon) stop(api *http.Server, drop func()) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTask)
 	defer cancel()
 	stuck := d.tasks.stop(ctx)
+	d.keepClock()
 	ctx, cancel = context.WithTimeout(context.Background(), stopAPI)
 	defer cancel()
 	if api.Shutdown(ctx) != nil {
