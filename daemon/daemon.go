@@ -124,6 +124,7 @@ type Daemon struct {
 
 	upkeeping sync.Mutex           // held while what is kept of the upkeep is changed
 	resting   map[string]time.Time // by kinds of tasks, since when these rest
+	mayHeal   bool                 // a place is back since a repair began
 
 	deleting  sync.Mutex                    // held while a version is deleted, and while parents are chosen
 	deletions int                           // since the start

@@ -25,6 +25,9 @@ const scrubEvery = 24 * time.Hour
 // restTime is how long what failed waits to be tried again.
 const restTime = 24 * time.Hour
 
+// shortRest is how long a repair waits at least for which more may heal now.
+const shortRest = time.Hour
+
 type upkeepState = state.Upkeep
 
 // upkeepState is what is to be done and what was.
@@ -112,6 +115,9 @@ func (d *Daemon) rest(kind string) {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
 	d.resting[kind] = d.o.Now()
+	if kind == control.KindRepair {
+		d.mayHeal = false
+	}
 }
 
 // rests tells whether such a day has not passed yet.
@@ -119,8 +125,11 @@ func (d *Daemon) rests(kind string) bool {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
 	since, is := d.resting[kind]
-	passed := d.o.Now().Sub(since)
-	return is && passed >= 0 && passed < restTime
+	passed, limit := d.o.Now().Sub(since), restTime
+	if kind == control.KindRepair && d.mayHeal {
+		limit = shortRest
+	}
+	return is && passed >= 0 && passed < limit
 }
 
 // ifFree is err, unless it says that another task must end first.
@@ -131,11 +140,12 @@ func ifFree(err error) error {
 	return err
 }
 
-// wakeRepair takes the rest of repairs back: a place is there again, from which more may heal.
+// wakeRepair has a repair rest no longer than shortRest: a place is there again, from which more may heal. It may be one that comes and goes, or takes everything but what the
+// repair writes.
 func (d *Daemon) wakeRepair() {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
-	delete(d.resting, control.KindRepair)
+	d.mayHeal = true
 	d.wakeUpkeep()
 }
 
@@ -166,10 +176,10 @@ func (d *Daemon) repairFound(packs []string) error {
 	return err
 }
 
-// healsLater are the packs that another repair may heal: while a place is not well all of them may be, and else only those that a place did not take.
+// healsLater are the packs that another repair may heal: while a place is not well all of them may be, and else only those that a place did not take, or of which a full one can tell nothing.
 func (m *maintenance) healsLater(ctx context.Context, problems []store.Problem) []string {
 	ill := slices.ContainsFunc(m.vault.Places(ctx), func(p store.PlaceState) bool { return p.Err != nil || p.Gone || p.Behind || p.Replaces })
-	return repairable(slices.DeleteFunc(slices.Clone(problems), func(p store.Problem) bool { return !ill && !p.Heals }))
+	return repairable(slices.DeleteFunc(slices.Clone(problems), func(p store.Problem) bool { return !ill && !p.Heals && !errors.Is(p.Err, store.ErrNoSpace) }))
 }
 
 // collectLater collects what a collection under way, or one that was cut off, could not.
