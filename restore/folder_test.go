@@ -51,7 +51,9 @@ func TestFoldersOfOthersThatWerePutInThePlaceOfOnesMadeStay(t *testing.T) {
 		server, err := gofuse.Mount(dir, s, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
 		must(t, err)
 		t.Cleanup(func() { must(t, server.Unmount()) })
+		s.with.mu.Lock()
 		owner, mode := s.with.attr.Uid, uint32(0o700)
+		s.with.mu.Unlock()
 		if c.made {
 			owner, mode = 1000, 0o750
 		}
