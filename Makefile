@@ -74,11 +74,13 @@ bin/$(notdir $(STATICCHECK)) bin/$(notdir $(GOFUMPT)):
 	GOBIN=$(CURDIR)/bin/tools $(GO) install $(TOOL)
 	@mv bin/tools/$(firstword $(subst @, ,$(@F))) $@ && rmdir bin/tools
 
-# The race detector needs a C compiler. Tests that cannot run here say so themselves; without root or /dev/fuse there are many, so
-# they are named.
+# The race detector needs a C compiler. A program with it sleeps for a second before it exits, and many tests run themselves as
+# other processes: here for 10 ms. Tests that cannot run here say so themselves; without root or /dev/fuse there are many, so they
+# are named.
 .PHONY: unit
 unit: ## unit tests, with the race detector
 	@if command -v gcc >/dev/null; then race=-race; else echo "No gcc: without the race detector."; fi; \
+	export GORACE=atexit_sleep_ms=10; \
 	echo "$(GO) test $$race (all but integration)"; $(GO) test $$race $(UNIT)
 	@if [ "$$(id -u)" != 0 ] || [ ! -c /dev/fuse ]; then \
 		echo "Skipped without root and /dev/fuse:"; \
