@@ -210,6 +210,7 @@ func (b *backup) options(t target) capture.Options {
 		Walkers:       walkers(b.priority),
 		Limiter:       b.limiter,
 		Progress:      &b.job.progress,
+		Unfinished:    b.d.unfinished(t.partition.Name),
 		Now:           b.d.o.Now,
 		Tool:          "yester " + b.d.o.Version,
 	}

@@ -24,6 +24,8 @@ type Home struct {
 	Socket   string
 	Mount    string
 	Scratch  string // what drills restore to, and remove again
+
+	Unfinished string // what backups that were cut off have read
 }
 
 // NewHome returns the home under dir, or the system's for "". A relative dir is taken from the working directory.
@@ -33,7 +35,7 @@ func NewHome(dir string) (Home, error) {
 		return Home{
 			Settings: "/etc/yester/yester.toml",
 			Vault:    lib + "vault", Index: lib + "index", State: lib + "state", Alerts: lib + "alerts",
-			Run: run, Socket: run + "/yester.sock", Mount: "/yester", Scratch: lib + "drill",
+			Run: run, Socket: run + "/yester.sock", Mount: "/yester", Scratch: lib + "drill", Unfinished: lib + "unfinished",
 		}, nil
 	}
 	dir, err := filepath.Abs(dir)
@@ -45,7 +47,7 @@ func NewHome(dir string) (Home, error) {
 		Dir:      dir,
 		Settings: below("yester.toml"),
 		Vault:    below("vault"), Index: below("index"), State: below("state"), Alerts: below("alerts"),
-		Run: below("run"), Socket: below("run/yester.sock"), Mount: below("mnt"), Scratch: below("drill"),
+		Run: below("run"), Socket: below("run/yester.sock"), Mount: below("mnt"), Scratch: below("drill"), Unfinished: below("unfinished"),
 	}, nil
 }
 
@@ -62,7 +64,7 @@ func (h Home) own(places []string) []string { return slices.Concat(h.folders(), 
 
 // folders are those that nothing but the home's lies in.
 func (h Home) folders() []string {
-	all := []string{h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch}
+	all := []string{h.Index, h.Index + ".broken", h.State, h.Alerts, h.Run, h.Mount, h.Scratch, h.Unfinished}
 	return slices.DeleteFunc(all, func(dir string) bool { return dir == "" }) // there may be no mount
 }
 

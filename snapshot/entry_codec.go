@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"syscall"
@@ -131,6 +132,12 @@ func appendRefs(b []byte, refs []Ref) []byte {
 	}
 	return b
 }
+
+// AppendBinary appends e as it stands in a tree page. It never fails.
+func (e *Entry) AppendBinary(b []byte) ([]byte, error) { return appendEntry(b, e), nil }
+
+// UnmarshalBinary decodes what AppendBinary appended. ErrFormat if that is something else.
+func (e *Entry) UnmarshalBinary(b []byte) error { return decodeEntry(bytes.Clone(b), e) }
 
 // decodeEntry decodes the whole of b into e, reusing the capacity of e's ref slices; byte slices alias b.
 func decodeEntry(b []byte, e *Entry) error {

@@ -32,6 +32,15 @@ func Mark(ctx context.Context, g Getter, record []byte, visit store.Visit) error
 	return m.lost.err()
 }
 
+// MarkEntry is Mark for what an entry that is no folder refers to. It may see a chunk more than once.
+func MarkEntry(ctx context.Context, g Getter, e *Entry, visit store.Visit) error {
+	m := marker{get: g, visit: visit}
+	if err := m.mark(ctx, e); err != nil {
+		return err
+	}
+	return m.lost.err()
+}
+
 type marker struct {
 	get   Getter
 	visit store.Visit

@@ -184,6 +184,16 @@ func (w *Writer) claim(id ID) (bool, error) {
 	return true, nil
 }
 
+// Rely tells whether a chunk is in the vault, or was put by this writer, and has gc leave it alone as Put would: for who knows the id and not the bytes. It may
+// be called from many goroutines.
+func (w *Writer) Rely(id ID) (bool, error) {
+	if w.pending.has(id) {
+		return true, nil
+	}
+	_, p, err := w.v.lookUpWith(id, w.relies.hit)
+	return p != nil, err
+}
+
 func (w *Writer) work() {
 	for j := range w.jobs {
 		if err := w.do(&j); err != nil {
@@ -299,6 +309,13 @@ func (p *pendingIDs) add(id ID) bool {
 	}
 	p.ids[id] = struct{}{}
 	return true
+}
+
+func (p *pendingIDs) has(id ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.ids[id]
+	return ok
 }
 
 func (p *pendingIDs) remove(ids ...ID) {

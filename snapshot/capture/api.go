@@ -57,6 +57,10 @@ type Options struct {
 	Until       func() Changes // Changes and what changed since they ended, nil if that is not known
 	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 
+	// Unfinished is a file in which a capture notes what it has read, for the next one if it does not come to a version; "" for none. It may be of
+	// another partition, or not be there.
+	Unfinished string
+
 	Walkers  int // folders that are walked at once; 0 is 1
 	Limiter  Limiter
 	Progress Progress
@@ -68,4 +72,6 @@ type Options struct {
 	clock    func() time.Time
 	trace    func(op, path string)
 	patience time.Duration
+
+	unfinished *unfinished
 }

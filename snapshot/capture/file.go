@@ -11,7 +11,8 @@ import (
 // maxAgain is how often a file that changes while it is read is read again.
 const maxAgain = 3
 
-// regular makes the entry of a regular file: from the parent version, from another name of the file, or by reading it.
+// regular makes the entry of a regular file: from the parent version, from what a capture that was cut off has read, from another name of the file, or by
+// reading it.
 func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry) error {
 	id := fileID{t.stat.dev, t.stat.ino}
 	if unchanged(old, e) && !w.doubted(old) {
@@ -19,6 +20,13 @@ func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry)
 		if t.stat.nlink > 1 {
 			w.links.met(id)
 		}
+		w.visited(1, e.Size)
+		return nil
+	}
+	switch resumed, err := w.resume(ctx, e); {
+	case err != nil:
+		return err
+	case resumed:
 		w.visited(1, e.Size)
 		return nil
 	}
@@ -41,6 +49,7 @@ func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry)
 	}
 	w.visited(1, w.toTell)
 	w.links.keep(id, e)
+	w.o.unfinished.keep(w.path, e)
 	return nil
 }
 

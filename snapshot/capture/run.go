@@ -43,6 +43,12 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 	}
 	defer src.close()
 	src.patience.Store(int64(cmp.Or(o.patience, leasePatience())))
+	done := false
+	if o.Unfinished != "" {
+		if o.unfinished, err = openUnfinished(o.Unfinished, &o.Partition); err == nil {
+			defer func() { o.unfinished.close(done) }()
+		}
+	}
 	version := &snapshot.Version{
 		Instance: o.Instance.ID, InstanceName: o.Instance.Name, Partition: o.Partition,
 		Start: start, Journal: o.Certificate, Consistency: "live", LiveBecause: src.because, Tool: o.Tool,
@@ -67,6 +73,7 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 	if err := commit(ctx, w, version, before); err != nil {
 		return nil, err
 	}
+	done = true
 	walk.remember(version)
 	return version, nil
 }
@@ -180,6 +187,7 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 		w.begun, w.blind = time.Time{}, dirtyFor()
 		d.before = d.before.Add(-w.blind)
 	}
+	w.o.unfinished.begin(d.before, &w.o.Partition)
 	if byChanges || toAudit {
 		if err := w.upToTheMoment(); err != nil {
 			return err
