@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"yester/control"
 )
@@ -29,7 +28,8 @@ func TestBackupThatIsCancelledLeavesANoteOfWhatItHasRead(t *testing.T) {
 	put(s.dir + "/a large")
 	leased := mustNot[*os.File](t)(os.OpenFile(s.dir+"/b leased", os.O_CREATE|os.O_WRONLY, 0o600))
 	defer leased.Close()
-	if _, err := unix.FcntlInt(leased.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+	const setLease = 1024 // F_SETLEASE
+	if _, _, err := syscall.Syscall(syscall.SYS_FCNTL, leased.Fd(), setLease, syscall.F_WRLCK); err != 0 {
 		t.Fatal(err)
 	}
 	time.Sleep(300 * time.Millisecond) // of a file that is younger nothing is noted

@@ -43,7 +43,9 @@ func unfinishedRig(t *testing.T, letters string) (r *rig, point string) {
 	return r, point
 }
 
-func largeOf(word string) string { return strings.Repeat(fmt.Sprintf("%s and more; ", word), 20_000)[:200_000] }
+func largeOf(word string) string {
+	return strings.Repeat(fmt.Sprintf("%s and more; ", word), 20_000)[:200_000]
+}
 
 // A machine need not stay up as long as the first backup of it takes.
 func TestWhatACaptureThatWasCutOffHasReadIsNotReadAgain(t *testing.T) {
