@@ -280,6 +280,33 @@ func mountAt(name, point string) capture.Mount {
 	return capture.Mount{Partition: snapshot.Partition{Name: name, MountPoint: point}}
 }
 
+// A disk that fails is mounted still: the backup tells so, and not that all is well without it.
+func TestPartitionOfWhichNothingCanBeReachedFailsAndEndsNothing(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	broken := mountAt(s.unmount(), "/mnt/disk")
+	broken.Excluded, broken.Broken = "cannot be reached: input/output error", true
+	other := mountAt("other", "/other")
+	s.o.Discover = func() ([]capture.Mount, error) { return []capture.Mount{other, broken}, nil }
+	s.limit(nil, nil)
+	const why = " cannot be backed up: cannot be reached: input/output error; look after its disk, or unmount it"
+	if ts := plan(s.policy, []capture.Mount{other, broken, broken}, exists); len(ts) != 2 || ts[0].err != nil || ts[1].err == nil || ts[1].err.Error() != "partition "+broken.Name+why {
+		t.Errorf("planned: %+v", ts)
+	}
+	s.endBackup("2026-11-25 03:17", control.Failed, control.Result{Partition: broken.Name, Error: "no"}, control.Result{Partition: other.Name})
+	s.endBackup("2026-11-25 04:17", control.Completed, control.Result{Partition: other.Name})
+	if got := s.open(control.MessageBackup); len(got) != 1 {
+		t.Errorf("after one that was completed without it: %q", got)
+	}
+	if got := s.late("2026-11-25 09:18"); len(got) != 1 || !strings.Contains(got[0], "no version of "+broken.Name) || !strings.HasSuffix(got[0], why) {
+		t.Errorf("late: %q", got)
+	}
+	s.limit([]string{other.Name}, nil)
+	if got := s.late("2026-11-25 09:19"); len(got) != 0 {
+		t.Errorf("left out: %q", got)
+	}
+}
+
 // endBackup has a backup end that made versions, or failed to, of some partitions.
 func (s *still) endBackup(clock, state string, results ...control.Result) {
 	s.t.Helper()

@@ -27,11 +27,14 @@ func plan(p *control.Policy, mounts []capture.Mount, exists func(path string) bo
 			ts = append(ts, target{partition: m.Partition})
 		}
 	}
-	for _, name := range p.Partitions {
+	for _, name := range slices.Concat(p.Partitions, broken(p, mounts)) {
 		if !slices.ContainsFunc(ts, func(t target) bool { return t.partition.Name == name }) {
 			err := control.Errorf(control.NotFound, "partition %s is not mounted", name).WithHint("mount it, or activate without it")
 			if i := slices.IndexFunc(mounts, func(m capture.Mount) bool { return m.Name == name && m.FSType != "autofs" }); i >= 0 {
 				err = control.Errorf(control.NotFound, "partition %s cannot be backed up: %s", name, mounts[i].Excluded).WithHint("activate without it")
+				if mounts[i].Broken {
+					err = err.WithHint("look after its disk, or unmount it")
+				}
 			}
 			ts = append(ts, target{partition: snapshot.Partition{Name: name}, err: err})
 		}
@@ -40,6 +43,19 @@ func plan(p *control.Policy, mounts []capture.Mount, exists func(path string) bo
 		ts = narrow(ts, p.Paths, mounts, exists)
 	}
 	return ts
+}
+
+// broken names the partitions that a policy means without naming them, and of which nothing can be reached: they are not left out on purpose.
+func broken(p *control.Policy, mounts []capture.Mount) (names []string) {
+	if len(p.Partitions)+len(p.Paths) > 0 {
+		return nil // a path that lies on one is one that cannot be backed up any more
+	}
+	for _, m := range mounts {
+		if m.Broken {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // narrow keeps the targets that have something of the paths. A path that is not there fails the target it should be in: it may lie on a

@@ -20,6 +20,7 @@ import (
 type Mount struct {
 	snapshot.Partition
 	Excluded string // empty if eligible; else why not: "network file system (nfs4)"
+	Broken   bool   // it would be eligible, and is excluded because nothing of it can be reached: its disk or server fails
 }
 
 // A Limiter makes reads wait their turn. *rate.Limiter with a burst of at least 1 MiB fits.

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,6 +32,7 @@ type candidate struct {
 	mountLine
 	device   uint64 // tells file systems apart, and subvolumes
 	excluded string
+	broken   error // what the mount point answers, instead of what is there
 }
 
 // look asks the mount point whether this mount is the one that is seen there.
@@ -40,8 +42,11 @@ func (c *candidate) look() {
 	}
 	st, err := statPath(c.point, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR): // another mount covers a folder above
+		c.excluded = unreached(err)
 	case err != nil:
-		c.excluded = "cannot be reached: " + err.Error()
+		c.broken, c.device = err, unix.Mkdev(c.major, c.minor)
+		return
 	case st.mount != uint64(c.id):
 		c.excluded = "hidden by another mount"
 	case st.kind() != unix.S_IFDIR:
@@ -50,6 +55,8 @@ func (c *candidate) look() {
 	// All mounts of a btrfs have the same number in mountinfo; its subvolumes have their own in stat.
 	c.device = st.dev
 }
+
+func unreached(err error) string { return "cannot be reached: " + err.Error() }
 
 // backedUpAs is why a mount is excluded that shows a part of another one, and is followed by where that is.
 const backedUpAs = "backed up as "
@@ -111,12 +118,15 @@ func describe(found []candidate) []Mount {
 		c := &found[i]
 		m := Mount{Excluded: c.excluded}
 		m.MountPoint, m.Device, m.FSType = c.point, c.source, c.fstype
-		if c.excluded == "" {
+		switch {
+		case c.broken != nil && c.excluded == "":
+			m.Name, m.Excluded, m.Broken = names[c.point], unreached(c.broken), true
+		case c.excluded != "":
+			m.Name = partitionName(c.point)
+		default:
 			m.Name, m.Device = names[c.point], blockDevice(&c.mountLine)
 			m.UUID = fileSystemUUID(m.Device, m.FSType)
 			measure(&m)
-		} else {
-			m.Name = partitionName(c.point)
 		}
 		mounts = append(mounts, m)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func sorted(s []string) []string {
@@ -209,6 +211,40 @@ func TestDiscoverHiddenMount(t *testing.T) {
 	}
 	if len(why) != 2 || why[0] != "hidden by another mount" || !strings.Contains(why[1], "tmpfs") {
 		t.Errorf("%q", why)
+	}
+}
+
+func TestDiscoverBrokenMount(t *testing.T) {
+	point := partition(t, "xfs")
+	well, bind := find(t, point), t.TempDir()
+	must(t, os.Mkdir(point+"/part", 0o755))
+	mount(t, bind, "mount", "--bind", point+"/part", bind)
+	f, err := os.Open(point)
+	must(t, err)
+	const goingDown, noFlush = 0x8004587d, 2 // XFS_IOC_GOINGDOWN, XFS_FSOP_GOING_FLAGS_NOLOGFLUSH
+	must(t, unix.IoctlSetPointerInt(int(f.Fd()), goingDown, noFlush))
+	must(t, f.Close())
+	got := find(t, point)
+	if got.Excluded != "cannot be reached: input/output error" || !got.Broken || got.Name != well.Name {
+		t.Errorf("got %+v", got)
+	}
+	if got := find(t, bind); got.Excluded != "backed up as "+point || got.Broken {
+		t.Errorf("bind mount: %+v", got)
+	}
+	mounts := []Mount{got}
+	if LeaveOut(mounts, []string{point}, nil); mounts[0].Excluded != isOurs || mounts[0].Broken {
+		t.Errorf("it is a place of the vault: %+v", mounts[0])
+	}
+}
+
+func TestMountBelowACoveredOneIsNotBroken(t *testing.T) {
+	point := partition(t, "ext4")
+	below := point + "/below"
+	must(t, os.Mkdir(below, 0o755))
+	mount(t, below, "mount", "--bind", below, below)
+	mount(t, point, "mount", "-t", "tmpfs", "none", point)
+	if got := find(t, below); !strings.HasPrefix(got.Excluded, "cannot be reached: ") || got.Broken {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -56,13 +56,13 @@ func LeaveOut(mounts []Mount, places, folders []string) {
 	places, folders = resolve(places), resolve(folders)
 	for i := range mounts {
 		m := &mounts[i]
-		if m.Excluded != "" {
+		if m.Excluded != "" && !m.Broken {
 			continue
 		}
 		st, err := statPath(m.MountPoint, lookOnly)
 		isBelowOne := func(p string) bool { return isBelow(m.MountPoint, p) }
 		if err == nil && ids[fileID{st.dev, st.ino}] || slices.Contains(places, m.MountPoint) || slices.ContainsFunc(folders, isBelowOne) {
-			m.Excluded = isOurs
+			m.Excluded, m.Broken = isOurs, false
 		}
 	}
 }
