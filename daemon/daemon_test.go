@@ -3,15 +3,19 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"yester/control"
 	"yester/snapshot/capture"
+	"yester/store"
 )
 
 // needPartition skips a test that backs up dir where that cannot be done.
@@ -300,6 +304,65 @@ func TestVaultThatIsGoneIsNotReplaced(t *testing.T) {
 		t.Fatalf("something took its place: %v", err)
 	}
 	wantBack(t, c)
+}
+
+// A disk too full for the index is no reason to end either.
+func TestVaultWaitsForRoomForItsIndex(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	o := options(t)
+	o.Tempo = 1000
+	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("yester-test", o.Home.Index, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(o.Home.Index, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	c, _ := serve(t, o)
+	wantAway(t, c, "the index in "+o.Home.Index+" needs")
+	if err := syscall.Mount("", o.Home.Index, "", syscall.MS_REMOUNT, "size=100m"); err != nil {
+		t.Fatal(err)
+	}
+	wantBack(t, c)
+}
+
+func TestWhatMayBeOverAgainEndsNoDaemon(t *testing.T) {
+	for _, e := range []error{
+		syscall.ENODEV, syscall.ENXIO, syscall.EIO, syscall.EUCLEAN, syscall.EBADMSG, syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ETIMEDOUT,
+		syscall.EACCES, store.ErrMissing, store.ErrNoSpace, errNoAnswer,
+	} {
+		if !isAway(fmt.Errorf("open place: %w", &fs.PathError{Op: "stat", Path: "/mnt/usb", Err: e})) {
+			t.Errorf("%v ends it", e)
+		}
+	}
+	for _, e := range []error{syscall.ENOTDIR, syscall.ENOSYS, store.ErrFormat, store.ErrCorrupt, store.ErrKey, store.ErrLocked} {
+		if isAway(e) {
+			t.Errorf("%v does not end it", e)
+		}
+	}
+}
+
+// An index that is made anew takes hours, and whoever ends the daemon does not wait for it.
+func TestVaultIsOpenedNoFurtherWhenTheDaemonEnds(t *testing.T) {
+	s := newStill(t)
+	s.vaultAway()
+	if err := os.Rename(s.o.Home.Vault+".away", s.o.Home.Vault); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.chores(ctx); err == nil || s.vault != nil {
+		t.Errorf("opened %v, %v", s.vault, err)
+	}
+	if err := s.chores(t.Context()); err != nil || s.vault == nil {
+		t.Errorf("opened %v, %v", s.vault, err)
+	}
 }
 
 // wantAway checks that a daemon tells that its vault is away, and does without it.

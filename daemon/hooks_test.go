@@ -238,7 +238,7 @@ func TestHookAfterThatRanOnAFullDiskRunsNotAgain(t *testing.T) {
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.chores(); err != nil {
+	if err := s.chores(s.t.Context()); err != nil {
 		t.Error(err)
 	}
 	s.again()

@@ -603,7 +603,7 @@ func TestCancelThatWasCutOffGoesOnAndNothingIsSetMeanwhile(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := s.chores(); err != nil {
+	if err := s.chores(s.t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if j := s.tasks.jobs[control.KindCancel]; j != nil {
@@ -629,7 +629,7 @@ func TestCancelOfWhatIsAnotherDaemonsDeletesNothing(t *testing.T) {
 	back := control.AdoptRequest{AsInstance: s.instance.ID}
 	upkeep := func() {
 		t.Helper()
-		if err := s.chores(); err != nil {
+		if err := s.chores(s.t.Context()); err != nil {
 			t.Error(err)
 		}
 		if j := s.tasks.jobs[control.KindCancel]; j != nil {

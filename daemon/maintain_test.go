@@ -252,7 +252,7 @@ func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
 	}
 	s.again()
 	s.wantDue(true)
-	if err := s.chores(); err != nil {
+	if err := s.chores(s.t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	gc := s.tasks.jobs[lane(control.KindGC)]
@@ -387,7 +387,7 @@ func (s *still) wantChores(want ...string) {
 	var got []string
 	for {
 		before := mustNot[[]control.Task](s.t)(s.tasks.list())
-		if err := s.chores(); err != nil {
+		if err := s.chores(s.t.Context()); err != nil {
 			s.t.Fatal(err)
 		}
 		for _, task := range mustNot[[]control.Task](s.t)(s.tasks.list()) {

@@ -62,7 +62,7 @@ func (d *Daemon) wakeUpkeep() {
 // upkeep goes on until ctx ends.
 func (d *Daemon) upkeep(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := d.chores(); err != nil && ctx.Err() == nil {
+		if err := d.chores(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("look after the vault", "err", err)
 		}
 		timer := d.o.timer(nap)
@@ -75,15 +75,15 @@ func (d *Daemon) upkeep(ctx context.Context) {
 	}
 }
 
-// chores starts what is due; what cannot start now is left for the next time.
-func (d *Daemon) chores() error {
+// chores starts what is due; what cannot start now is left for the next time. When ctx ends it opens the vault no further.
+func (d *Daemon) chores(ctx context.Context) error {
 	d.kept(d.alerts.Remind())
 	if err := errors.Join(d.tasks.keepEnds(), d.pay()); err != nil {
 		d.log.Error("keep how tasks ended", "err", err)
 	}
 	v, err := d.openedVault()
 	if err != nil {
-		return d.openAgain(context.Background())
+		return d.openAgain(ctx)
 	}
 	d.mountAgain()
 	d.lookAtPlaces(context.Background(), v)

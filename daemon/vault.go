@@ -203,7 +203,11 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 		_, had, _ := s.known()
 		e := s.openError(dirs, err)
 		if had && isAway(err) {
-			return nil, &unopened{control.Errorf(control.NoVault, "%s", explain(e).Message).WithHint("are its disks mounted, and well?")}
+			hint := "are its disks mounted, and well?"
+			if errors.Is(err, store.ErrNoSpace) {
+				hint = "free some space there"
+			}
+			return nil, &unopened{control.Errorf(control.NoVault, "%s", explain(e).Message).WithHint("%s", hint)}
 		}
 		return nil, e
 	}
@@ -216,14 +220,17 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 	return v, nil
 }
 
-// isAway tells whether an error may be over when a disk or server is back.
+// isAway tells whether an error may be over when a disk or server is back, is repaired, lets us in or has room.
 func isAway(err error) bool {
-	for _, is := range []error{store.ErrMissing, errNoAnswer, syscall.EIO, syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.ETIMEDOUT} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(passing, func(is error) bool { return errors.Is(err, is) })
+}
+
+var passing = []error{
+	store.ErrMissing, store.ErrNoSpace, errNoAnswer,
+	syscall.ENODEV, syscall.ENXIO, // systemd's automount says the first of a disk that is not there
+	syscall.EIO, syscall.EUCLEAN, syscall.EBADMSG, // a disk or its file system fails
+	syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ETIMEDOUT,
+	syscall.EACCES, // of root, a server
 }
 
 // openError adds where it happened, and what to do, to the errors of a vault that does not open.
