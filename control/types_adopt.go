@@ -19,6 +19,7 @@ type Adoption struct {
 	Instances []AdoptedInstance `json:"instances"`
 	Instance  Instance          `json:"instance"` // that the daemon is, or will be when it answers again
 	Anew      bool              `json:"anew"`     // the daemon begins anew, as that instance
+	Warnings  []string          `json:"warnings,omitempty"`
 }
 
 // An AdoptedInstance is one whose versions are in a vault.

@@ -62,7 +62,7 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
 	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries))
 	if old == nil && v != nil {
-		expired, err := d.outlived(ctx, v, &policy)
+		expired, err := d.outlived(ctx, v, &policy, "these settings", firstSweep)
 		if err != nil {
 			return a, err
 		}

@@ -23,11 +23,19 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 	}
 	a := control.Adoption{Instance: d.instance}
 	if r.AsInstance != "" {
-		if a.Instance.ID, err = d.becomes(ctx, v, r.AsInstance); err != nil {
+		var back bool
+		if a.Instance.ID, back, err = d.becomes(ctx, v, r.AsInstance); err != nil {
 			return a, err
 		}
-		a.Anew = a.Instance.ID != d.instance.ID
+		if a.Anew = a.Instance.ID != d.instance.ID; back {
+			a.Warnings = append(a.Warnings, "the settings of this machine hold for its versions from now on, not those that they had with another daemon; `yester status` shows them")
+		}
 	}
+	expired, err := d.spared(ctx, v)
+	if err != nil {
+		return a, explain(err)
+	}
+	a.Warnings = append(a.Warnings, expired...)
 	info, err := v.Info(ctx)
 	if err != nil {
 		return a, explain(err)
@@ -95,32 +103,39 @@ func (s *site) adopt(ctx context.Context, wanted []string, passphrase string, ca
 	return v, nil
 }
 
-// becomes makes an instance of the vault this daemon's, and returns its id. d.admin is held.
-func (d *Daemon) becomes(ctx context.Context, v *store.Vault, name string) (id string, err error) {
+// becomes makes an instance of the vault this daemon's, and returns its id; back tells that an active service has its own again, which another daemon had. d.admin is held.
+func (d *Daemon) becomes(ctx context.Context, v *store.Vault, name string) (id string, back bool, err error) {
 	in, err := oneInstance(ctx, v, name)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if d.serviceState() != control.StateNew && in.ID != d.instance.ID {
-		return "", control.Errorf(control.Conflict, "%s is activated as itself, it cannot go on as another instance", d.instance.Name).
+		return "", false, control.Errorf(control.Conflict, "%s is activated as itself, it cannot go on as another instance", d.instance.Name).
 			WithHint("`yester cancel` would end that, and delete its own versions; a daemon with another home can go on as %s", in.Name)
 	}
 	if d.serviceState() == control.StateCancelling {
-		return "", control.Errorf(control.Conflict, "%s is being cancelled: as its own again, all versions of %s would be deleted", d.instance.Name, in.Name).
+		return "", false, control.Errorf(control.Conflict, "%s is being cancelled: as its own again, all versions of %s would be deleted", d.instance.Name, in.Name).
 			WithHint("nothing was changed; a daemon with another home can go on as %s", in.Name)
+	}
+	if d.serviceState() != control.StateNew {
+		if back = d.keepOff(ctx, v) != nil; back { // or nobody can tell
+			if err := d.beginGrace(); err != nil {
+				return "", false, err
+			}
+		}
 	}
 	d.registering.Lock()
 	defer d.registering.Unlock()
 	o := d.owner(in.ID)
 	if err := v.PutOwner(ctx, o); err != nil {
-		return "", err
+		return "", false, err
 	}
 	d.log.Info("this daemon goes on as an instance", "instance", in.ID, "name", in.Name)
 	if in.ID == d.instance.ID {
 		d.owned.take(o.Since)
-		return in.ID, nil
+		return in.ID, back, nil
 	}
-	return in.ID, d.db.PutInstance(in.ID)
+	return in.ID, false, d.db.PutInstance(in.ID)
 }
 
 // oneInstance finds the instance of a name, or of the beginning of an id.

@@ -193,3 +193,78 @@ func TestOlderProcessOfADaemonGivesWay(t *testing.T) {
 	says(own.Run, 0, false)
 	says("another", time.Second, true)
 }
+
+// oldVault has the service go on with a new vault, and returns the folder of the one that it had.
+func (s *still) oldVault() string {
+	s.t.Helper()
+	dir := s.o.Home.Vault + ".old"
+	if err := errors.Join(s.end(), os.Rename(s.o.Home.Vault, dir)); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := mustNot[*store.Vault](s.t)(s.site.init(s.t.Context(), control.VaultInitRequest{}, cacheBytes)).Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.begin(s.o, s.db)
+	return dir
+}
+
+// An active service may come to versions most of which have expired by its settings; nobody has looked at them yet.
+func TestVersionsThatAServiceComesToStayForADay(t *testing.T) {
+	took := func(s *still, r control.AdoptRequest) []string {
+		return mustNot[control.Adoption](s.t)(s.adopt(s.t.Context(), r)).Warnings
+	}
+	for name, comes := range map[string]func(s *still, at func()) (told []string){
+		"the settings name another vault": func(s *still, at func()) (told []string) {
+			o := s.o
+			o.Settings.Vault.Places = []string{s.oldVault()}
+			at()
+			if err := s.end(); err != nil {
+				s.t.Fatal(err)
+			}
+			s.begin(o, s.db)
+			for _, m := range mustNot[control.MessageList](s.t)(s.messages(s.t.Context(), control.MessagesRequest{})).Messages {
+				if m.Kind == control.MessagePlace {
+					told = append(told, m.Text)
+				}
+			}
+			return told
+		},
+		"another vault is adopted": func(s *still, at func()) []string {
+			old := s.oldVault()
+			at()
+			if err := errors.Join(s.end(), os.Rename(s.o.Home.Vault, old+".new"), os.Rename(old, s.o.Home.Vault)); err != nil {
+				s.t.Fatal(err)
+			}
+			s.begin(s.o, s.db)
+			s.swept("2027-03-24 12:00")
+			return took(s, control.AdoptRequest{})
+		},
+		"it has its own again": func(s *still, at func()) []string {
+			if err := s.vault.PutOwner(s.t.Context(), store.Owner{Instance: s.instance.ID, Holder: "other", Run: "other"}); err != nil {
+				s.t.Fatal(err)
+			}
+			at()
+			s.swept("2027-03-24 12:00")
+			told := took(s, control.AdoptRequest{AsInstance: s.instance.ID})
+			if len(told) != 2 || !strings.HasPrefix(told[0], "the settings of this machine hold for its versions from now on") {
+				s.t.Errorf("told %q", told)
+			}
+			return told[1:]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStill(t)
+			s.days("2026-11-24", "2026-11-25", "2026-11-26")
+			told := comes(s, func() { s.at("2027-03-24 12:00") })
+			if len(told) != 1 || !strings.Contains(told[0], "2 versions have expired by the settings of this machine and will be deleted from 2027-03-25 12:00 on") {
+				t.Errorf("told %q", told)
+			}
+			for _, clock := range []string{"2027-03-24 12:00", "2027-03-25 11:59"} {
+				s.swept(clock)
+				s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+			}
+			s.swept("2027-03-25 12:00")
+			s.wantVersions("2026-11-26T0317")
+		})
+	}
+}

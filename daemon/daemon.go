@@ -164,7 +164,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d.lookAtZone()
 	d.metrics = newMetrics(d)
 	d.crew.Awaited = d.awaited
-	d.site.trouble, d.site.leave, d.tasks.ended, d.tasks.believed = d.troubled, d.leave, d.taskEnded, d.believed
+	d.site.trouble, d.site.leave, d.site.another, d.tasks.ended, d.tasks.believed = d.troubled, d.leave, d.anotherVault, d.taskEnded, d.believed
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
 	d.site.passphrase = o.passphrase
 	var err error

@@ -17,7 +17,8 @@ import (
 const sweepEvery = 30 * time.Minute
 
 // firstSweep is how long after its activation an instance's versions do not expire: those of a machine that was lost for longer than they are kept would all go at once, and
-// whoever brings it back needs some time to see what they are worth. It is time that really passed while the machine was on: the clock may be set right meanwhile.
+// whoever brings it back needs some time to see what they are worth. So it is when an active one comes to other versions than it had, those of another vault or those that another
+// daemon had meanwhile. It is time that really passed while the machine was on: the clock may be set right meanwhile.
 const firstSweep = 24 * time.Hour
 
 // beginGrace has no version expire until firstSweep has passed.
@@ -30,6 +31,24 @@ func (d *Daemon) beginGrace() error {
 	}
 	w.Passed = 1 // 0 is what a version before kept, see watch
 	return d.db.PutWatch(state.Watch(w))
+}
+
+// anotherVault has no version expire for a day in a vault that an active service did not have before, and says how many do then.
+func (d *Daemon) anotherVault(ctx context.Context, v *store.Vault) error {
+	if d.serviceState() == control.StateNew {
+		return nil // the activation does
+	}
+	if err := d.beginGrace(); err != nil {
+		return err
+	}
+	expired, err := d.spared(ctx, v)
+	if err != nil {
+		d.log.Warn("look how many versions have expired in another vault than before", "err", err)
+	}
+	for _, text := range expired {
+		d.kept(d.alerts.Note(control.MessagePlace, "vault/another", "this is another vault than before: "+text))
+	}
+	return nil
 }
 
 // wakeSweep has the loop look again at which versions have expired.
@@ -121,18 +140,30 @@ func (d *Daemon) expiring(v *store.Vault) [][]store.VersionKey {
 	return byPartition(slices.DeleteFunc(v.Versions(d.instance.ID), v.IsStray))
 }
 
-// outlived says how many versions have expired already by the policy that an instance is activated with. d.admin is held.
-func (d *Daemon) outlived(ctx context.Context, v *store.Vault, p *control.Policy) ([]string, error) {
+// spared says how many versions of an active service have expired and stay until its first day has passed.
+func (d *Daemon) spared(ctx context.Context, v *store.Vault) ([]string, error) {
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	w, err := d.watch()
+	if err != nil || policy == nil || w.Passed >= firstSweep {
+		return nil, err
+	}
+	return d.outlived(ctx, v, policy, "the settings of this machine", (firstSweep - w.Passed).Round(time.Second))
+}
+
+// outlived says how many versions have expired already by a policy, which is called so, and go after a while. d.admin is held, or nothing else runs yet.
+func (d *Daemon) outlived(ctx context.Context, v *store.Vault, p *control.Policy, called string, after time.Duration) ([]string, error) {
 	d.keeping.Lock()
 	defer d.keeping.Unlock()
 	kept, err := d.keptPolicy(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	n := 0
+	n, now := 0, d.o.Now()
 	for _, of := range d.expiring(v) {
 		for _, f := range d.fates(ctx, v, p, kept, of) {
-			if f.Gone(p.ActivatedAt) {
+			if f.Gone(now) {
 				n++
 			}
 		}
@@ -140,8 +171,8 @@ func (d *Daemon) outlived(ctx context.Context, v *store.Vault, p *control.Policy
 	if n == 0 {
 		return nil, nil
 	}
-	return []string{fmt.Sprintf("%s by these settings and will be deleted from %s on; `yester pin VERSION` keeps one, and `yester set --retention DAYS` those that are younger",
-		expired(n), p.ActivatedAt.Add(firstSweep).In(d.zone()).Format("2006-01-02 15:04"))}, nil
+	return []string{fmt.Sprintf("%s by %s and will be deleted from %s on; `yester pin VERSION` keeps one, and `yester set --retention DAYS` those that are younger",
+		expired(n), called, now.Add(after).In(d.zone()).Format("2006-01-02 15:04"))}, nil
 }
 
 // isPolicy tells whether that is the policy still.

@@ -32,6 +32,7 @@ type site struct {
 	now      func() time.Time
 	trouble  func(store.Trouble) // what the vault meets; may be nil
 	leave    func(store.VersionKey) (end func(), ok bool)
+	another  func(context.Context, *store.Vault) error // called before a vault is remembered that is not the one that was; may be nil
 
 	passphrase string // that somebody gave, if nothing else does; kept in memory only
 
@@ -295,6 +296,11 @@ func (s *site) remember(ctx context.Context, v *store.Vault, dirs []string, isNe
 		return nil
 	case ok && old.ID != info.ID && !isNew:
 		s.log.Warn("the settings name another vault than before", "old", old.ID, "new", info.ID, "places", list(dirs))
+	}
+	if old.ID != info.ID && s.another != nil {
+		if err := s.another(ctx, v); err != nil {
+			return errors.Join(&unopened{explain(err)}, v.Close())
+		}
 	}
 	if err := s.keep(state.Vault{ID: info.ID, Places: dirs, Key: info.KeyCheck}); err != nil {
 		s.log.Warn("remember the vault", "err", err)
