@@ -14,6 +14,7 @@ import (
 
 	"yester/control"
 	"yester/daemon/state"
+	"yester/snapshot"
 	"yester/store"
 )
 
@@ -485,6 +486,27 @@ func TestVersionsTellWhenTheyExpire(t *testing.T) {
 		vs[1].Expires.Format("2006-01-02 15:04") != "2026-12-25 03:17" {
 		t.Errorf("got %+v", vs)
 	}
+}
+
+// takenAt adds a version that is a copy of another, but of another mount point and time.
+func (s *still) takenAt(k store.VersionKey, point, clock string) {
+	s.t.Helper()
+	r := mustNot[*snapshot.Version](s.t)(record(s.t.Context(), s.vault, k))
+	start := mustNot[time.Time](s.t)(time.Parse("2006-01-02 15:04", clock))
+	r.Partition.MountPoint, r.Name, r.Start, r.End = point, snapshot.Name(start), start, start
+	w := mustNot[*store.Writer](s.t)(s.vault.Writer(s.instance.ID, store.WriterOptions{}))
+	if err := errors.Join(w.Commit(s.t.Context(), r.Key(), mustNot[[]byte](s.t)(r.Encode())), w.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// One name may have been that of several disks, some of which are not always there.
+func TestNewestVersionOfEachDiskOfANameStays(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	s.takenAt(s.vault.Versions(s.instance.ID)[0], "/other", "2026-11-26 03:17")
+	s.swept("2027-03-24 12:00")
+	s.wantVersions("2026-11-25T0317", "2026-11-26T0317")
 }
 
 // filesBelow counts the files below a folder.

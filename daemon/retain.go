@@ -208,7 +208,7 @@ func (d *Daemon) fates(ctx context.Context, v *store.Vault, p *control.Policy, k
 	return r.Fates(all, d.zone())
 }
 
-// completed tells when a version was begun and completed. Records never change, so each is read once. The times of one that cannot be read are not
+// completed tells when a version was begun and completed, and of what. Records never change, so each is read once. The times of one that cannot be read are not
 // known.
 func (d *Daemon) completed(ctx context.Context, v *store.Vault, k store.VersionKey) snapshot.Completed {
 	if c, ok := d.times.Load(k); ok {
@@ -218,7 +218,7 @@ func (d *Daemon) completed(ctx context.Context, v *store.Vault, k store.VersionK
 	if err != nil {
 		return snapshot.Completed{Name: k.Version}
 	}
-	c := snapshot.Completed{Name: k.Version, Start: r.Start, End: r.End}
+	c := snapshot.Completed{Name: k.Version, MountPoint: r.Partition.MountPoint, Start: r.Start, End: r.End}
 	d.times.Store(k, c)
 	return c
 }

@@ -19,6 +19,7 @@ type Retention struct {
 // A Completed version is what retention looks at.
 type Completed struct {
 	Name       string
+	MountPoint string // of the partition then: one name may have been that of several
 	Start, End time.Time
 	Pinned     bool
 }
@@ -32,7 +33,8 @@ type Fate struct {
 // Gone tells whether the version is to be deleted.
 func (f Fate) Gone(now time.Time) bool { return f.Kept == "" && !now.Before(f.Expires) }
 
-// Fates says what becomes of the completed versions of one partition, in the order they are given. Days, weeks, months and years are those of
+// Fates says what becomes of the completed versions of one partition, in the order they are given. Those of each mount point are looked at for themselves: they are of
+// different disks, and a newer one of another is no reason for any to go. Days, weeks, months and years are those of
 // their starts in a zone. A version that is kept by nothing, and whose end is unknown (zero), is said to be kept as "unknown": nobody can
 // tell when it expires.
 func (r Retention) Fates(vs []Completed, zone *time.Location) []Fate {
@@ -42,7 +44,6 @@ func (r Retention) Fates(vs []Completed, zone *time.Location) []Fate {
 		newestFirst[i] = i
 	}
 	slices.SortFunc(newestFirst, func(a, b int) int { return strings.Compare(vs[b].Name, vs[a].Name) })
-	known := slices.DeleteFunc(slices.Clone(newestFirst), func(i int) bool { return vs[i].End.IsZero() })
 	keep := func(i int, why string) {
 		if fates[i].Kept == "" {
 			fates[i].Kept = why
@@ -58,9 +59,23 @@ func (r Retention) Fates(vs []Completed, zone *time.Location) []Fate {
 			keep(i, "unknown")
 		}
 	}
-	if r.Latest && len(known) > 0 {
-		keep(known[0], "latest")
+	known := map[string][]int{} // by mount points, newest first
+	for _, i := range newestFirst {
+		if v := &vs[i]; !v.End.IsZero() {
+			known[v.MountPoint] = append(known[v.MountPoint], i)
+		}
 	}
+	for _, of := range known {
+		if r.Latest {
+			keep(of[0], "latest")
+		}
+		r.eachPeriod(of, func(i int) time.Time { return vs[i].Start.In(zone) }, keep)
+	}
+	return fates
+}
+
+// eachPeriod keeps the newest version of each period that counts. The versions are given newest first.
+func (r Retention) eachPeriod(known []int, start func(i int) time.Time, keep func(i int, why string)) {
 	for _, rule := range []struct {
 		n      int
 		why    string
@@ -73,7 +88,7 @@ func (r Retention) Fates(vs []Completed, zone *time.Location) []Fate {
 	} {
 		last, left := "", rule.n
 		for _, i := range known {
-			p := rule.period(vs[i].Start.In(zone))
+			p := rule.period(start(i))
 			if p == last {
 				continue
 			}
@@ -84,5 +99,4 @@ func (r Retention) Fates(vs []Completed, zone *time.Location) []Fate {
 			keep(i, rule.why)
 		}
 	}
-	return fates
 }

@@ -126,3 +126,25 @@ func TestPeriodsAreThoseOfTheZone(t *testing.T) {
 		t.Errorf("in UTC: %+v", got)
 	}
 }
+
+// Of two disks whose versions came under one name, neither has the other's newest go.
+func TestVersionsOfEachMountPointOfANameAreKeptForThemselves(t *testing.T) {
+	vs := taken(t, "2026-10-01 03:00", "2026-10-02 03:00", "2026-10-03 03:00", "2026-10-04 03:00")
+	for i := range vs {
+		vs[i].MountPoint = "/data-backup"
+	}
+	vs[0].MountPoint, vs[1].MountPoint = "/data/backup", "/data/backup"
+	for _, tt := range []struct {
+		r    Retention
+		want string
+	}{
+		{Retention{Days: 1, Latest: true}, "2026-10-02 2026-10-04"},
+		{Retention{Days: 1, Monthly: 1}, "2026-10-02 2026-10-04"},
+		{Retention{Days: 1, Daily: 2}, "2026-10-01 2026-10-02 2026-10-03 2026-10-04"},
+		{Retention{Days: 1}, ""},
+	} {
+		if got := staying(t, tt.r, "2030-01-01 00:00", vs); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.r, got, tt.want)
+		}
+	}
+}
