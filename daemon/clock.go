@@ -71,19 +71,25 @@ func (d *Daemon) believed() time.Time {
 
 // watch is what is known of the time now. It keeps nothing.
 func (d *Daemon) watch() (sched.Watch, error) {
+	d.mu.Lock()
+	policy := d.policy
+	d.mu.Unlock()
+	return d.watchBy(policy)
+}
+
+// watchBy is watch by a policy; nil is none.
+func (d *Daemon) watchBy(p *control.Policy) (sched.Watch, error) {
 	kept, err := d.db.Watch()
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return sched.Watch{}, err
 	}
-	d.mu.Lock()
 	days := retentionDays
-	if d.policy != nil {
-		days = d.policy.RetentionDays
-		if kept.Passed == 0 && kept.Known.Sub(d.policy.ActivatedAt) > firstSweep {
+	if p != nil {
+		days = p.RetentionDays
+		if kept.Passed == 0 && kept.Known.Sub(p.ActivatedAt) > firstSweep {
 			kept.Passed = firstSweep // what passed was not kept by a version before
 		}
 	}
-	d.mu.Unlock()
 	boot, up := d.o.Boot()
 	return sched.Watch(kept).Look(d.o.Now(), boot, up, slack(days)), nil
 }

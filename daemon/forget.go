@@ -81,19 +81,27 @@ func (d *Daemon) collectDue() error {
 	})
 }
 
-// leave gives the vault leave to complete the deletion of a version that failed half-way, until end is called, unless it is needed just now, or that cannot be told without
-// waiting: then it stays until its deletion is asked for anew. The space is given back as after every deletion.
-func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
-	if !d.deleting.TryLock() {
+// leave gives the vault leave to complete the deletion of a version that failed half-way, until end is called. One that is wanted stays until its deletion is asked for anew; of one that is
+// neither it cannot be told without waiting, see store.Options. The space is given back as after every deletion.
+func (d *Daemon) leave(k store.VersionKey) (end func(), wanted bool) {
+	if !d.keeping.TryLock() { // somebody may be about to pin it
 		return nil, false
 	}
-	v, ok := d.mayLeave(k)
-	if !ok {
-		d.deleting.Unlock()
+	if !d.deleting.TryLock() {
+		d.keeping.Unlock()
 		return nil, false
+	}
+	unlock := func() {
+		d.deleting.Unlock()
+		d.keeping.Unlock()
+	}
+	v, wanted := d.isWanted(k)
+	if v == nil || wanted {
+		unlock()
+		return nil, wanted
 	}
 	return func() {
-		defer d.deleting.Unlock()
+		defer unlock()
 		if v.Remains(k) {
 			return // it failed again
 		}
@@ -102,31 +110,53 @@ func (d *Daemon) leave(k store.VersionKey) (end func(), ok bool) {
 		}
 		d.log.Info("completed a deletion", "partition", k.Partition, "version", k.Version)
 		d.wakeUpkeep()
-	}, true
+	}, false
 }
 
-// mayLeave tells whether a version that was to be deleted is still not wanted, and by which vault. d.deleting is held.
-func (d *Daemon) mayLeave(k store.VersionKey) (*store.Vault, bool) {
-	if _, parent := d.parents[k]; parent || d.restoring[k] > 0 || !d.mu.TryLock() {
+// isWanted tells whether a version whose deletion failed half-way is needed after all, and by which vault; v is nil if that cannot be told now. Of this instance's only those are not that a sweep
+// would delete now: of a deletion that was asked for by hand it was said that it failed. d.keeping and d.deleting are held. It does not wait for d.mu, for who closes the vault has that.
+func (d *Daemon) isWanted(k store.VersionKey) (v *store.Vault, wanted bool) {
+	if !d.mu.TryLock() {
 		return nil, false
 	}
-	policy, v := d.policy, d.vault
+	policy, service, v := d.policy, d.service, d.vault
 	d.mu.Unlock()
-	if v == nil || policy != nil && policy.KeepLatest && k.Instance == d.instance.ID && isNewest(v, k) {
+	if v == nil {
 		return nil, false
 	}
-	kept, err := v.Policy(context.Background(), k.Instance)
+	if _, parent := d.parents[k]; parent || d.restoring[k] > 0 {
+		return v, true
+	}
+	ctx := context.Background()
+	kept, err := v.Policy(ctx, k.Instance)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return v, true
+	}
+	switch {
+	case k.Instance != d.instance.ID:
+		return v, pinned(kept, k)
+	case service != control.StateCancelling && (policy == nil || !d.isExpired(ctx, v, policy, kept, k)):
+		return v, true
+	case !d.registering.TryLock():
 		return nil, false
 	}
-	return v, !pinned(kept, k)
+	defer d.registering.Unlock()
+	_, err = d.mine(ctx, v)
+	return v, err != nil
 }
 
-// isNewest tells whether a partition has no newer version.
-func isNewest(v *store.Vault, k store.VersionKey) bool {
-	return !slices.ContainsFunc(v.Versions(k.Instance), func(o store.VersionKey) bool {
-		return o.Partition == k.Partition && o.Version > k.Version && !v.IsStray(o)
-	})
+// isExpired tells whether a sweep would delete a version of this instance now. d.keeping is held.
+func (d *Daemon) isExpired(ctx context.Context, v *store.Vault, p *control.Policy, kept store.Policy, k store.VersionKey) bool {
+	clock, err := d.watchBy(p)
+	if err != nil || clock.Passed < firstSweep {
+		return false
+	}
+	for _, of := range d.expiring(v) {
+		if i := slices.Index(of, k); i >= 0 {
+			return d.fates(ctx, v, p, kept, of)[i].Gone(clock.Wall.Add(-clock.Ahead()))
+		}
+	}
+	return false
 }
 
 // deleted counts the deletions so far.

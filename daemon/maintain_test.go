@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/store"
 )
 
@@ -421,30 +422,62 @@ func TestDeletionThatIsCompletedLater(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24", "2026-11-25", "2026-11-26")
 	keys := s.vault.Versions(s.instance.ID)
-	s.mu.Lock()
-	s.policy = &control.Policy{RetentionDays: 1, KeepLatest: true}
-	s.mu.Unlock()
-	if _, ok := s.leave(keys[2]); ok {
-		t.Error("the newest may go")
+	by := func(p *control.Policy) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.policy = p
 	}
+	refused := func(what string, k store.VersionKey, want bool) {
+		t.Helper()
+		if end, wanted := s.leave(k); end != nil || wanted != want {
+			t.Errorf("%s: it may go: %v, it is wanted: %v", what, end != nil, wanted)
+		}
+	}
+	by(&control.Policy{RetentionDays: 1, KeepLatest: true, KeepDaily: 3})
+	refused("the policy keeps it by now", keys[0], true)
+	by(&control.Policy{RetentionDays: 30})
+	refused("it has not expired, and to delete it by hand failed", keys[0], true)
+	by(nil)
+	refused("nobody says when it expires", keys[0], true)
+	by(&control.Policy{RetentionDays: 1, KeepLatest: true})
+	refused("it is the newest", keys[2], true)
 	if _, err := s.pin(t.Context(), control.PinRequest{Partition: keys[1].Partition, Version: keys[1].Version}); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := s.leave(keys[1]); ok {
-		t.Error("one that is pinned may go")
-	}
+	refused("it is pinned", keys[1], true)
 	s.hold(keys[0], 1)
-	if _, ok := s.leave(keys[0]); ok {
-		t.Error("one that is being restored may go")
-	}
+	refused("it is being restored", keys[0], true)
 	s.hold(keys[0], -1)
-	end, ok := s.leave(keys[0])
-	if !ok {
+	for _, lock := range []interface {
+		Lock()
+		Unlock()
+	}{&s.keeping, &s.deleting, &s.mu} {
+		lock.Lock()
+		refused("somebody is at work", keys[0], false)
+		lock.Unlock()
+	}
+	v := s.vault
+	s.vault = nil
+	refused("the vault is not open yet", keys[0], false)
+	s.vault = v
+	w := mustNot[state.Watch](t)(s.db.Watch())
+	if err := s.beginGrace(); err != nil {
+		t.Fatal(err)
+	}
+	refused("it is in its first day", keys[0], true)
+	if err := s.db.PutWatch(w); err != nil {
+		t.Fatal(err)
+	}
+	end, wanted := s.leave(keys[0])
+	if end == nil || wanted {
 		t.Fatal("another may not go")
+	}
+	if s.keeping.TryLock() {
+		t.Error("it can be pinned meanwhile")
 	}
 	end() // it failed again
 	s.wantDue(false)
-	if end, ok = s.leave(keys[0]); !ok {
+	if end, wanted = s.leave(keys[0]); end == nil || wanted {
 		t.Fatal("another may not go the second time")
 	}
 	if err := s.vault.Delete(t.Context(), keys[0]); err != nil {
@@ -452,6 +485,13 @@ func TestDeletionThatIsCompletedLater(t *testing.T) {
 	}
 	end()
 	s.wantDue(true)
+	if err := s.keepService(control.StateCancelling); err != nil {
+		t.Fatal(err)
+	}
+	if end, wanted = s.leave(keys[2]); end == nil || wanted {
+		t.Fatal("one of a service that is cancelled may not go")
+	}
+	end()
 }
 
 // wantDue looks whether a gc is due.

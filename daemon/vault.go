@@ -31,7 +31,7 @@ type site struct {
 	log      *slog.Logger
 	now      func() time.Time
 	trouble  func(store.Trouble) // what the vault meets; may be nil
-	leave    func(store.VersionKey) (end func(), ok bool)
+	leave    func(store.VersionKey) (end func(), wanted bool)
 	another  func(context.Context, *store.Vault) error // called before a vault is remembered that is not the one that was; may be nil
 
 	passphrase string // that somebody gave, if nothing else does; kept in memory only

@@ -194,9 +194,13 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 			return nil
 		}
 		if v.o.Leave != nil {
-			end, ok := v.o.Leave(k)
-			if !ok {
+			end, wanted := v.o.Leave(k)
+			switch {
+			case wanted:
 				v.undelete(ctx, k)
+				return nil
+			case end == nil:
+				v.mend.later.Store(true)
 				return nil
 			}
 			defer end()

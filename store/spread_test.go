@@ -30,6 +30,7 @@ type spreadVault struct {
 	chunks   [][]byte
 	secret   func(context.Context, []KeyInfo) (Secret, error)
 	needed   atomic.Bool // versions whose deletion failed stay
+	unsure   atomic.Bool // nobody can tell just now
 	marker   func(*Vault) Mark
 	left     atomic.Int32 // how often leave to delete one was given back
 
@@ -79,8 +80,11 @@ func (sv *spreadVault) options(mems ...*place.Mem) Options {
 	return o
 }
 
-func (sv *spreadVault) leave(VersionKey) (end func(), ok bool) {
-	return func() { sv.left.Add(1) }, !sv.needed.Load()
+func (sv *spreadVault) leave(VersionKey) (end func(), wanted bool) {
+	if sv.needed.Load() || sv.unsure.Load() {
+		return nil, sv.needed.Load()
+	}
+	return func() { sv.left.Add(1) }, false
 }
 
 func (sv *spreadVault) trouble(t Trouble) {

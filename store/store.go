@@ -59,8 +59,9 @@ type Options struct {
 	Accept func(id, keyCheck string) error
 
 	// Leave, if not nil, is asked for leave to delete a version whose deletion had failed half-way. It must not block; if the version may go, nobody may come to need it until
-	// end is called; else it stays until it is deleted anew. It is asked from any goroutine.
-	Leave func(VersionKey) (end func(), ok bool)
+	// end is called; if it is wanted, it stays until it is deleted anew; if it is neither (nil, false), that cannot be told just now, and Leave is asked again later. It is asked from
+	// any goroutine.
+	Leave func(VersionKey) (end func(), wanted bool)
 
 	// Marker, if not nil, makes the Mark of a vault. A record that lies in fewer places than everything must may be that of a version which was never committed, or
 	// deleted long ago, and chunks of it may have been collected: it is listed, and spread, only once the Mark found all of it, in the background. Without Marker it is listed as it is.

@@ -112,6 +112,35 @@ func TestDeletionThatFailedHalfWayIsOffIfTheVersionIsNeeded(t *testing.T) {
 	}
 }
 
+// Where it cannot be told just now whether a version is needed, it is there, and its deletion is neither completed nor off.
+func TestDeletionThatFailedHalfWayWaitsUntilItCanBeToldWhetherTheVersionIsNeeded(t *testing.T) {
+	for name, fail := range halfDeleted {
+		t.Run(name, func(t *testing.T) {
+			sv := newSpreadVault(t, shape{3, 1})
+			sv.backup("v1", 0, 1, 2)
+			sv.backup("v2", 3, 4)
+			sv.unsure.Store(true)
+			fail(sv)
+			sv.reopen(sv.mems...)
+			for range 2 {
+				sv.mendAll()
+				sv.holds()
+				if !sv.place.stones.any() {
+					t.Error("its deletion is off")
+				}
+			}
+			sv.unsure.Store(false)
+			sv.mendAll()
+			delete(sv.versions, "v1")
+			sv.holds()
+			if c := sv.collect(); c.Dropped != 1 {
+				t.Errorf("collected %+v", c)
+			}
+			sv.whole()
+		})
+	}
+}
+
 // A deletion that was noted in too few places to begin is off, whoever gives leave for it later.
 func TestDeletionThatFailedInMostPlacesIsOff(t *testing.T) {
 	for _, restart := range []bool{false, true} {
