@@ -124,3 +124,11 @@ func idsOf(frames []pack.Frame) []ID {
 	}
 	return ids
 }
+
+func chunksOf(all []location) []ID {
+	ids := make([]ID, len(all))
+	for i := range all {
+		ids[i] = all[i].frame.Chunk
+	}
+	return ids
+}

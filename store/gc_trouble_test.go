@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"syscall"
@@ -176,6 +177,87 @@ func TestRepairGivesUpASilentPack(t *testing.T) {
 		}
 		tv.uncached(ids, chunks)
 	}
+}
+
+// What a backup found stored, or stored itself, and a repair then takes for lost, does not come into its version as if it were there.
+func TestBackupDoesNotCountOnWhatARepairLost(t *testing.T) {
+	for name, harm := range map[string]func(m *place.Mem, file string, at, n int64) error{
+		"a damaged pack that goes": func(m *place.Mem, file string, at, n int64) error {
+			return m.Damage(file, func(b []byte) []byte { clear(b[at : at+n]); return b })
+		},
+		"a bad medium": (*place.Mem).BadRange,
+	} {
+		t.Run(name, func(t *testing.T) {
+			tv, m := memVault(t)
+			chunks := someChunks(1, 60, 50_000)
+			tv.version("v1", chunks[:30])
+			finds, others, puts := tv.writer(WriterOptions{}), tv.writer(WriterOptions{}), tv.writer(WriterOptions{})
+			tv.put(finds, chunks[7:11])
+			tv.put(others, [][]byte{chunks[0], chunks[28]})
+			tv.put(puts, chunks[30:60])
+			must(t, puts.Flush(t.Context()))
+			for _, i := range []int{7, 40} {
+				l, p, err := tv.lookUp(tv.hash.id(chunks[i]))
+				must(t, err)
+				must(t, harm(m, packName(p.instance, p.id), int64(p.meta)*pack.BlockSize+int64(l.frame.Offset), 40*pack.BlockSize))
+			}
+			tv.cold()
+			if r := tv.repair(RepairOptions{}); len(r.Salvaged) != 2 || !r.Lost.Has(tv.hash.id(chunks[7])) {
+				t.Errorf("repaired %+v", r)
+			}
+			for i, w := range []*Writer{finds, puts} {
+				if err := w.Commit(t.Context(), key(fmt.Sprint("v", 2+i)), nil); !errors.Is(err, ErrLost) {
+					t.Errorf("committed without what was lost: %v", err)
+				}
+			}
+			must(t, errors.Join(others.Commit(t.Context(), key("v4"), nil), finds.Close(), puts.Close(), others.Close()))
+			again := tv.writer(WriterOptions{})
+			tv.put(again, chunks)
+			must(t, errors.Join(again.Commit(t.Context(), key("v5"), flatRecord(idsAt(tv, chunks))), again.Close()))
+			tv.uncached(idsAt(tv, chunks), chunks)
+			if len(tv.holding.doubted) > 0 {
+				t.Errorf("%d chunks are still doubted", len(tv.holding.doubted))
+			}
+		})
+	}
+}
+
+// What was lost and is stored again before the commit is no loss.
+func TestBackupCountsOnWhatIsStoredAgain(t *testing.T) {
+	tv, m := memVault(t)
+	chunks := someChunks(1, 30, 50_000)
+	ids := tv.version("v1", chunks)
+	w := tv.writer(WriterOptions{})
+	tv.put(w, chunks)
+	p := tv.packs[0]
+	must(t, m.Damage(packName(p.instance, p.id), func(b []byte) []byte { clear(b[100*pack.BlockSize : 140*pack.BlockSize]); return b }))
+	tv.cold()
+	if r := tv.repair(RepairOptions{}); len(r.Lost) == 0 {
+		t.Errorf("repaired %+v", r)
+	}
+	tv.version("v2", chunks)
+	must(t, errors.Join(w.Commit(t.Context(), key("v3"), flatRecord(ids)), w.Close()))
+	tv.uncached(ids, chunks)
+}
+
+// Nor on what a rebuilt index has in no pack.
+func TestBackupDoesNotCountOnWhatARebuildFindsNowhere(t *testing.T) {
+	tv, _ := memVault(t)
+	chunks := someChunks(1, 10, 50_000)
+	tv.version("v1", chunks[:5])
+	l, _, err := tv.lookUp(tv.hash.id(chunks[0]))
+	must(t, err)
+	l.frame.Chunk = tv.hash.id(chunks[7])
+	must(t, tv.index.enterChunk(l))
+	w := tv.writer(WriterOptions{})
+	ids := tv.put(w, chunks)
+	if _, err := tv.RebuildIndex(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(t.Context(), key("v2"), flatRecord(ids)); !errors.Is(err, ErrLost) {
+		t.Errorf("committed without what was lost: %v", err)
+	}
+	must(t, w.Close())
 }
 
 // A pack that cannot be read keeps a repair of a full disk from no other pack.

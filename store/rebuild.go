@@ -147,18 +147,19 @@ func shortID(id *ID) uint32 { return binary.LittleEndian.Uint32(id[:]) }
 
 // removeStale removes entries that no table has.
 func (r *rebuild) removeStale(ctx context.Context) error {
-	stale := map[uint32][]ID{}
+	stale := map[uint32][]location{}
 	err := r.v.index.each(ctx, func(l location) error {
 		if !r.has(&l) {
-			stale[l.pack] = append(stale[l.pack], l.frame.Chunk)
+			stale[l.pack] = append(stale[l.pack], l)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for number, ids := range stale {
-		if err := r.v.index.removeChunks(number, ids); err != nil {
+	for number, all := range stale {
+		r.v.doubt(all) // a backup under way may have believed them
+		if err := r.v.index.removeChunks(number, chunksOf(all)); err != nil {
 			return err
 		}
 	}

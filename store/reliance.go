@@ -25,6 +25,9 @@ import (
 // must be relied on by all who do. So the first copy stays the one that is found, and the writer of the second has a hit on it. Only who
 // holds Vault.maintain changes where a chunk is found, and has who relies on it do so at the new place.
 //
+// What a repair cannot read is lost whoever relies on it, and so is what a rebuilt index does not know any more. It is noted as doubted, and a commit looks
+// whether what its writer relied on there is found elsewhere.
+//
 // See gc.go for what is done with all this.
 type reliance struct {
 	opened uint64 // when the writer was opened, by holding.moment
@@ -102,6 +105,7 @@ type holding struct {
 	moment     uint64 // counts the openings of writers
 	writers    map[*reliance]struct{}
 	deleted    []*heldVersion // in the order of their deletion
+	doubted    []doubtedChunk // in the order of their being found
 	collection *collection    // under way; nil: none is
 }
 
@@ -111,6 +115,12 @@ type heldVersion struct {
 	record []byte
 	err    error  // why there is no record
 	until  uint64 // writers opened before this moment may rely on it
+}
+
+// A doubtedChunk is one that cannot be read from where it was found, and may be lost with that.
+type doubtedChunk struct {
+	at    location
+	until uint64 // writers opened before this moment may rely on it
 }
 
 // enlist makes the vault know of an opened writer.
@@ -162,6 +172,29 @@ func (v *Vault) release(d *heldVersion) {
 	v.holding.forget()
 }
 
+// doubt notes chunks that cannot be read from where they are found.
+func (v *Vault) doubt(all []location) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if h := &v.holding; len(h.writers) > 0 {
+		for _, l := range all {
+			h.doubted = append(h.doubted, doubtedChunk{l, h.moment})
+		}
+	}
+}
+
+// doubted returns those of the doubted chunks that somebody relies on.
+func (v *Vault) doubted(r *reliance) (all []location) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, d := range v.holding.doubted {
+		if whole, hits := r.on(d.at.pack); r.opened < d.until && (whole || hits.has(d.at.num)) {
+			all = append(all, d.at)
+		}
+	}
+	return all
+}
+
 // held returns the version of that name that was deleted last, nil if none is held. The caller holds Vault.mu, for reading at least.
 func (h *holding) held(k VersionKey) *heldVersion {
 	for _, d := range slices.Backward(h.deleted) {
@@ -172,7 +205,7 @@ func (h *holding) held(k VersionKey) *heldVersion {
 	return nil
 }
 
-// forget drops the records that nobody can rely on any more. The caller holds Vault.mu.
+// forget drops the records and chunks that nobody can rely on any more. The caller holds Vault.mu.
 func (h *holding) forget() {
 	if h.collection != nil {
 		return
@@ -182,4 +215,5 @@ func (h *holding) forget() {
 		oldest = min(oldest, w.opened)
 	}
 	h.deleted = slices.DeleteFunc(h.deleted, func(d *heldVersion) bool { return d.until <= oldest })
+	h.doubted = slices.DeleteFunc(h.doubted, func(d doubtedChunk) bool { return d.until <= oldest })
 }

@@ -16,7 +16,7 @@ type salvage struct {
 	files   *gathering
 	frames  []pack.Frame
 	payload *frameReader
-	lost    []ID
+	lost    []location
 	sure    bool // the places answer
 	medium  bool // it is the medium that does not let a part be read
 	other   bool // a file of it holds another pack
@@ -109,6 +109,9 @@ func (s *salvage) move(ctx context.Context, known bitmap) error {
 	if s.medium && !s.sure && readable.within(nil) {
 		return errSilent
 	}
+	if err := s.doubtLost(); err != nil {
+		return err
+	}
 	if s.keeps() {
 		if readable, err = s.onlyHere(readable); err != nil {
 			return err
@@ -168,7 +171,7 @@ func (s *salvage) readable(ctx context.Context, known bitmap) (bitmap, error) {
 		} else if !isUnreadable(err) && !notThere(err) {
 			return nil, err
 		} else {
-			s.lost = append(s.lost, l.frame.Chunk)
+			s.lost = append(s.lost, l)
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -187,15 +190,32 @@ func (s *salvage) try(l *location) (group []byte, err error) {
 	return group, err
 }
 
+// doubtLost has backups under way look, before they commit, whether what is found here and is lost is stored elsewhere by then.
+func (s *salvage) doubtLost() error {
+	var here []location
+	for _, l := range s.lost {
+		at, found, err := s.r.v.index.find(l.frame.Chunk)
+		if err != nil {
+			return err
+		}
+		if found && at.pack == s.number {
+			here = append(here, l)
+		}
+	}
+	s.r.v.doubt(here)
+	return nil
+}
+
 // loseRest drops what could not be read from the index, where it is not known to lie elsewhere.
 func (s *salvage) loseRest() error {
 	v := s.r.v
+	ids := chunksOf(s.lost)
 	if s.keeps() {
-		if err := v.index.removeChunks(s.number, s.lost); err != nil {
+		if err := v.index.removeChunks(s.number, ids); err != nil {
 			return err
 		}
 	}
-	for _, id := range s.lost {
+	for _, id := range ids {
 		_, p, err := v.lookUp(id)
 		if err != nil {
 			return err

@@ -259,12 +259,16 @@ func (w *Writer) Flush(ctx context.Context) error {
 }
 
 // Commit makes everything put durable and then writes the version's record: after it returned nil the version is there, before
-// there is none. ErrExists if there is one of that name. The writer can go on with another version.
+// there is none. ErrExists if there is one of that name; ErrLost if something that was put, and stored, has been lost since, so that it must be put again. The writer can go on with
+// another version.
 func (w *Writer) Commit(ctx context.Context, k VersionKey, record []byte) error {
 	if w.v.hasVersion(k) {
 		return fmt.Errorf("commit version %v: %w", k, ErrExists)
 	}
 	if err := w.Flush(ctx); err != nil {
+		return fmt.Errorf("commit version %v: %w", k, err)
+	}
+	if err := w.allThere(); err != nil {
 		return fmt.Errorf("commit version %v: %w", k, err)
 	}
 	if err := w.v.room(ctx, uint64(len(record))); err != nil {
@@ -275,6 +279,20 @@ func (w *Writer) Commit(ctx context.Context, k VersionKey, record []byte) error 
 		return fmt.Errorf("commit version %v: %w", k, err)
 	}
 	w.stored.Add(n)
+	return nil
+}
+
+// allThere looks whether what a repair could not read meanwhile is stored elsewhere, if this writer relies on it. ErrLost.
+func (w *Writer) allThere() error {
+	for _, l := range w.v.doubted(&w.relies) {
+		_, p, err := w.v.lookUpWith(l.frame.Chunk, w.relies.hit)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			return fmt.Errorf("something that was stored already was %w meanwhile; the next backup stores it again", ErrLost)
+		}
+	}
 	return nil
 }
 
