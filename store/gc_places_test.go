@@ -242,6 +242,31 @@ func TestDamagedPackIsSavedOnceEveryPlaceIsWell(t *testing.T) {
 	sv.whole()
 }
 
+// A place may also fail while it is saved. Then it could not go either, and is no less damaged than before.
+func TestDamagedPackThatCouldNotGoIsTold(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	file, id, _, at := sv.packOfChunk(0)
+	for _, m := range sv.mems[:2] {
+		must(t, m.Damage(file, func(b []byte) []byte { clear(b[at : at+8]); return b }))
+	}
+	sv.mems[2].FailWrites(syscall.EIO)
+	for range 2 {
+		r := sv.repair()
+		if len(r.Salvaged) > 0 || !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Pack == id && errors.Is(p.Err, ErrCorrupt) }) {
+			t.Errorf("repaired %+v", r)
+		}
+	}
+	sv.mems[2].FailWrites(nil)
+	if r := sv.repair(); len(r.Salvaged) != 1 || !r.Lost.Has(sv.hash.id(sv.chunks[0])) {
+		t.Errorf("repaired %+v", r)
+	}
+	sv.backup("v2", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	sv.holds()
+	sv.clean()
+	sv.whole()
+}
+
 // A version that comes with a place may need what no other does, so it must not come while somebody collects who has not marked it.
 func TestPlaceIsNotTakenInWhileCollecting(t *testing.T) {
 	sv := newSpreadVault(t, shape{2, 1})

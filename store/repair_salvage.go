@@ -20,6 +20,7 @@ type salvage struct {
 	sure    bool // the places answer
 	medium  bool // it is the medium that does not let a part be read
 	other   bool // a file of it holds another pack
+	gone    bool // it was retired
 }
 
 // keeps tells whether the pack stays in its files, as these may be of use one day.
@@ -31,9 +32,12 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is, as %s may have what heals it, which is missing: %w", m, asCorrupt(cause))})
 		return nil
 	}
-	if !r.v.place.layout().complete() { // it would not go, see flush
+	waits := func() error {
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept as it is until every place is there and has everything: %w", asCorrupt(cause))})
 		return nil
+	}
+	if !r.v.place.layout().complete() { // it would not go, see flush
+		return waits()
 	}
 	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure, medium: ofMedium(cause)}
 	for _, err := range g.errs {
@@ -49,6 +53,9 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 	defer s.payload.close()
 	if err := s.move(ctx, known); err != nil {
 		return err
+	}
+	if !s.gone && !s.keeps() { // a place failed since
+		return waits()
 	}
 	if err := s.loseRest(); err != nil {
 		return err
@@ -117,7 +124,7 @@ func (s *salvage) move(ctx context.Context, known bitmap) error {
 			return err
 		}
 	}
-	p := &repacker{mover: &r.mover, instance: s.pack.instance, size: filePackSize, retired: func(*moving, bool) {}}
+	p := &repacker{mover: &r.mover, instance: s.pack.instance, size: filePackSize, retired: func(_ *moving, gone bool) { s.gone = gone }}
 	m := &moving{number: s.number, pack: s.pack, frames: s.frames, force: true, keep: s.keeps()}
 	err = p.move(ctx, m, readable, func(num uint32) ([]byte, error) {
 		return s.payload.read(&location{pack: s.number, num: num, frame: s.frames[num]})
