@@ -87,15 +87,17 @@ func (p *files) Sweep(ctx context.Context) error {
 		err = nil
 	}
 	for _, info := range left {
-		if err == nil && !info.Dir {
-			err = p.disk.remove(tempFolder + "/" + info.Name)
+		if info.Dir || ctx.Err() != nil {
+			continue
 		}
-		err = check(ctx, err)
+		if stays := p.disk.remove(tempFolder + "/" + info.Name); err == nil {
+			err = stays
+		}
 	}
-	if err == nil {
-		err = check(ctx, p.disk.syncAll())
+	if ctx.Err() == nil { // also if a temporary file stays
+		err = errors.Join(err, p.disk.syncAll())
 	}
-	return p.failed("sweep", "", err)
+	return p.failed("sweep", "", check(ctx, err))
 }
 
 // Space implements Place.

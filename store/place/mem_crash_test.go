@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -109,6 +110,36 @@ func TestPowerLossAfterAKill(t *testing.T) {
 		checkLeft(t, h, m.Crash())
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// What a killed writer left is made durable even if a temporary file cannot be removed.
+func TestSweepSyncsBesideATemporaryFileThatStays(t *testing.T) {
+	for seed := range uint64(20) {
+		m := NewMem(seed)
+		mustWrite(t, m, "f", "old")
+		m.CrashAfter(m.Ops() + 4) // create, write, sync, rename
+		if err := m.Write(t.Context(), "f", []byte("new")); !errors.Is(err, ErrCrashed) {
+			t.Fatal(err)
+		}
+		m = m.Restart()
+		if got := content(t, m, "f"); got != "new" {
+			t.Fatalf("it is %q before the sweep", got)
+		}
+		for _, name := range []string{"a", "b"} {
+			_, err := m.disk.create(tempFolder + "/" + name)
+			must(t, err)
+		}
+		m.FailOp(m.Ops()+1, syscall.EIO)
+		if err := m.Sweep(t.Context()); !errors.Is(err, syscall.EIO) {
+			t.Errorf("swept: %v", err)
+		}
+		if left, err := m.disk.list(tempFolder); err != nil || len(left) != 1 {
+			t.Errorf("left are %v, %v", left, err)
+		}
+		if got := content(t, m.Crash(), "f"); got != "new" {
+			t.Errorf("seed %d: after the power loss it is %q", seed, got)
 		}
 	}
 }
