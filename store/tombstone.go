@@ -14,7 +14,8 @@ import (
 //	deleted/instances/<id>/versions/<partition>/<version>
 //
 // from before the first copy goes until every place is there and none has it; one that is being replaced, and may be missing, counts among them. What is found of a record or a key that has such a tombstone
-// is removed. A pack that can still be read, from a place that came back, is taken up again instead, as versions that were made there
+// is removed; but a removal is done only when no more places have the file than may be lost, so if more do, it failed or a place made the note by itself, and the key
+// stays. A pack that can still be read, from a place that came back, is taken up again instead, as versions that were made there
 // meanwhile may need it, and collected again if none does; what is left of one that cannot be read is removed.
 type stones struct {
 	mu    sync.RWMutex
@@ -108,14 +109,32 @@ func (s *spread) unbury(ctx context.Context, l *layout, name string) {
 	}
 }
 
+// stays tells that a file other than a pack or a record was not removed, whatever notes say: more places have it than may be lost. Of records see noteUndeleted.
+func (s *spread) stays(ctx context.Context, l *layout, name string) bool {
+	if _, isVersion := parseVersionName(name); isVersion || isPack(name) {
+		return false
+	}
+	n := 0
+	for _, m := range l.members {
+		if f, err := s.open(ctx, m, name); err == nil {
+			f.Close()
+			n++
+		}
+	}
+	return n > l.shape.Parity
+}
+
 // loadStones reads what was removed.
 func (s *spread) loadStones(ctx context.Context) error {
-	if s.layout().alone() {
+	l := s.layout()
+	if l.alone() {
 		return nil
 	}
-	for _, m := range s.layout().sources() {
+	for _, m := range l.sources() {
 		err := walk(ctx, m.reader(), deletedFolder, func(name string) {
-			s.stones.set(strings.TrimPrefix(name, deletedFolder+"/"), true)
+			if name = strings.TrimPrefix(name, deletedFolder+"/"); !s.stones.has(name) && !s.stays(ctx, l, name) {
+				s.stones.set(name, true)
+			}
 		})
 		if err != nil && ctx.Err() == nil {
 			s.note(m, err, true)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"path"
 	"syscall"
 	"testing"
 
@@ -245,4 +246,60 @@ func TestDeletionWhileAwayHolds(t *testing.T) {
 	sv.whole()
 	sv.reopen(sv.mems...)
 	sv.holds()
+}
+
+// Whoever can write in one place, or puts an old state of it back, removes no key by a note that it was removed, nor what else the vault is opened with.
+func TestNoteInOnePlaceRemovesNoKey(t *testing.T) {
+	for _, s := range several {
+		t.Run(s.String(), func(t *testing.T) {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2)
+			must(t, sv.PutInstance(t.Context(), Instance{ID: machine}))
+			names := append(keyNames(t, sv.mems[0]), vaultFile, vaultFile+copySuffix, instanceName(machine), instanceName(machine)+copySuffix)
+			note := func() {
+				for _, name := range names {
+					must(t, sv.mems[0].Write(t.Context(), stone(name)))
+				}
+			}
+			note()
+			sv.mend.later.Store(true)
+			sv.mendAll()
+			sv.whole()
+			note()
+			sv.reopen(sv.mems...)
+			sv.mendAll()
+			sv.holds()
+			sv.whole()
+			for i, m := range sv.mems {
+				for _, name := range names {
+					fileOf(t, m, name)
+					if t.Failed() {
+						t.Fatalf("place %d has no %s", i, name)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The removal of a key that failed, as was told, is off, and the key is as whole as any; it can be removed then.
+func TestRemovalOfAKeyThatFailedIsOff(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.o.work = testWork
+	first := keysOf(t, sv.Vault)[0]
+	add(t, sv.Vault, KeyPassphrase, "one")
+	name := path.Join(keyFolder, first.ID)
+	for _, m := range sv.mems {
+		must(t, m.Write(t.Context(), stone(name)))
+	}
+	must(t, sv.mems[2].Remove(t.Context(), name))
+	sv.reopen(sv.mems...)
+	sv.mendAll()
+	sv.whole()
+	sv.o.work = testWork
+	must(t, sv.RemoveKey(t.Context(), first.ID))
+	sv.whole()
+	if left := keysOf(t, sv.Vault); len(left) != 1 {
+		t.Errorf("keys %v", left)
+	}
 }
