@@ -168,7 +168,7 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	b.onThread(func() {
 		o := b.options(t)
 		if b.d.vaultDamaged() {
-			o.Because = "the vault is damaged, and looking at everything may make good what is lost"
+			o.Damaged, o.Because = true, "the vault is damaged, and looking at everything may make good what is lost"
 		}
 		v, err = l.capture(o, b.d.o.Settings.audit(), func(o capture.Options) (*snapshot.Version, error) {
 			return capture.Run(ctx, b.vault, w, o)

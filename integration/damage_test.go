@@ -141,6 +141,12 @@ func TestDamageBeyondParityIsNamedAsItReads(t *testing.T) {
 		}
 		tally(t, len(unread), "files that were damaged beyond parity, and named")
 
+		v.backup(t, d)
+		for name := range v.unread(t) {
+			if strings.HasPrefix(name, v.shown[len(v.shown)-1].Version+"/") {
+				t.Errorf("%s is not read again, though the source has it", name)
+			}
+		}
 		v.putBack(t)
 		v.backup(t, d)
 		d.run(done, "vault", "check", "--read-data", "--wait")

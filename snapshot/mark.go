@@ -32,13 +32,25 @@ func Mark(ctx context.Context, g Getter, record []byte, visit store.Visit) error
 	return m.lost.err()
 }
 
-// MarkEntry is Mark for what an entry that is no folder refers to. It may see a chunk more than once.
-func MarkEntry(ctx context.Context, g Getter, e *Entry, visit store.Visit) error {
-	m := marker{get: g, visit: visit}
-	if err := m.mark(ctx, e); err != nil {
-		return err
+// IsWhole tells whether a vault has all that an entry itself is made of: its attributes, and the content of a file. What lies in a folder is not asked for.
+func IsWhole(ctx context.Context, g Getter, e *Entry, has func(store.ID) (bool, error)) (bool, error) {
+	m := marker{get: g, visit: func(id store.ID, _ int64) (bool, error) {
+		there, err := has(id)
+		if err == nil && !there {
+			err = store.ErrNotFound
+		}
+		return true, err
+	}}
+	own := *e
+	own.Tree = store.ID{}
+	err := m.mark(ctx, &own)
+	if err == nil {
+		err = m.lost.err()
 	}
-	return m.lost.err()
+	if IsLost(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 type marker struct {

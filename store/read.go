@@ -208,6 +208,12 @@ func (v *Vault) locate(id ID) (location, *packInfo, error) {
 	return l, p, err
 }
 
+// Has tells whether the vault has a chunk, as far as the index knows.
+func (v *Vault) Has(id ID) (bool, error) {
+	_, p, err := v.lookUp(id)
+	return p != nil, err
+}
+
 // lookUp is locate with a nil pack for a chunk that is not there.
 func (v *Vault) lookUp(id ID) (location, *packInfo, error) { return v.lookUpWith(id, nil) }
 

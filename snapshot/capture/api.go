@@ -58,6 +58,8 @@ type Options struct {
 	Until       func() Changes // Changes and what changed since they ended, nil if that is not known
 	Memory      *Memory        // to go by at the next capture; nil: it will be a walk
 
+	Damaged bool // of what did not change, what the vault has lost is read again; to find it takes a look-up for each chunk of it
+
 	// Unfinished is a file in which a capture notes what it has read, for the next one if it does not come to a version; "" for none. It may be of
 	// another partition, or not be there.
 	Unfinished string

@@ -72,9 +72,13 @@ func (w *walker) unopened(ctx context.Context, d directory, t *target, e, old *s
 func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e, old *snapshot.Entry) error {
 	setStat(e, st, d.vol, d.before)
 	w.visited(1, 0)
-	if unchanged(old, e) {
+	stays, err := w.stays(ctx, e, old)
+	switch {
+	case err != nil:
+		return err
+	case stays:
 		reuse(e, old)
-	} else {
+	default:
 		e.Flags = inodeFlags(d.fd)
 		x, err := w.xattrs.open(d.fd)
 		if err != nil {

@@ -2,12 +2,15 @@ package capture
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
+	"yester/store"
 )
 
 const (
@@ -46,6 +49,28 @@ func setStat(e *snapshot.Entry, st *stat, vol volume, before time.Time) {
 func unchanged(old, e *snapshot.Entry) bool {
 	return old != nil && !old.Racy && old.Type() == e.Type() && old.Size == e.Size && old.Mtime == e.Mtime && old.Ctime == e.Ctime &&
 		old.Btime == e.Btime && old.Ino == e.Ino && old.Rdev == e.Rdev
+}
+
+// stays tells whether what the parent version has of a name still holds, and the vault still has it.
+func (w *walker) stays(ctx context.Context, e, old *snapshot.Entry) (bool, error) {
+	if !unchanged(old, e) || !w.o.Damaged {
+		return unchanged(old, e), nil
+	}
+	return snapshot.IsWhole(ctx, w.get, old, w.vault.Has)
+}
+
+// A careful getter reads only what the vault has: not what is lost and still in its cache.
+type careful struct{ vault *store.Vault }
+
+func (c careful) Get(ctx context.Context, id store.ID) ([]byte, error) {
+	there, err := c.vault.Has(id)
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		return nil, fmt.Errorf("chunk %v: %w", id, store.ErrNotFound)
+	}
+	return c.vault.Get(ctx, id)
 }
 
 // reuse takes over what stat does not tell.

@@ -15,7 +15,11 @@ const maxAgain = 3
 // reading it.
 func (w *walker) regular(ctx context.Context, t *target, e, old *snapshot.Entry) error {
 	id := fileID{t.stat.dev, t.stat.ino}
-	if unchanged(old, e) && !w.doubted(old) {
+	stays, err := w.stays(ctx, e, old)
+	if err != nil {
+		return err
+	}
+	if stays && !w.doubted(old) {
 		reuse(e, old)
 		if t.stat.nlink > 1 {
 			w.links.met(id)
@@ -123,7 +127,11 @@ func (w *walker) statFD(fd int, st *stat) error {
 
 // other makes the entry of a symbolic link, a device or a fifo, none of which is opened.
 func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) error {
-	if unchanged(old, e) {
+	stays, err := w.stays(ctx, e, old)
+	if err != nil {
+		return err
+	}
+	if stays {
 		reuse(e, old)
 		w.visited(1, 0)
 		return nil

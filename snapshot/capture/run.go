@@ -133,7 +133,10 @@ func newWalker(v *store.Vault, put *store.Writer, o *Options, src *source) (*wal
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{get: v, put: put, o: o, src: src, filter: f, never: never, clock: o.clock, free: make(chan *hands, max(1, o.Walkers))}
+	s := &survey{vault: v, get: v, put: put, o: o, src: src, filter: f, never: never, clock: o.clock, free: make(chan *hands, max(1, o.Walkers))}
+	if o.Damaged {
+		s.get = careful{v}
+	}
 	for range cap(s.free) {
 		h := &hands{xattrs: newXattrReader(), dirents: make([]byte, 256<<10)}
 		if h.reader, err = newReader(v.Cut(), put, o.Limiter); err != nil {

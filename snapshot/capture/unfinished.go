@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
-	"yester/store"
 )
 
 // An unfinished is a file that says what captures of a partition have read that did not come to be a version, so that the next one need not read it once
@@ -254,9 +253,6 @@ func (u *unfinished) close(done bool) {
 	_ = u.file.Close()
 }
 
-// errNotStored says that the vault has not all of what a file was found to consist of.
-var errNotStored = errors.New("not in the vault any more")
-
 // resume makes e, the entry of a file, from what a capture that was cut off has read, and tells whether it could: where the file has not changed since, by
 // the rules for a parent version without a memory, and the vault still has all of it.
 func (w *walker) resume(ctx context.Context, e *snapshot.Entry) (bool, error) {
@@ -267,19 +263,9 @@ func (w *walker) resume(ctx context.Context, e *snapshot.Entry) (bool, error) {
 	if !unchanged(old, e) || !old.Ctime.Time().Before(begun.Add(-coarseGrain)) {
 		return false, nil
 	}
-	err := snapshot.MarkEntry(ctx, w.get, old, func(id store.ID, _ int64) (bool, error) {
-		has, err := w.put.Rely(id)
-		if err == nil && !has {
-			err = errNotStored
-		}
-		return true, err
-	})
-	switch {
-	case err == nil:
+	whole, err := snapshot.IsWhole(ctx, w.get, old, w.put.Rely)
+	if whole {
 		reuse(e, old)
-		return true, nil
-	case errors.Is(err, errNotStored), snapshot.IsLost(err):
-		return false, nil
 	}
-	return false, err
+	return whole, err
 }

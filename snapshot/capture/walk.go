@@ -15,7 +15,8 @@ import (
 
 // A survey is what the walkers of one capture share.
 type survey struct {
-	get        snapshot.Getter
+	vault      *store.Vault
+	get        snapshot.Getter // reads from it
 	put        *store.Writer
 	src        *source
 	o          *Options
