@@ -23,6 +23,9 @@ func (d *difference) equal() bool { return !d.size && len(d.spans) == 0 }
 // compare tells what differs between an open file of some size and an entry. Nothing is read from the vault: the bytes that are there have the ids that
 // the version names, or not. What is read is not kept in the page cache longer than others would have it there.
 func (r *run) compare(fd int, size uint64, e *snapshot.Entry) (d difference, err error) {
+	if r.doubts { // what a disk could not keep may still be in memory
+		_ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
+	}
 	d.size = size != e.Size
 	var mu sync.Mutex
 	note := func(s snapshot.Span, same bool) {

@@ -17,7 +17,7 @@ import (
 
 // A claim is what the mark of a target says. Its times are in seconds, by the clock of the target's file system.
 type claim struct {
-	moment string // in which something was put there that may not be on the disk
+	moment string // in which something was put there that may not be on the disk; "": it is not known to be there, not even if that goes on
 	from   int64  // when the first restore began
 	until  int64  // when the last one ended, and all of it was on the disk; 0: it did not
 	job    string // of the first one
@@ -101,9 +101,19 @@ const syncPatience = 2 * time.Second
 
 var errNotSynced = errors.New("the disk takes longer")
 
-// sync waits until everything is on the disk, and once the restore is broken off not for long: then what is there stays in doubt.
+// sync waits until everything is on the disk, and once the restore is broken off not for long: then what is there stays in doubt. If the disk says, be it later, that it could not keep all,
+// the mark tells so: that is said once, and what was lost may still be in memory.
 func (r *run) sync(well bool) error {
-	done, err := apart(r.o.Target, unix.Syncfs)
+	done, err := apart(r.o.Target, func(fd int) error {
+		err := unix.Syncfs(fd)
+		if err != nil && !r.unmarked {
+			lost := r.claim
+			lost.moment, lost.until = "", 0
+			_ = unix.Fsetxattr(fd, r.mark, lost.text(), 0)
+			_ = unix.Fsync(fd)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}

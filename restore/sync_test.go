@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -19,7 +20,8 @@ import (
 type slowDisk struct {
 	gofuse.LoopbackNode
 	slow  atomic.Bool
-	asked chan struct{} // gets one when something is to come to the disk
+	bad   atomic.Pointer[string] // what is written with this in it is lost
+	asked chan struct{}          // gets one when something is to come to the disk
 	free  chan struct{}
 }
 
@@ -42,6 +44,30 @@ func (f *slowFile) Fsync(ctx context.Context, h gofuse.FileHandle, flags uint32)
 	}
 	return h.(gofuse.FileFsyncer).Fsync(ctx, flags)
 }
+
+func (f *slowFile) Write(ctx context.Context, h gofuse.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
+	if bad := f.disk.bad.Load(); bad != nil && bytes.Contains(data, []byte(*bad)) {
+		return 0, syscall.EIO
+	}
+	return h.(gofuse.FileWriter).Write(ctx, data, off)
+}
+
+func (f *slowFile) Writev(ctx context.Context, h gofuse.FileHandle, data [][]byte, off int64) (uint32, syscall.Errno) {
+	return f.Write(ctx, h, bytes.Join(data, nil), off)
+}
+
+func (f *slowFile) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint32, syscall.Errno) {
+	h, fl, errno := f.LoopbackNode.Open(ctx, flags)
+	if errno != 0 {
+		return nil, 0, errno
+	}
+	return &slowHandle{h.(*gofuse.LoopbackFile)}, fl, 0
+}
+
+// A slowHandle has the kernel write by way of the slowFile.
+type slowHandle struct{ *gofuse.LoopbackFile }
+
+func (*slowHandle) PassthroughFd() (int, bool) { return -1, false }
 
 // mountSlow mounts an ext4 in an image on such a disk.
 func mountSlow(t *testing.T) (point string, s *slowDisk) {
@@ -91,6 +117,45 @@ func TestRestoreThatWaitsForTheDiskIsCancelled(t *testing.T) {
 			}
 			if got := content(t, filepath.Join(dir, "f")); got != want || !isMarked(t, dir) {
 				t.Errorf("there is %q, and a mark: %v", got, isMarked(t, dir))
+			}
+		})
+	}
+}
+
+// What a disk lost while it was written is not taken for whole, though it is as long as it should be and still in memory: it is said that the disk failed, also of a restore that is
+// cancelled, and the next one compares.
+func TestWhatTheDiskLostIsRestoredAgain(t *testing.T) {
+	for mode, cancelled := range map[Conflict]bool{Skip: false, Overwrite: true} {
+		t.Run(string(mode), func(t *testing.T) {
+			g := newRig(t)
+			lost, well := text(1, 3*pieceLen), text(2, 3*pieceLen)
+			v := g.version(g.file("lost", lost), g.file("well", well), g.file("z", text(3, 9*pieceLen)))
+			dir, disk := mountSlow(t)
+			g.restore(v, dir, func(o *Options) { o.Paths = []string{"well"} })
+			bad := lost[:20]
+			disk.bad.Store(&bad)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stop := &limiter{do: cancel}
+			if cancelled {
+				stop.after.Store(12)
+			}
+			with := func(o *Options) { o.OnConflict, o.Workers = mode, 1 }
+			r, err := g.try(ctx, v, dir, with, func(o *Options) { o.Limiter = stop })
+			if errors.Is(err, context.Canceled) != cancelled || errors.Is(err, unix.EIO) == cancelled || (r.Notes.Count == 1) != cancelled {
+				t.Fatalf("it ended with %v, noted %+v", err, r.Notes)
+			}
+			disk.bad.Store(nil)
+			r = g.restore(v, dir, with)
+			wantLeft(t, "failed", r.Failed)
+			for name, want := range map[string]string{"lost": lost, "well": well} {
+				must(t, unix.Fadvise(openDir(t, filepath.Join(dir, name)), 0, 0, unix.FADV_DONTNEED))
+				if content(t, filepath.Join(dir, name)) != want {
+					t.Errorf("%s is another", name)
+				}
+			}
+			if r.Skipped.Count+r.Equal != 1 || isMarked(t, dir) {
+				t.Errorf("the next one: %+v; a mark: %v", r, isMarked(t, dir))
 			}
 		})
 	}
