@@ -50,6 +50,19 @@ func TestWhatIsKeptOnEveryPartition(t *testing.T) {
 	}
 }
 
+// Nor is what was excluded from this restore, however deep below what the version has not, or in the way of what it has.
+func TestWhatIsExcludedIsNotDeletedWhereverItLies(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.dir("d", g.file("f", "f")), g.file("way", "w")), t.TempDir()
+	stay := []string{"d/a.key", "new/deep/a.key", "way/a.key", "other/secret/x"}
+	for _, p := range append(stay, "gone/x", "d/gone") {
+		write(t, filepath.Join(dir, p), "x")
+	}
+	r := g.restore(v, dir, deleting, func(o *Options) { o.Excludes = []string{"*.key", "/data/other/secret"} })
+	wantLeft(t, "failed", r.Failed, "new", "other", "way")
+	there(t, dir, append(stay, "d/f"), "gone", "d/gone")
+}
+
 // What is whose restores is left alone wherever it lies, and by whatever name it is met.
 func TestOwnFoldersAreLeftAlone(t *testing.T) {
 	g := newRig(t)
