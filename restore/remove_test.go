@@ -195,8 +195,9 @@ func TestCompressedFilesAreNotTorn(t *testing.T) {
 	holed.Data = 100 * pieceLen // as if it took less than that
 	full := g.file("full", text(2, pieceLen))
 	full.Data = full.Size
-	v, dir := g.version(holed, full), t.TempDir()
-	g.restore(v, dir)
+	v, dir := g.version(holed, full, g.file("z", text(3, 9*pieceLen))), t.TempDir()
+	g.breakOff(v, dir, 4, func(o *Options) { o.Workers = 1 })
+	kill(t, dir)
 	must(t, os.Chmod(filepath.Join(dir, "holed"), 0o604))
 	must(t, unix.Fallocate(openRW(t, filepath.Join(dir, "full")), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, pieceLen))
 	must(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(dir, "full"), []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: full.Mtime.Sec, Nsec: int64(full.Mtime.Nsec)}}, 0))
@@ -237,8 +238,9 @@ func TestTornFileWithHolesIsRestoredThoughOthersAreSkipped(t *testing.T) {
 	g := newRig(t)
 	holed := g.file("holed", text(1, pieceLen)+string(make([]byte, pieceLen))+text(2, pieceLen))
 	holed.Data = 2 * pieceLen
-	v, dir := g.version(holed), t.TempDir()
-	g.restore(v, dir)
+	v, dir := g.version(holed, g.file("z", text(3, 9*pieceLen))), t.TempDir()
+	g.breakOff(v, dir, 4, func(o *Options) { o.Workers = 1 })
+	kill(t, dir)
 	path := filepath.Join(dir, "holed")
 	want := content(t, path)
 	var st unix.Stat_t

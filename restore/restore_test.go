@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -302,8 +303,9 @@ func (l *limiter) WaitN(ctx context.Context, _ int) error {
 
 func TestTornFileIsRestoredThoughOthersAreSkipped(t *testing.T) {
 	g := newRig(t)
-	v, dir := g.version(g.file("torn", text(1, 2*pieceLen)), g.file("short", text(2, pieceLen))), t.TempDir()
-	g.restore(v, dir)
+	v, dir := g.version(g.file("torn", text(1, 2*pieceLen)), g.file("short", text(2, pieceLen)), g.file("z", text(3, 9*pieceLen))), t.TempDir()
+	g.breakOff(v, dir, 5, func(o *Options) { o.Workers = 1 })
+	kill(t, dir)
 	for name, keep := range map[string]bool{"torn": true, "short": false} {
 		path := filepath.Join(dir, name)
 		var st unix.Stat_t
@@ -318,6 +320,28 @@ func TestTornFileIsRestoredThoughOthersAreSkipped(t *testing.T) {
 	if content(t, filepath.Join(dir, "torn")) != text(1, 2*pieceLen) {
 		t.Error("a file that lost its content in a power loss stays so")
 	}
+}
+
+// All files of a build or a deployment may have one time, whatever is in them: one that is in the way is no torn one of a restore if none was broken off, nor if it was there before.
+func TestFileOfTheSameTimeThatIsShorterStays(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.file("less", text(1, 2*pieceLen)), g.file("sparse", text(2, 2*pieceLen)), g.file("z", text(3, 9*pieceLen)))
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	g.restore(v, dir)
+	tear(t, path("less"), func(f *os.File) error { return f.Truncate(5) })
+	tear(t, path("sparse"), func(f *os.File) error { return errors.Join(f.Truncate(0), f.Truncate(2*pieceLen)) })
+	before := listing(t, dir)
+	for range 2 {
+		r := g.restore(v, dir)
+		if wantLeft(t, "skipped", r.Skipped, "less", "sparse", "z"); listing(t, dir) != before {
+			t.Fatalf("there was\n%sand is\n%s", before, listing(t, dir))
+		}
+	}
+	must(t, os.Remove(path("z")))
+	g.breakOff(v, dir, 1)
+	remark(t, dir, func(c *claim) { c.from, c.until = c.from+2*clockBack, 0 }) // as if they had been there for long
+	wantLeft(t, "skipped after one that was broken off", g.restore(v, dir).Skipped, "less", "sparse")
 }
 
 func TestLostContentFailsItsFileOnly(t *testing.T) {

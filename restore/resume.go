@@ -245,11 +245,14 @@ func (r *run) job() string {
 }
 
 // torn tells a file that a restore had put there and a power loss took content from: its time was set by us. It may be as long as it should be, and take as much room: the
-// pieces come to the disk in any order, and after their blocks were taken. So, after a power loss, each is compared that was not there before; else that is done with those that take too
-// little room, which may be just compressed.
+// pieces come to the disk in any order, and after their blocks were taken. So, after a power loss, each is compared that was not there before; after another end that is done with those
+// that take too little room, which may be just compressed.
 func (r *run) torn(it *item, st *unix.Statx_t) (bool, error) {
 	e := &it.entry
-	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || !sameTime(fileTime(st.Mtime), e.Mtime) || !(r.doubts && r.earlier.has(st.Ctime.Sec)) && st.Blocks*512 >= e.Data {
+	if !r.resumes || !r.earlier.has(st.Ctime.Sec) { // then it is somebody's: files of two versions may have one time, as those of a build do
+		return false, nil
+	}
+	if !e.IsRegular() || st.Mode&unix.S_IFMT != unix.S_IFREG || !sameTime(fileTime(st.Mtime), e.Mtime) || !r.doubts && st.Blocks*512 >= e.Data {
 		return false, nil
 	}
 	if st.Size != e.Size {
