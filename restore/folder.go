@@ -247,7 +247,9 @@ func (r *run) settle(f *folder) {
 		if f.whole {
 			r.verifyFolder(f)
 		}
-	case r.o.DryRun || !change:
+	case !change:
+		r.noteClosed(f)
+	case r.o.DryRun:
 	default:
 		if err := r.giveFolder(f); err != nil && !r.stopped() {
 			r.fail(f.path, fmt.Errorf("put back what the folder has: %w", err))
@@ -267,7 +269,7 @@ func (r *run) giveFolder(f *folder) error {
 		}
 	}
 	err = r.give(h, &f.entry)
-	if f.ours && unix.Fremovexattr(f.fd, snapshot.UnfinishedMark) == nil && err == nil {
+	if f.ours && unmark(f.fd) && err == nil {
 		err = h.utimes(f.entry.Mtime)
 	}
 	if err == nil && f.entry.Flags&locks != 0 && !r.o.NoLocks {

@@ -36,14 +36,7 @@ func (r *run) tellOthers(f *folder, at spot) error {
 }
 
 // keepAll tells once why what is in a folder is not removed.
-func (r *run) keepAll(folder, why string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if key := "kept " + folder; !r.notes[key] {
-		r.notes[key] = true
-		r.result.Notes.add(orDot(folder), why)
-	}
-}
+func (r *run) keepAll(folder, why string) { r.noteOnce("kept "+folder, folder, why) }
 
 func isSocket(dir int, name string) bool {
 	st, there, err := look(dir, name)

@@ -126,7 +126,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		case err == nil:
 			err = fmt.Errorf("sync what was restored: %w", syncErr)
 		case !errors.Is(syncErr, errNotSynced) && !errors.Is(syncErr, ctx.Err()): // whoever ended it is told nothing but that
-			r.keepAll("", fmt.Sprintf("the target could not keep all that was restored so far (%v); the same command compares what is there", syncErr))
+			r.noteOnce("sync", "", fmt.Sprintf("the target could not keep all that was restored so far (%v); the same command compares what is there", syncErr))
 		}
 	}
 	return &r.result, err

@@ -208,8 +208,17 @@ func moment(fd int) string {
 // markUnfinished marks a folder that this restore is to give what the version has for it. Without that, one that goes on leaves the folder as it is.
 func markUnfinished(fd int) {
 	if st, err := lookFD(fd); err == nil {
-		_ = unix.Fsetxattr(fd, snapshot.UnfinishedMark, fmt.Appendf(nil, "%o %d %d", st.Mode&0o7777, st.Uid, st.Gid), 0)
+		text := fmt.Appendf(nil, "%o %d %d", st.Mode&0o7777, st.Uid, st.Gid)
+		if unix.Fsetxattr(fd, snapshot.UnfinishedMark, text, 0) != nil {
+			_ = unix.Fsetxattr(fd, snapshot.UnfinishedMarkOfUser, text, 0)
+		}
 	}
+}
+
+// unmark removes the marks of an unfinished folder, and tells whether there was one.
+func unmark(fd int) bool {
+	privileged, ofUser := unix.Fremovexattr(fd, snapshot.UnfinishedMark), unix.Fremovexattr(fd, snapshot.UnfinishedMarkOfUser)
+	return privileged == nil || ofUser == nil
 }
 
 // isUnfinished tells whether a restore that was broken off left the folder to this one. If a restore has ended well since, or somebody has given the folder a mode or an
@@ -217,6 +226,10 @@ func markUnfinished(fd int) {
 func (r *run) isUnfinished(f *folder) bool {
 	value := make([]byte, 64)
 	n, err := unix.Fgetxattr(f.fd, snapshot.UnfinishedMark, value)
+	privileged := err == nil
+	if !privileged {
+		n, err = unix.Fgetxattr(f.fd, snapshot.UnfinishedMarkOfUser, value)
+	}
 	if err != nil {
 		return false
 	}
@@ -224,7 +237,7 @@ func (r *run) isUnfinished(f *folder) bool {
 	_, scanErr := fmt.Sscanf(string(value[:n]), "%o %d %d", &then.mode, &then.uid, &then.gid)
 	st, err := lookFD(f.fd)
 	mode, e := uint32(st.Mode&0o7777), &f.entry
-	if n == 0 && err == nil && mode == 0o700 && int(st.Uid) == os.Geteuid() { // of a yester that did not mark the target: the folder is as it made it
+	if n == 0 && privileged && err == nil && mode == 0o700 && int(st.Uid) == os.Geteuid() { // of a yester that did not mark the target: the folder is as it made it
 		return true
 	}
 	own := func(has, then, version uint32) bool { return has == then || has == version } // it may have been broken off between the two
@@ -232,9 +245,22 @@ func (r *run) isUnfinished(f *folder) bool {
 		return true
 	}
 	if r.writes() {
-		_ = unix.Fremovexattr(f.fd, snapshot.UnfinishedMark)
+		unmark(f.fd)
 	}
 	return false
+}
+
+// noteClosed tells, once, of a folder that stays closed to all but whoever restores, and is not so in the version: where no mark can be set it may be one that a restore was broken off over.
+func (r *run) noteClosed(f *folder) {
+	if !r.unmarked || !f.whole || f.up == nil || !r.writes() {
+		return
+	}
+	st, err := lookFD(f.fd)
+	owned := r.o.NoOwner || f.entry.UID == st.Uid
+	if err == nil && st.Mode&0o7777 == 0o700 && int(st.Uid) == unix.Geteuid() && (f.entry.Mode&0o777 != 0o700 || !owned) {
+		r.noteOnce("closed", f.path, "this folder stays closed to others, as it was, and is not so in the version; if a restore that was broken off left it so, "+
+			"`--on-conflict overwrite` puts it right; said once for all folders")
+	}
 }
 
 // job names what is restored.

@@ -430,27 +430,83 @@ func TestTimesThatAFileSystemRoundsAreTheSame(t *testing.T) {
 	}
 }
 
+// without does something on a thread that has not one of the capabilities.
+func without(t *testing.T, capability uint, do func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var all [2]unix.CapUserData
+	must(t, unix.Capget(&head, &all[0]))
+	less := all
+	less[capability/32].Effective &^= 1 << (capability % 32)
+	must(t, unix.Capset(&head, &less[0]))
+	defer func() { must(t, unix.Capset(&head, &all[0])) }()
+	do()
+}
+
 // Who may set no trusted attributes, as root of a container may not, marks the target by another.
 func TestTargetIsMarkedWithoutPrivileges(t *testing.T) {
 	g := newRig(t)
 	v, dir := g.version(g.file("a", text(1, 9*pieceLen))), t.TempDir()
-	func() {
-		runtime.LockOSThread() // which the target is marked on
-		defer runtime.UnlockOSThread()
-		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var all [2]unix.CapUserData
-		must(t, unix.Capget(&head, &all[0]))
-		less := all
-		less[0].Effective &^= 1 << unix.CAP_SYS_ADMIN
-		must(t, unix.Capset(&head, &less[0]))
-		defer func() { must(t, unix.Capset(&head, &all[0])) }()
-		g.breakOff(v, dir, 3)
-	}()
+	without(t, unix.CAP_SYS_ADMIN, func() { g.breakOff(v, dir, 3) }) // the target is marked on this thread
 	if _, err := unix.Getxattr(dir, snapshot.RestoringMarkOfUser, nil); err != nil {
 		t.Error(err)
 	}
 	g.restore(v, dir)
 	if _, err := unix.Getxattr(dir, snapshot.RestoringMarkOfUser, nil); err == nil {
 		t.Error("the target is marked for good")
+	}
+}
+
+// So are folders that are not finished; whoever may set such a mark on one that is has nothing of it.
+func TestFoldersAreMarkedWithoutPrivileges(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.dir("d", g.file("f", "f"))), t.TempDir()
+	d := filepath.Join(dir, "d")
+	must(t, os.Mkdir(d, 0o700))
+	without(t, unix.CAP_SYS_ADMIN, func() { markUnfinished(openDir(t, d)) })
+	if _, err := unix.Getxattr(d, snapshot.UnfinishedMarkOfUser, nil); err != nil {
+		t.Error(err)
+	}
+	write(t, filepath.Join(d, "mine"), "mine")
+	for name, value := range map[string]string{"none broken off": "700 0 0", "as a yester of before did": ""} {
+		must(t, unix.Setxattr(d, snapshot.UnfinishedMarkOfUser, []byte(value), 0))
+		g.restore(v, dir)
+		if st, err := os.Stat(d); err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", name, st.Mode(), err)
+		}
+	}
+	must(t, os.Remove(filepath.Join(d, "f")))
+	g.breakOff(v, dir, 1)
+	without(t, unix.CAP_SYS_ADMIN, func() { markUnfinished(openDir(t, d)) })
+	g.restore(v, dir)
+	if st, err := os.Stat(d); err != nil || st.Mode().Perm() != 0o750 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	if _, err := unix.Getxattr(d, snapshot.UnfinishedMarkOfUser, nil); err == nil {
+		t.Error("it is marked for good")
+	}
+}
+
+// Where nothing can be marked, it is told of folders that may have been left closed.
+func TestFoldersThatMayHaveBeenLeftClosedAreToldOf(t *testing.T) {
+	g := newRig(t)
+	closed := g.dir("closed", g.file("f", "f"))
+	closed.Mode, closed.UID = unix.S_IFDIR|0o700, 0
+	v := g.version(closed, g.dir("d", g.file("f", "f")), g.dir("e", g.file("f", "f")), g.dir("open", g.file("f", "f")))
+	unmarked, marked := t.TempDir(), t.TempDir()
+	must(t, unix.Mount("ramfs", unmarked, "ramfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(unmarked, unix.MNT_DETACH)) })
+	for dir, want := range map[string]uint64{unmarked: 1, marked: 0} {
+		for name, mode := range map[string]os.FileMode{"closed": 0o700, "d": 0o700, "e": 0o700, "open": 0o755} {
+			write(t, filepath.Join(dir, name, "mine"), "mine")
+			must(t, os.Chmod(filepath.Join(dir, name), mode))
+		}
+		r := g.restore(v, dir)
+		if r.Notes.Count != want || want > 0 && r.Notes.Items[0].Path != "d" && r.Notes.Items[0].Path != "e" {
+			t.Errorf("noted %+v", r.Notes)
+		}
+		wantLeft(t, "noted", g.restore(v, dir, overwrite).Notes)
 	}
 }

@@ -342,11 +342,16 @@ func (r *run) differs(path, what string) {
 
 // note tells of a kind of thing that the target cannot hold, once.
 func (r *run) note(kind, path string, err error) {
+	r.noteOnce(kind, path, fmt.Sprintf("%s cannot be kept by the target (%v); said once for all files", kind, err))
+}
+
+// noteOnce tells something of a path, once for all that have the key.
+func (r *run) noteOnce(key, path, what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.notes[kind] {
-		r.notes[kind] = true
-		r.result.Notes.add(orDot(path), fmt.Sprintf("%s cannot be kept by the target (%v); said once for all files", kind, err))
+	if !r.notes[key] {
+		r.notes[key] = true
+		r.result.Notes.add(orDot(path), what)
 	}
 }
 
