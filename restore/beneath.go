@@ -198,6 +198,17 @@ func (f *file) sync(ctx context.Context) error {
 	}
 }
 
+// linkOpen gives what is open, be it by O_PATH, a name. Before Linux 6.10, and for a descriptor of before privileges were given up, it may be named so only by who may read everything; others
+// name it by what /proc calls it.
+func linkOpen(fd, dir int, name string) error {
+	err := unix.Linkat(fd, "", dir, name, unix.AT_EMPTY_PATH)
+	if errors.Is(err, unix.ENOENT) {
+		h := holder{fd: fd}
+		err = unix.Linkat(unix.AT_FDCWD, h.proc(), dir, name, unix.AT_SYMLINK_FOLLOW)
+	}
+	return err
+}
+
 // finish gives the file its name.
 func (f *file) finish(name string, replace bool) error {
 	if f.temp == "" {
@@ -206,7 +217,7 @@ func (f *file) finish(name string, replace bool) error {
 			to = tempName()
 			f.hold()
 		}
-		if err := unix.Linkat(f.fd, "", f.dir, to, unix.AT_EMPTY_PATH); err != nil || !replace {
+		if err := linkOpen(f.fd, f.dir, to); err != nil || !replace {
 			return err
 		}
 		f.temp = to

@@ -196,7 +196,7 @@ func (r *run) link(it *item, replace bool) error {
 	if replace {
 		to = tempName()
 	}
-	if err := unix.Linkat(fd, "", it.in.fd, to, unix.AT_EMPTY_PATH); err != nil || !replace {
+	if err := linkOpen(fd, it.in.fd, to); err != nil || !replace {
 		return err
 	}
 	if err := takeName(it.in.fd, to, it.name, true); err != nil {

@@ -160,3 +160,30 @@ func TestFilesWithSeveralNamesAreNotKept(t *testing.T) {
 	}
 	t.Errorf("it is kept with %d others", len(r.taken))
 }
+
+// Who may not read everything cannot give a name to what has none before Linux 6.10, nor since to what was opened with other privileges: it gets one all the same, and so does a symlink.
+func TestWhatIsOpenGetsANameWithoutPrivileges(t *testing.T) {
+	dir := t.TempDir()
+	d := openDir(t, dir)
+	file, err := openIn(d, ".", unix.O_TMPFILE|unix.O_RDWR)
+	must(t, err)
+	defer unix.Close(file)
+	must(t, pwrite(file, []byte("content"), 0))
+	must(t, os.Symlink("nowhere", filepath.Join(dir, "link")))
+	link, err := openIn(d, "link", unix.O_PATH)
+	must(t, err)
+	defer unix.Close(link)
+	without(t, unix.CAP_DAC_READ_SEARCH, func() {
+		if err := unix.Linkat(file, "", d, "f", unix.AT_EMPTY_PATH); err != unix.ENOENT {
+			t.Skipf("it needs none here: %v", err)
+		}
+		must(t, linkOpen(file, d, "f"))
+		must(t, linkOpen(link, d, "other"))
+		if err := linkOpen(link, d, "f"); err != unix.EEXIST {
+			t.Errorf("a name that is taken: %v", err)
+		}
+	})
+	if to, err := os.Readlink(filepath.Join(dir, "other")); err != nil || to != "nowhere" || content(t, filepath.Join(dir, "f")) != "content" {
+		t.Errorf("there are %q and a link to %q, %v", content(t, filepath.Join(dir, "f")), to, err)
+	}
+}
