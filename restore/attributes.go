@@ -29,18 +29,24 @@ type holder struct {
 	fresh bool   // it was just made and has got no attributes from its folder
 	flags uint32 // inode flags that it may have got from there
 	noACL []byte // what the version has, and the target cannot hold
+	other bool   // its owner is not that of the version, so nobody gets by it what that could do
 }
 
 // give gives a file or folder everything but its content and what would keep it from being changed further.
 func (r *run) give(h *holder, e *snapshot.Entry) error {
 	mode := e.Mode & 0o7777
-	if r.o.NoOwner {
-		mode &^= setID
-	} else if err := h.chown(int(e.UID), int(e.GID)); err != nil {
-		if !unsupported(err) {
-			return err
+	h.other = r.o.NoOwner
+	if !h.other {
+		if err := h.chown(int(e.UID), int(e.GID)); err != nil {
+			if !unsupported(err) {
+				return err
+			}
+			r.note("owners", h.path, err)
+			h.other = true
 		}
-		r.note("owners", h.path, err)
+	}
+	if h.other {
+		mode &^= setID
 	}
 	if err := r.giveXattrs(h, e); err != nil {
 		return err
@@ -179,7 +185,7 @@ func (r *run) xattrsOf(e *snapshot.Entry) (snapshot.Xattrs, error) {
 }
 
 // wanted tells whether an attribute of the version is put back.
-func (r *run) wanted(name string) bool { return !r.o.NoOwner || name != capability }
+func (h *holder) wanted(name string) bool { return !h.other || name != capability }
 
 // giveXattrs makes the extended attributes those of e.
 func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
@@ -202,7 +208,7 @@ func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
 	var failed error
 	err = want.All(func(n, value []byte) bool {
 		name := string(n)
-		if old, ok := have.Get(name); ok && bytes.Equal(old, value) || !r.wanted(name) {
+		if old, ok := have.Get(name); ok && bytes.Equal(old, value) || !h.wanted(name) {
 			return true
 		}
 		if err := h.setXattr(name, value); err != nil {
@@ -241,7 +247,7 @@ func (r *run) dropXattrs(h *holder, have, want snapshot.Xattrs) error {
 	var failed error
 	err := have.All(func(n, _ []byte) bool {
 		name := string(n)
-		if _, keep := want.Get(name); keep && r.wanted(name) || name == "security.selinux" || name == "security.SMACK64" {
+		if _, keep := want.Get(name); keep && h.wanted(name) || name == "security.selinux" || name == "security.SMACK64" {
 			return true
 		}
 		if err := h.removeXattr(name); err != nil && !errors.Is(err, unix.ENODATA) && !unsupported(err) {

@@ -1,12 +1,16 @@
 package restore
 
 import (
+	"context"
 	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	gofuse "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
@@ -279,5 +283,55 @@ func TestFoldersStayInTheProjectOfTheTarget(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// An owned folder gives all that is in it to one user, and lets nobody change that.
+type owned struct{ memory }
+
+type ownedFile struct {
+	memoryFile
+	given map[string]bool // attributes
+}
+
+func (o *owned) Create(ctx context.Context, _ string, _, mode uint32, _ *fuse.EntryOut) (*gofuse.Inode, gofuse.FileHandle, uint32, syscall.Errno) {
+	f := &ownedFile{given: map[string]bool{}}
+	f.Attr = fuse.Attr{Mode: mode, Nlink: 1}
+	return o.NewInode(ctx, f, gofuse.StableAttr{}), nil, 0, 0
+}
+
+func (f *ownedFile) Setattr(ctx context.Context, h gofuse.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	if _, ok := in.GetUID(); ok {
+		return syscall.EPERM
+	}
+	return f.memoryFile.Setattr(ctx, h, in, out)
+}
+
+func (f *ownedFile) Setxattr(_ context.Context, name string, _ []byte, _ uint32) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.given[name] = true
+	return 0
+}
+
+// Where owners cannot be kept nobody gets by a file what its owner could do, nor what it could do by itself.
+func TestSetIDBitsAreNotGivenWhereOwnersCannotBe(t *testing.T) {
+	g := newRig(t)
+	can := snapshot.Xattr{Name: capability, Value: []byte{0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}
+	e := g.xattrs(g.file("f", "x"), can, snapshot.Xattr{Name: "user.a", Value: []byte("b")})
+	e.Mode = unix.S_IFREG | 0o6755
+	root, dir := &owned{}, t.TempDir()
+	server, err := gofuse.Mount(dir, root, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Unmount()) })
+	r := g.restore(g.version(e), dir)
+	wantLeft(t, "failed", r.Failed)
+	var st unix.Stat_t
+	must(t, unix.Lstat(filepath.Join(dir, "f"), &st))
+	f := root.GetChild("f").Operations().(*ownedFile)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if st.Mode&0o7777 != 0o755 || st.Uid != 0 || f.given[capability] || !f.given["user.a"] {
+		t.Errorf("it is %o of %d, and was given %v, noted %+v", st.Mode, st.Uid, f.given, r.Notes)
 	}
 }
