@@ -197,7 +197,23 @@ func (r *run) inspect(f *folder) {
 	f.fresh = empty(f.fd)
 	f.ours = f.fresh && (f.whole || f.up != nil) // the target itself is somebody's, unless the whole of the version comes to it
 	if f.ours && r.writes() {
+		r.narrow(f)
 		markUnfinished(f.fd)
+	}
+}
+
+// narrow takes from a folder that was there and empty what the version lets nobody do in it, before anything is. It gets the rest when all is there.
+func (r *run) narrow(f *folder) {
+	const kept = 0o7700 // by itself none of this lets anybody see what is in it
+	may := f.entry.Mode & 0o777
+	if attributes, err := r.xattrsOf(&f.entry); err != nil {
+		may = 0
+	} else if _, has := attributes.Get(aclAccess); has { // then the group's bits are what anybody at all may do but others
+		may = 0
+	}
+	st, err := lookFD(f.fd)
+	if mode := uint32(st.Mode & 0o7777); err == nil && mode&^(may|kept) != 0 {
+		_ = unix.Fchmod(f.fd, mode&(may|kept))
 	}
 }
 

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -10,6 +11,8 @@ import (
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 // A swapped is a folder that others may write in: what is made there is something else once it is opened.
@@ -106,4 +109,53 @@ func TestWhomTheTargetGivesAllToIsFoundOutOnce(t *testing.T) {
 	if left := files.Load(); r.Dirs != 4 || left != 0 {
 		t.Errorf("%d folders were made, and %d files may still be", r.Dirs, left)
 	}
+}
+
+// A folder that is there and empty, the target itself too, is closed to whom the version closes it before anything is in it, and lets nobody in whom it kept out; one that holds something stays
+// as it is.
+func TestFoldersThatWereThereAreNoMoreOpenThanInTheVersion(t *testing.T) {
+	g := newRig(t)
+	as := func(e snapshot.Entry, mode uint32, set ...snapshot.Xattr) snapshot.Entry {
+		e.Mode = unix.S_IFDIR | mode
+		return g.xattrs(e, set...)
+	}
+	in := g.dir("in", g.file("z", text(1, 9*pieceLen)))
+	v := g.version(
+		as(g.dir("closed", in), 0o700), as(g.dir("shut", in), 0o755), as(g.dir("acl", in), 0o770, aclOf(7, 7, 0, 7, 0)), as(g.dir("sticky", in), 0o777),
+		as(g.dir("used", in), 0o700), as(g.dir("group", in), 0o550),
+	)
+	root, err := v.RootEntry()
+	must(t, err)
+	root.Mode = unix.S_IFDIR | 0o710
+	v.SetRoot(&root)
+	dir := t.TempDir()
+	before := map[string]os.FileMode{"closed": 0o755, "shut": 0o700, "acl": 0o775, "sticky": os.ModeSticky | 0o777, "group": os.ModeSetgid | 0o775}
+	for name, mode := range before {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+		must(t, os.Chmod(filepath.Join(dir, name), mode))
+	}
+	want := func(when string, modes map[string]os.FileMode) {
+		t.Helper()
+		for name, mode := range modes {
+			if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode()&^os.ModeDir != mode {
+				t.Errorf("%s %s is %v, not %v, %v", when, name, st.Mode(), mode, err)
+			}
+		}
+	}
+	write(t, filepath.Join(dir, "used/mine"), "mine")
+	must(t, os.Chmod(filepath.Join(dir, "used"), 0o755))
+	must(t, os.Chmod(dir, 0o755))
+	g.restore(v, dir, func(o *Options) { o.DryRun = true })
+	want("after a dry run", before)
+	g.breakOff(v, dir, 1)
+	want("meanwhile", map[string]os.FileMode{
+		".": 0o755, "used": 0o755, "closed": 0o700, "shut": 0o700, "acl": 0o700, "sticky": os.ModeSticky | 0o777, "group": os.ModeSetgid | 0o750,
+	})
+	g.restore(v, dir)
+	want("at the end", map[string]os.FileMode{".": 0o755, "used": 0o755, "closed": 0o700, "shut": 0o755, "acl": 0o770, "sticky": 0o777, "group": 0o550})
+	empty := t.TempDir()
+	must(t, os.Chmod(empty, 0o755))
+	g.breakOff(v, empty, 1)
+	dir = empty
+	want("meanwhile, of an empty target,", map[string]os.FileMode{".": 0o710})
 }
