@@ -44,6 +44,7 @@ type conn struct {
 
 	mu      sync.Mutex
 	jobs    map[uint64]*job // being answered by goroutines of their own, by the kernel's number
+	own     job             // what the goroutine that reads requests answers, while that may come to wait for the vault; else its number is 0
 	givenUp int             // jobs that go on although they were given up
 	most    int             // of them, mostGivenUp but for tests
 	work    sync.WaitGroup
@@ -184,7 +185,9 @@ func (c *conn) take(in []byte, r *reply) {
 			return
 		}
 		if c.isFull() {
-			r.fail(c, h.Unique, fuse.EIO)
+			if r.job == nil || c.claim(r) {
+				r.fail(c, h.Unique, fuse.EIO)
+			}
 			return
 		}
 	}
@@ -192,13 +195,42 @@ func (c *conn) take(in []byte, r *reply) {
 	j.in = append(j.in[:0], in...)
 	j.unique, j.cancel, j.passed = h.Unique, make(chan struct{}), opNames[h.Opcode] == ""
 	j.begin, j.answered, j.givenUp, j.reply.job = time.Now(), false, false, j
-	c.mu.Lock()
-	c.jobs[j.unique] = j
-	c.mu.Unlock()
+	if !c.enter(j, r) {
+		jobs.Put(j)
+		return
+	}
 	c.work.Go(func() { c.do(j) })
 	if runtime.GOMAXPROCS(0) == 1 {
 		runtime.Gosched() // or the job would wait until Go finds out that this goroutine sleeps in the kernel: 240 µs a request, not 50
 	}
+}
+
+// enter takes in a job; false if its request was given up while the goroutine that reads requests tried to answer it.
+func (c *conn) enter(j *job, r *reply) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.job != nil && !c.claimLocked(r) {
+		return false
+	}
+	c.jobs[j.unique] = j
+	return true
+}
+
+// mayWait is called before the goroutine that reads requests comes to what may wait for the vault: until its answer is claimed the request is one that can be given up.
+func (c *conn) mayWait(req []byte, r *reply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.job = &c.own
+	c.own.unique, c.own.in = (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(req))).Unique, req
+	c.own.begin, c.own.answered, c.own.givenUp = time.Now(), false, false
+}
+
+// job finds a job, nil if there is none of that number. It is called under the lock.
+func (c *conn) job(unique uint64) *job {
+	if c.own.unique == unique {
+		return &c.own
+	}
+	return c.jobs[unique]
 }
 
 // busy tells whether there are jobs.
@@ -252,7 +284,7 @@ func (c *conn) pass(j *job) {
 		time.Sleep(askAgain) // for the kernel does so at once
 	}
 	switch {
-	case !c.claim(j):
+	case !c.claim(&j.reply):
 	case n > 0:
 		c.write(j.reply.buf[:n])
 	case st != fuse.OK: // or its process would wait for good
@@ -261,9 +293,19 @@ func (c *conn) pass(j *job) {
 }
 
 // claim is called before a job is answered; false if it was given up.
-func (c *conn) claim(j *job) bool {
+func (c *conn) claim(r *reply) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.claimLocked(r)
+}
+
+func (c *conn) claimLocked(r *reply) bool {
+	j := r.job
+	if r.own { // it waits no more
+		if r.job, c.own.unique = nil, 0; j.givenUp {
+			c.givenUp--
+		}
+	}
 	if j.answered {
 		return false
 	}
@@ -279,7 +321,7 @@ func (c *conn) look(unique uint64, thread uint32) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.jobs[unique] != nil {
+	if c.job(unique) != nil {
 		time.AfterFunc(patience, func() { c.look(unique, thread) })
 	}
 }
@@ -289,7 +331,7 @@ func (c *conn) look(unique uint64, thread uint32) {
 func (c *conn) giveUp(unique uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	j := c.jobs[unique]
+	j := c.job(unique)
 	if j == nil || j.answered {
 		return
 	}
@@ -316,7 +358,7 @@ func (c *conn) interruptRest(unique uint64) {
 func (c *conn) interrupt(unique uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	j := c.jobs[unique]
+	j := c.job(unique)
 	if j == nil {
 		return false
 	}
@@ -342,6 +384,9 @@ func (c *conn) cancelAll() {
 
 // interrupt is called under the conn's lock.
 func (j *job) interrupt() {
+	if j.cancel == nil {
+		return // others want what it waits for
+	}
 	select {
 	case <-j.cancel:
 	default:

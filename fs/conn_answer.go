@@ -40,7 +40,7 @@ type reply struct {
 	buf  []byte // the header, then what is told
 	list dirList
 	own  bool // of the goroutine that reads requests
-	job  *job // that it is of, nil if it is of none
+	job  *job // that it is of, nil if it is of none; conn.own while that goroutine may come to wait for the vault
 }
 
 // room makes the reply n bytes long besides its header, and returns these.
@@ -93,7 +93,7 @@ func (c *conn) answer(req []byte, cancel <-chan struct{}, r *reply) bool {
 	}
 	node, times := r.tells(h, st)
 	c.view.tell(node, times) // before the kernel can forget it
-	if r.job != nil && !c.claim(r.job) {
+	if r.job != nil && !c.claim(r) {
 		if pieces != nil {
 			pieces.done()
 		}
@@ -172,7 +172,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		r.cut(len(list.buf))
 		if list.plus && st == fuse.OK {
 			dir := nodeID(h.NodeId)
-			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 && !(r.own && c.lead(slot)) {
+			if slot := c.view.ahead.listed(dir, c.view.parent(dir), list.slot); slot != 0 && !(r.own && c.lead(slot, req, r)) {
 				c.later(slot)
 			}
 		}
@@ -188,7 +188,7 @@ func (c *conn) ask(h *fuse.InHeader, req []byte, cancel <-chan struct{}, r *repl
 		}
 		r.room(0)
 		st, p, whole := c.view.readFile(cancel, i)
-		if st == mustWait && r.own && c.decodeNow(id) && c.ready(id, i, r) {
+		if st == mustWait && r.own && c.decodeNow(id, req, r) && c.ready(id, i, r) {
 			return fuse.OK, nil
 		}
 		if whole != 0 && c.view.ahead.saw(id, whole) {
@@ -215,11 +215,12 @@ func (c *conn) ready(id nodeID, i *fuse.ReadIn, r *reply) (ok bool) {
 }
 
 // decodeNow decodes a small file of a page that is read ahead in pauses, unless that took long lately.
-func (c *conn) decodeNow(id nodeID) bool {
+func (c *conn) decodeNow(id nodeID, req []byte, r *reply) bool {
 	s := &c.steps
 	if s.left.Load() == 0 || nanotime() < s.unhurried {
 		return false
 	}
+	c.mayWait(req, r)
 	if took := s.take(func() { c.view.decodeNow(id) }); took > slowStep {
 		s.unhurried = nanotime() + int64(time.Second)
 	}

@@ -73,7 +73,7 @@ func (c *conn) later(slot uint64) {
 //
 // Who only reads files, as tar does, is given as many as leadFor allows: he would overtake whoever gives them meanwhile, and each request of his takes longer than
 // giving the file. Who asks more of them is given some, if they are decoded, and the others in the pauses, while he does something with them.
-func (c *conn) lead(slot uint64) bool {
+func (c *conn) lead(slot uint64, req []byte, own *reply) bool {
 	s := &c.steps
 	slow := c.view.ahead.slow()
 	if c.busy() || (slow || nanotime() < s.unhurried) && !c.view.isPrepared(slot) {
@@ -82,6 +82,7 @@ func (c *conn) lead(slot uint64) bool {
 	s.left.Add(1)
 	defer s.left.Add(-1)
 	c.haveStandBy()
+	c.mayWait(req, own)
 	var r *reading
 	if took := s.take(func() { r = c.newReading(slot) }); took > slowStep {
 		s.unhurried = nanotime() + int64(time.Second)

@@ -220,6 +220,8 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 			page.mu.Lock()
 		}
 		a.Count = len(s.held)
+	case "step": // when the one began that is being taken, 0 if none is
+		a.Count = int(s.mount.conn.steps.began.Load())
 	case "release":
 		for _, page := range s.held {
 			page.mu.Unlock()

@@ -176,6 +176,7 @@ var trees = map[string]func() *tree{
 	"long paths":  longTree,
 	"shapes":      shapesTree,
 	"files":       func() *tree { return fileTree(300, 100) },
+	"few files":   func() *tree { return fileTree(20, 100) },
 	"large":       largeTree,
 	"broken":      brokenTree,
 	"wider":       func() *tree { return wideTree(100_001) },
