@@ -46,8 +46,7 @@ type Mount struct {
 	view *view
 	conn *conn
 
-	ended chan struct{}
-	done  chan struct{}
+	done chan struct{}
 
 	unmount sync.Mutex
 }
@@ -103,7 +102,7 @@ func serve(o Options) (*Mount, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("serve %s: %w", o.Dir, err)
 	}
-	m := &Mount{at: at, view: v, conn: c, ended: make(chan struct{}), done: make(chan struct{})}
+	m := &Mount{at: at, view: v, conn: c, done: make(chan struct{})}
 	v.notify(c)
 	go m.run()
 	if err := at.setReadAhead(readAheadKB); err != nil {
@@ -114,7 +113,6 @@ func serve(o Options) (*Mount, error) {
 
 func (m *Mount) run() {
 	m.conn.serve()
-	close(m.ended)
 	m.conn.work.Wait()
 	m.view.close()
 	unix.Close(m.conn.fd) // not before, or news could go to whatever got the number
@@ -122,9 +120,9 @@ func (m *Mount) run() {
 }
 
 // Ended is closed when the mount is served no more, be it through Unmount, because someone unmounted it by hand, or because its connection was cut.
-func (m *Mount) Ended() <-chan struct{} { return m.ended }
+func (m *Mount) Ended() <-chan struct{} { return m.view.dead }
 
-// Done is closed after Ended, when nothing reads the vault for it any more: a request that nobody waits for goes on until the vault has answered.
+// Done is closed after Ended, when nothing reads the vault for it any more: a request that nobody waits for, or reading ahead, goes on until the vault has answered.
 func (m *Mount) Done() <-chan struct{} { return m.done }
 
 // IsCut tells whether a mount that is served no more is still there: someone cut its connection to the kernel, and whoever looks into it gets ENOTCONN. One that
@@ -151,7 +149,7 @@ func (m *Mount) Unmount() error {
 	defer m.unmount.Unlock()
 	served := true
 	select {
-	case <-m.ended:
+	case <-m.Ended():
 		served = false
 	default:
 	}
@@ -166,7 +164,7 @@ func (m *Mount) Unmount() error {
 	case <-time.After(endsWithin):
 	}
 	select {
-	case <-m.ended:
+	case <-m.Ended():
 		return fmt.Errorf("%s is unmounted, but the vault has not answered all that was asked for it", m.at.dir)
 	default:
 		return fmt.Errorf("%s is unmounted, but still in use from a container; that ends with this process", m.at.dir)

@@ -62,6 +62,9 @@ func TestUnmountingWhileAStepDoesNotEnd(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("it is still there")
 	}
+	if text := s.do(order{Do: "ended"}).Text; text != "unmounted" {
+		t.Errorf("it ended, and is told to be %q", text)
+	}
 	s.do(order{Do: "let go"})
 	s.do(order{Do: "unmount"})
 }

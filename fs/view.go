@@ -27,7 +27,7 @@ type view struct {
 	fuse.RawFileSystem
 	vault  *store.Vault
 	chunks chunkReader
-	dead   chan struct{} // closed when nobody waits for answers any more
+	dead   chan struct{} // closed when nobody waits for answers any more: the mount is gone, or cut
 	log    *slog.Logger
 	now    func() time.Time
 
