@@ -43,7 +43,8 @@ func (v *view) folderAttr(cancel <-chan struct{}, id nodeID, a *fuse.Attr, keep 
 	return fuse.OK
 }
 
-// fillAttr fills in what stat tells of an entry.
+// fillAttr fills in what stat tells of an entry. The size of a link is the length of where it leads, for some kernels cut it off there; what the source said may have
+// been of where it led a moment before.
 func fillAttr(a *fuse.Attr, ver *version, e *snapshot.Entry) {
 	*a = fuse.Attr{
 		Ino:  ver.ino(e),
@@ -53,6 +54,9 @@ func fillAttr(a *fuse.Attr, ver *version, e *snapshot.Entry) {
 		Atime: uint64(e.Mtime.Sec), Atimensec: e.Mtime.Nsec,
 		Mtime: uint64(e.Mtime.Sec), Mtimensec: e.Mtime.Nsec,
 		Ctime: uint64(e.Ctime.Sec), Ctimensec: e.Ctime.Nsec,
+	}
+	if e.Type() == syscall.S_IFLNK {
+		a.Size = uint64(len(e.Target))
 	}
 }
 

@@ -356,3 +356,19 @@ func TestFileIsMappedIntoMemory(t *testing.T) {
 		t.Error("mapped bytes differ")
 	}
 }
+
+func TestSizeOfALinkIsTheLengthOfWhereItLeads(t *testing.T) {
+	_, dir := mounted(t, "odd links")
+	for _, k := range oddLinksTree().kids {
+		path := filepath.Join(dir, string(k.Name))
+		info, err := os.Lstat(path)
+		if err != nil || info.Size() != int64(len(k.Target)) {
+			t.Error(path, err)
+		}
+		for range 2 {
+			if to, err := os.Readlink(path); err != nil || to != string(k.Target) {
+				t.Errorf("%q, %v", to, err)
+			}
+		}
+	}
+}

@@ -182,6 +182,7 @@ var trees = map[string]func() *tree{
 	"wider":       func() *tree { return wideTree(100_001) },
 	"whole":       wholeTree,
 	"nameless":    namelessTree,
+	"odd links":   oddLinksTree,
 	"guards 1":    func() *tree { return guardsTree(1) },
 	"guards 2":    func() *tree { return guardsTree(2) },
 	"door open":   func() *tree { return doorTree(0o755, "old") },
@@ -370,6 +371,18 @@ func wholeTree() *tree {
 func namelessTree() *tree {
 	var m maker
 	return m.dir(m.file(part{1, 10}).named(""), m.file(part{2, 10}).named("good"))
+}
+
+// oddLinksTree has links whose sizes are not the lengths of where they lead.
+func oddLinksTree() *tree {
+	var m maker
+	top := m.dir()
+	for i, size := range []uint64{0, 1, 11, 13, 5000} {
+		l := m.link("a/dozen/long").named(fmt.Sprint(i))
+		l.Size = size
+		top.kids = append(top.kids, l)
+	}
+	return top
 }
 
 // brokenTree has what a vault never should.
