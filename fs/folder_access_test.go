@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,6 +59,36 @@ func TestPartitionIsAsOpenAsItsNewestVersionSays(t *testing.T) {
 	if isOpen() {
 		t.Error("the folder stayed open")
 	}
+}
+
+// What the first who comes there is told late is not for good.
+func TestPartitionThatIsClosedWhileItIsLookedUpForTheFirstTimeIsClosed(t *testing.T) {
+	s := newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "say", N: 0})
+	s.do(order{Do: "commit", Key: day(1), Name: "small"})
+	s.do(order{Do: "serve", Name: s.dir})
+	dir := filepath.Join(s.dir, "web1", "root")
+	t.Cleanup(func() { s.try(order{Do: "back"}) })
+	s.do(order{Do: "away", Name: day(1).Version})
+	looked := make(chan error, 1)
+	go func() {
+		_, err := os.Stat(dir)
+		looked <- err
+	}()
+	await(t, "who waits for the record", func() bool { return s.do(order{Do: "away"}).Count > 0 })
+	s.do(order{Do: "say", N: 1})
+	s.do(order{Do: "commit", Key: day(2), Name: "small"})
+	await(t, "the version", func() bool { return s.do(order{Do: "versions"}).Count == 2 })
+	time.Sleep(10 * time.Millisecond) // until the kernel is told
+	s.do(order{Do: "back"})
+	if err := <-looked; err != nil {
+		t.Error(err)
+	}
+	await(t, "the folder to be closed", func() bool {
+		info, err := os.Stat(dir)
+		return err == nil && info.Mode().Perm() == 0o700
+	})
 }
 
 func TestOtherInstancesAreRootsAlone(t *testing.T) {

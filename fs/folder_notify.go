@@ -74,7 +74,7 @@ func (v *view) notify(c *conn) {
 
 // follow brings the folders in line with the vault and then tells the kernel. First each name: that waits until whoever
 // reads the folder with the old list is done. Then the folder's own cached list and times, which nobody can fill with old
-// news any more.
+// news any more. What is told when it is looked up for the first time the kernel keeps however late it comes: so it is waited, likewise, for who looks up a partition.
 //
 // A version that went is not marked as deleted to who sits in it: what the kernel has and the vault still has can be read on.
 func (v *view) follow(conn *conn) {
@@ -95,6 +95,7 @@ func (v *view) follow(conn *conn) {
 		}
 	}
 	for partition, name := range partitions {
+		conn.entryNotify(v.folders.parent(kindNode(partitionKind, partition)), name) // which is none there
 		for _, id := range v.byFiles.of(partition) {
 			conn.entryNotify(id, name)
 		}

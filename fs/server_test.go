@@ -56,46 +56,52 @@ type answer struct {
 // A farPlace is one that may answer no more, for as long as anyone waits; reading from it does not even look whether anyone does.
 type farPlace struct {
 	*place.Mem
-	away    atomic.Pointer[chan struct{}] // until it is closed
+	away    atomic.Pointer[absence]
 	waiting atomic.Int32
 }
 
-func (p *farPlace) wait(given <-chan struct{}) {
+type absence struct {
+	back chan struct{} // closed when it ends
+	of   string        // what is in the names of the files that are away
+}
+
+func (p *farPlace) wait(name string, given <-chan struct{}) {
 	away := p.away.Load()
-	if away == nil {
+	if away == nil || !strings.Contains(name, away.of) {
 		return
 	}
 	p.waiting.Add(1)
 	defer p.waiting.Add(-1)
 	select {
-	case <-*away:
+	case <-away.back:
 	case <-given:
 	}
 }
 
 func (p *farPlace) Space(ctx context.Context) (free, total uint64, err error) {
-	if p.wait(ctx.Done()); ctx.Err() != nil {
+	if p.wait("", ctx.Done()); ctx.Err() != nil {
 		return 0, 0, ctx.Err()
 	}
 	return p.Mem.Space(ctx)
 }
 
 func (p *farPlace) Open(ctx context.Context, name string) (place.File, error) {
-	p.wait(nil)
+	p.wait(name, nil)
 	f, err := p.Mem.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return &farFile{f, p}, nil
+	return &farFile{f, p, name}, nil
 }
 
 type farFile struct {
 	place.File
 	place *farPlace
+	name  string
 }
 
 func (f *farFile) ReadAt(b []byte, off int64) (int, error) {
-	f.place.wait(nil)
+	f.place.wait(f.name, nil)
 	return f.File.ReadAt(b, off)
 }
 
@@ -226,19 +232,23 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		for _, page := range s.held {
 			page.mu.Unlock()
 		}
-	case "away":
-		away := make(chan struct{})
-		s.far.away.CompareAndSwap(nil, &away)
+	case "away": // all files, or those that have Name in theirs
+		s.far.away.CompareAndSwap(nil, &absence{make(chan struct{}), o.Name})
 		a.Count = int(s.far.waiting.Load())
 	case "back":
 		if away := s.far.away.Swap(nil); away != nil {
-			close(*away)
+			close(away.back)
 		}
 	case "fail": // to read, until it is told 0
 		s.place.FailReads(nil)
 		if o.N > 0 {
 			s.place.FailReads(unix.EIO)
 		}
+	case "versions":
+		f := &s.mount.view.folders
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		a.Count = len(f.versions)
 	case "pages":
 		s.mount.view.slots.mu.RLock()
 		defer s.mount.view.slots.mu.RUnlock()
