@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -46,7 +47,14 @@ type unsaid struct {
 // mappings while it makes some that take long.
 const heldPatience = time.Minute
 
-var errHeldLate = errors.New("looking for them takes too long")
+var (
+	errHeldLate  = errors.New("looking for them takes too long")
+	errNamespace = errors.New("the processes of the machine cannot be seen from this PID namespace")
+	errHidden    = errors.New("the processes of the machine are hidden (hidepid)")
+)
+
+// allProcesses is the PID namespace from which all processes are seen. The kernel has a fixed number for it, PROC_PID_INIT_INO.
+const allProcesses = "pid:[4026531836]"
 
 // leftHolding is the one whose search was left to itself, if there is any. While that goes on, another would wait for the same.
 var leftHolding atomic.Pointer[holding]
@@ -57,6 +65,9 @@ const leftPatience = time.Second
 // heldFiles finds the held files of an open partition, in all processes. An error is the context's, or says that they cannot be known. Past its patience the
 // search is left to itself, for no signal ends what it may wait for.
 func heldFiles(ctx context.Context, src *source, patience time.Duration) (map[fileID]*held, error) {
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != allProcesses {
+		return nil, cmp.Or(err, errNamespace)
+	}
 	if left := leftHolding.Load(); left != nil {
 		select {
 		case <-left.ended:
@@ -91,6 +102,9 @@ func heldFiles(ctx context.Context, src *source, patience time.Duration) (map[fi
 }
 
 func (h *holding) search(ctx context.Context) error {
+	if _, err := os.Stat("/proc/1"); err != nil {
+		return errHidden
+	}
 	processes, err := os.ReadDir("/proc")
 	if err != nil {
 		return err
@@ -112,7 +126,7 @@ func (h *holding) search(ctx context.Context) error {
 		}
 		switch {
 		case ended(err) == nil:
-		case errors.Is(err, fs.ErrPermission) && p.Name() == "1": // in a container or sandbox, where it is a mere launcher
+		case errors.Is(err, fs.ErrPermission) && p.Name() == "1": // in a sandbox, where it is a mere launcher
 		default:
 			return err
 		}

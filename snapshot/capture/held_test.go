@@ -1,11 +1,13 @@
 package capture
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -288,5 +290,79 @@ func TestFileOfABrokenFileSystemIsPassedOver(t *testing.T) {
 				t.Error("its own files are passed over too")
 			}
 		})
+	}
+}
+
+// In a PID namespace of its own a backup sees only processes of that, and others write to the partition unheard.
+func TestJournalIsNotGoneByWhereOthersProcessesAreNotSeen(t *testing.T) {
+	const pointEnv = "YESTER_TEST_POINT"
+	if point := os.Getenv(pointEnv); point != "" { // in the namespace, where what is said to the parent goes by descriptors 3 and 4
+		must(t, unix.Mount("proc", "/proc", "proc", 0, ""))
+		r := newJournalRig(t, point, nil)
+		r.next("walk")
+		_, err := os.NewFile(3, "ask").Write([]byte("x"))
+		must(t, err)
+		_, err = os.NewFile(4, "answer").Read(make([]byte, 1))
+		must(t, err)
+		v := r.next("walk")
+		if !strings.Contains(v.Because, errNamespace.Error()) {
+			t.Error(v.Because)
+		}
+		r.asWalk(v)
+		return
+	}
+	point := partition(t, "ext4")
+	write(t, point+"/file", "12345678")
+	m := mapped(t, point+"/file")
+	defer unix.Munmap(m)
+	asked, ask, err := os.Pipe()
+	must(t, err)
+	defer asked.Close()
+	answered, answer, err := os.Pipe()
+	must(t, err)
+	defer answer.Close()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.count=1")
+	cmd.Env = append(os.Environ(), pointEnv+"="+point)
+	cmd.ExtraFiles = []*os.File{ask, answered}
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	must(t, cmd.Start())
+	ask.Close()
+	answered.Close()
+	if _, err := asked.Read(make([]byte, 1)); err == nil {
+		m[0] = 'x'
+		_, err = answer.Write([]byte("x"))
+		must(t, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+func TestHiddenProcessesAreAnError(t *testing.T) {
+	needRoot(t)
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		failed <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			if err := unix.Mount("proc", "/proc", "proc", 0, "hidepid=2,gid=12345"); err != nil {
+				return err
+			}
+			var none [2]unix.CapUserData
+			if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
+				return err
+			}
+			return (&holding{}).search(context.Background())
+		}()
+	}()
+	if err := <-failed; !errors.Is(err, errHidden) {
+		t.Error(err)
 	}
 }
