@@ -83,8 +83,8 @@ func (w *walker) readFile(ctx context.Context, t *target, e *snapshot.Entry) err
 
 // readOnce reads the open file with everything it has, and tells whether it stayed the same meanwhile.
 func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.Entry) (stable bool, err error) {
-	if h := w.held[fileID{t.stat.dev, t.stat.ino}]; h != nil && h.mapped {
-		// What is stored from now on faults, and so sets the file's times.
+	if w.held[fileID{t.stat.dev, t.stat.ino}] != nil {
+		// What is stored from now on faults, and so sets the file's times. That a file is mapped is not always seen: through FUSE it may be so without a trace.
 		_ = unix.Fdatasync(f.fd)
 		f.looked = false
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	gofuse "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,6 +80,34 @@ func TestWalkThatKnowsNoMappingsTrustsNoYoungFile(t *testing.T) {
 
 	m[0] = 'y'
 	must(t, unix.Munmap(m))
+	r.run()
+	r.wantContent("file", "y2345678")
+}
+
+// A FUSE server may hand its own open file to the kernel (Linux 6.9). What others have mapped of it looks like theirs, and not like a file of the partition.
+func TestWhatAMappingThroughFUSELeftIsFound(t *testing.T) {
+	r, point := emptyRig(t)
+	write(t, point+"/file", "12345678")
+	through := t.TempDir()
+	root, err := gofuse.NewLoopbackRoot(point)
+	must(t, err)
+	server, err := gofuse.Mount(through, root, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
+	must(t, err)
+	defer server.Wait()
+	defer unix.Unmount(through, unix.MNT_DETACH)
+	if server.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
+		t.Skip("the kernel takes no open file")
+	}
+	f, err := os.OpenFile(through+"/file", os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	must(t, err)
+	defer unix.Munmap(m)
+	m[0] = 'x'
+	r.run()
+	r.wantContent("file", "x2345678")
+	m[0] = 'y'
 	r.run()
 	r.wantContent("file", "y2345678")
 }
