@@ -140,8 +140,9 @@ func (w *walker) doubted(old *snapshot.Entry) bool {
 
 // lookAgain has the next capture look at what is being captured, though nothing should have changed.
 func (w *walker) lookAgain(all bool) {
-	if len(w.again) <= maxAgainPaths {
-		w.again = append(w.again, again{string(w.path), all})
+	a := again{string(w.path), all}
+	if n := len(w.again); n <= maxAgainPaths && (n == 0 || w.again[n-1] != a) {
+		w.again = append(w.again, a)
 	}
 }
 

@@ -31,7 +31,10 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 		return w.unopened(ctx, d, t, e, old, err)
 	}
 	defer unix.Close(fd)
-	sub := directory{fd: fd, vol: d.vol, before: before, depth: d.depth + 1, whole: d.whole}
+	sub := directory{fd: fd, vol: d.vol, before: before, depth: d.depth + 1, whole: d.whole, encrypted: d.encrypted}
+	if sub.encrypted < 0 && t.stat.encrypted {
+		sub.encrypted = len(w.path)
+	}
 	sub.at, _ = w.filter.enter(d.at, w.path[:max(0, len(w.path)-len(t.name))], t.name.bytes())
 	st, err := statFD(fd, statMask)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -145,5 +146,50 @@ func TestNestedSubvolumeThatWasMoved(t *testing.T) {
 		if all := r.entries(v); all[nested+"/b/two"].Size != 2 {
 			t.Errorf("%s to %s: %v", from, to, all)
 		}
+	}
+}
+
+// With keys of the first version, which programs have in keyrings of their own, nothing tells that a folder was unlocked.
+func TestFolderThatWasLockedIsLookedAtAgain(t *testing.T) {
+	point := partition(t, "ext4", "-O", "encrypt")
+	control := func(path string, request uintptr, arg unsafe.Pointer) {
+		t.Helper()
+		f, err := os.Open(path)
+		must(t, err)
+		defer f.Close() // what is open is not locked
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg)); errno != 0 {
+			t.Skipf("nothing can be encrypted here: %v", errno)
+		}
+	}
+	key := struct {
+		unix.FscryptAddKeyArg
+		raw [64]byte
+	}{FscryptAddKeyArg: unix.FscryptAddKeyArg{Key_spec: unix.FscryptKeySpecifier{Type: unix.FSCRYPT_KEY_SPEC_TYPE_DESCRIPTOR}, Raw_size: 64}, raw: [64]byte{1, 2, 3}}
+	unlock := func() { control(point, unix.FS_IOC_ADD_ENCRYPTION_KEY, unsafe.Pointer(&key)) }
+	unlock()
+	must(t, os.Mkdir(point+"/secret", 0o755))
+	policy := unix.FscryptPolicyV1{
+		Version: unix.FSCRYPT_POLICY_V1, Contents_encryption_mode: unix.FSCRYPT_MODE_AES_256_XTS, Filenames_encryption_mode: unix.FSCRYPT_MODE_AES_256_CTS,
+	}
+	control(point+"/secret", unix.FS_IOC_SET_ENCRYPTION_POLICY, unsafe.Pointer(&policy))
+	write(t, point+"/secret/dir/file", "12345678")
+	write(t, point+"/secret/other", "1")
+	write(t, point+"/open/file", "1")
+	command(t, "sync", "-f", point) // what is not on the disk is not locked
+	control(point, unix.FS_IOC_REMOVE_ENCRYPTION_KEY, unsafe.Pointer(&unix.FscryptRemoveKeyArg{Key_spec: key.Key_spec}))
+
+	r := newJournalRig(t, point, nil)
+	if v := r.tryNext(); v.WarningCount != 2 {
+		t.Errorf("warnings: %v", v.Warnings)
+	}
+	if n := len(r.memory.again); n != 1 {
+		t.Errorf("%d paths are to be looked at again: %v", n, r.memory.again)
+	}
+	unlock()
+	r.look()
+	r.wantContent("secret/dir/file", "12345678")
+	r.wantContent("secret/other", "1")
+	if n := len(r.memory.again); n != 0 {
+		t.Errorf("%d paths are still to be looked at again: %v", n, r.memory.again)
 	}
 }

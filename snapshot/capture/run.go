@@ -177,7 +177,10 @@ func (w *walker) root(ctx context.Context, src *source, e *snapshot.Entry, byCha
 	if err != nil {
 		return err
 	}
-	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root}
+	d := directory{fd: src.fd, vol: volume{dev: src.root.dev}, at: w.filter.root, encrypted: -1}
+	if src.root.encrypted {
+		d.encrypted = 0
+	}
 	d.before = w.now(d.vol)
 	w.begun = d.before
 	if err = w.findHeld(ctx); err != nil && ctx.Err() != nil {

@@ -17,6 +17,7 @@ type stat struct {
 	mount                 uint64 // mount id, if asked for
 	subvol                uint64 // 0 if the file system or kernel does not say
 	nodump                bool   // the inode flag that says so is set
+	encrypted             bool   // likewise: by the file system itself
 }
 
 func (s *stat) kind() uint32 { return s.mode & unix.S_IFMT }
@@ -90,6 +91,7 @@ func (s *stat) set(x *unix.Statx_t) {
 		dev: unix.Mkdev(x.Dev_major, x.Dev_minor), rdev: unix.Mkdev(x.Rdev_major, x.Rdev_minor),
 		size: x.Size, blocks: x.Blocks,
 		mtime: fileTime(x.Mtime), ctime: fileTime(x.Ctime), mount: x.Mnt_id, nodump: x.Attributes&unix.STATX_ATTR_NODUMP != 0,
+		encrypted: x.Attributes&unix.STATX_ATTR_ENCRYPTED != 0,
 	}
 	if x.Mask&unix.STATX_BTIME != 0 {
 		s.btime = fileTime(x.Btime)

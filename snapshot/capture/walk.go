@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,8 @@ type directory struct {
 	known  *known    // what the changes say of it; nil: nothing
 	whole  bool      // all in it and below is looked at, whatever the changes say
 	other  bool      // it is not the folder that the parent version has there, or lies in such a one
+
+	encrypted int // length of the path of the outermost encrypted folder that it is or lies in; -1: none
 }
 
 // A target is a name that is being captured, and what it is.
@@ -192,9 +195,12 @@ func (w *walker) capture(ctx context.Context, d directory, name zname, e, old *s
 		return there, err
 	}
 	if !vanished(err) {
-		w.lookAgain(true)
 		w.skipped++
 		w.warn(snapshot.Skipped+": %v", err)
+		if errors.Is(err, unix.ENOKEY) && d.encrypted >= 0 {
+			w.path = w.path[:d.encrypted] // the names in it are others once the key is there
+		}
+		w.lookAgain(true)
 	}
 	return false, nil
 }
