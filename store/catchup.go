@@ -49,7 +49,8 @@ func (s *survey) lacking(l *layout, p *packInfo) uint64 {
 }
 
 // catchUp makes up what places missed: packs, records and small files that others have, removals, and what a place has that was written while the
-// others were away. Progress, if not nil, is told how many files are done.
+// others were away. What it takes a missing place for is left, and who lacks that goes on being behind, until the place is back, see member.waitFor. Progress, if not nil, is told
+// how many files are done.
 func (v *Vault) catchUp(ctx context.Context, progress func(done, total int)) error {
 	v.mend.later.Store(false)
 	missed := map[*member]uint64{}
@@ -63,33 +64,64 @@ func (v *Vault) catchUp(ctx context.Context, progress func(done, total int)) err
 	if err := errors.Join(v.mendSmallFiles(ctx), v.enterNew(ctx, s), v.tidyStones(ctx, s)); err != nil {
 		return err
 	}
-	if err := v.fillIn(ctx, s, progress); err != nil {
+	left, err := v.fillIn(ctx, s, progress)
+	if err != nil {
 		return fmt.Errorf("make up what places missed: %w", err)
 	}
+	left |= v.withoutUnknown(s)
 	for m, n := range missed {
-		if s.listed&(1<<m.shard) != 0 && m.caughtUp(n) {
+		switch bit := uint64(1) << m.shard; {
+		case s.listed&bit == 0:
+		case left&bit != 0 || left != 0 && m.inherits():
+			m.waitFor(n)
+		case m.caughtUp(n):
 			v.log.Info("a place has all that it missed", "place", m)
 			v.place.tell(Trouble{Kind: PlaceBack, Place: m.String(), Offset: -1})
 		}
 	}
+	if left != 0 || !s.all(v.place.layout()) {
+		return nil
+	}
 	return v.endReplacing(ctx)
 }
 
-// fillIn writes the packs and then the records that lack somewhere.
-func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total int)) error {
+// fillIn writes the packs and then the records that lack somewhere. Left are the members that still lack something, as another is missing that may have what it takes.
+func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total int)) (left uint64, err error) {
 	todo := v.lackingFiles(s)
-	for i, name := range todo {
+	var why []error
+	for i, f := range todo {
 		if progress != nil {
 			progress(i, len(todo))
 		}
-		if err := v.fillInFile(ctx, s, name); err != nil {
-			return err
+		err := v.fillInFile(ctx, s, f.name)
+		if errors.Is(err, ErrMissing) {
+			why, left = append(why, err), left|f.by
+			continue
 		}
+		if err != nil {
+			return left, err
+		}
+	}
+	if len(why) > 0 {
+		v.log.Warn("files lack in places, and cannot be had while another is missing", "files", len(why), "first", why[0])
 	}
 	if progress != nil {
 		progress(len(todo), len(todo))
 	}
-	return nil
+	return left, nil
+}
+
+// withoutUnknown are the members that have no file of some pack which the index does not know, while a place is missing that may have what makes it one to be read.
+func (v *Vault) withoutUnknown(s *survey) (left uint64) {
+	if l := v.place.layout(); s.all(l) && len(l.gone()) == 0 {
+		return 0
+	}
+	for id, seen := range s.packs {
+		if seen.in != 0 && v.packByID(id) == nil && !v.place.stones.has(packName(seen.instance, id)) {
+			left |= s.listed &^ uint64(seen.in)
+		}
+	}
+	return left
 }
 
 func (v *Vault) fillInFile(ctx context.Context, s *survey, name string) error {
@@ -127,23 +159,32 @@ func (v *Vault) fillInFile(ctx context.Context, s *survey, name string) error {
 	return ctx.Err()
 }
 
-// lackingFiles are the names of packs and, after them, of records that lack somewhere, or that only the places know of.
-func (v *Vault) lackingFiles(s *survey) (names []string) {
+// A lackingFile is one that some members lack.
+type lackingFile struct {
+	name string
+	by   uint64
+}
+
+// lackingFiles are the packs and, after them, the records that lack somewhere, or that only the places know of. Some may have been written since the survey.
+func (v *Vault) lackingFiles(s *survey) (files []lackingFile) {
 	l := v.place.layout()
-	v.mu.RLock()
-	for _, p := range v.packs {
-		if s.lacking(l, p) != 0 && s.packs[p.id].in != 0 {
-			names = append(names, packName(p.instance, p.id))
+	for _, p := range v.known() {
+		if by := s.lacking(l, p); by != 0 {
+			files = append(files, lackingFile{packName(p.instance, p.id), by})
 		}
 	}
-	v.mu.RUnlock()
+	for _, k := range v.allVersions() {
+		if s.files[k.file()] == 0 {
+			files = append(files, lackingFile{k.file(), s.listed})
+		}
+	}
 	for name, in := range s.files {
 		k, ok := parseVersionName(name)
-		if ok && in != 0 && !v.place.stones.has(name) && (uint64(in)&s.listed != s.listed || !v.hasVersion(k)) {
-			names = append(names, name)
+		if by := s.listed &^ uint64(in); ok && in != 0 && !v.place.stones.has(name) && (by != 0 || !v.hasVersion(k)) {
+			files = append(files, lackingFile{name, by})
 		}
 	}
-	return names
+	return files
 }
 
 // enterNew enters packs in the index that came with a place.
@@ -291,6 +332,11 @@ func (v *Vault) removeIn(ctx context.Context, m *member, name string) (gone bool
 		err = nil
 	}
 	return false, err
+}
+
+// all tells whether every place could be listed and is still there.
+func (s *survey) all(l *layout) bool {
+	return s.listed == 1<<len(l.members)-1 && !slices.ContainsFunc(l.members, func(m *member) bool { return m.reader() == nil })
 }
 
 // complete tells whether every place could be listed and lets files go, and none that was replaced may bring anything back.

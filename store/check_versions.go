@@ -70,6 +70,9 @@ func (g *gathering) why() error {
 	if g == nil {
 		return fs.ErrNotExist
 	}
+	if err := g.certain(g.all, g.want); err != nil {
+		return err
+	}
 	return asCorrupt(firstOf(g.damage, pack.ErrDamaged))
 }
 

@@ -38,11 +38,35 @@ func (d *detour) note(m *member, shard int, err error) {
 	}
 }
 
-// noteFormer takes in what came of reading from a place that was replaced.
-func (d *detour) noteFormer(m *member, err error) {
-	if err != nil && !notThere(err) && !ofFile(err) && m.reader() != nil {
+// noteFormer takes in what came of reading from a place that was replaced. One that was there and is gone may be back.
+func (d *detour) noteFormer(err error) {
+	if err != nil && !ofFile(err) {
 		d.unread = err
 	}
+}
+
+// unasked is a member that may have a file, of which it should have the shard that want says, and could not be asked for it; nil if there is none.
+func (d *detour) unasked(members []*member, want func(*member) int) *member {
+	for _, m := range members {
+		if err := d.errs[m]; want(m) >= 0 && (m.reader() == nil || err != nil && !ofFile(err)) {
+			return m
+		}
+	}
+	return nil
+}
+
+// certain is nil if all places were asked, so that what they do not give is lost. ErrMissing if one is not there.
+func (d *detour) certain(members []*member, want func(*member) int) error {
+	m := d.unasked(members, want)
+	switch {
+	case m != nil && m.reader() == nil:
+		return fmt.Errorf("%w: %s may have what lacks", ErrMissing, m)
+	case m != nil:
+		return fmt.Errorf("%s could not be asked: %w", m, placeError(d.errs[m]))
+	case d.unread != nil:
+		return fmt.Errorf("a place that is being replaced could not be asked: %w", d.unread)
+	}
+	return nil
 }
 
 func (d *detour) close() {
@@ -65,7 +89,7 @@ func (s *spread) detour(ctx context.Context, vault [16]byte, p *packInfo) *detou
 		if err == nil {
 			delete(d.absent, uint8(p.shardOf(m)))
 		}
-		d.noteFormer(m, err)
+		d.noteFormer(err)
 	}
 	d.agree(p)
 	return d
@@ -204,8 +228,8 @@ func (v *Vault) probe(d *detour) (gone bool) {
 	return gone
 }
 
-// unreadable is the error of a frame that cannot be read: damage, unless too many places lack. The next reader opens the files anew: a place that
-// is the only one may be back, which nobody is told of.
+// unreadable is the error of a frame that cannot be read: damage, unless too many places lack. It is told unless a place lacks that may have the rest. The next reader opens
+// the files anew: a place that is the only one may be back, which nobody is told of.
 func (v *Vault) unreadable(p *packInfo, at *location, d *detour, err error) error {
 	v.files.forget(p.id)
 	l := v.place.layout()
@@ -219,7 +243,9 @@ func (v *Vault) unreadable(p *packInfo, at *location, d *detour, err error) erro
 	if d.where != nil {
 		c.Place = d.where.String()
 	}
-	if v.packOf(at, nil) == p { // else it was taken away, or is about to be
+	if doubt := d.certain(l.members, p.shardOf); doubt != nil {
+		c.Err = fmt.Errorf("%v: %w", doubt, err)
+	} else if v.packOf(at, nil) == p { // else it was taken away, or is about to be
 		v.tooDamaged(c, packName(p.instance, p.id))
 	}
 	return c

@@ -32,6 +32,7 @@ type member struct {
 	gone   bool
 	behind bool
 	heir   bool      // it takes over from another place
+	stuck  bool      // it lacks nothing but what is to be had only when another place is back
 	missed uint64    // counts what it missed, to tell whether that was something while Mend was at work
 	busy   int       // calls under way
 	tried  time.Time // when it failed, or was last tried again
@@ -129,7 +130,7 @@ func (m *member) leave() {
 func (m *member) miss() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.behind = true
+	m.behind, m.stuck = true, false
 	m.missed++
 }
 
@@ -149,7 +150,7 @@ func (m *member) fail(err error, gone bool) bool {
 		m.failed, m.tried = err, time.Now()
 	}
 	m.gone = m.gone || gone
-	m.behind = true
+	m.behind, m.stuck = true, false
 	m.missed++
 	return news
 }
@@ -184,8 +185,22 @@ func (m *member) caughtUp(missed uint64) bool {
 	if m.missed != missed || m.failed != nil || !m.behind {
 		return false
 	}
-	m.behind = false
+	m.behind, m.stuck = false, false
 	return true
+}
+
+// waitFor notes that the member, which had missed that much, gets no more of it until another place is back. Then everything is looked at again.
+func (m *member) waitFor(missed uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stuck = m.behind && m.missed == missed
+}
+
+// waits tells whether the member waits for another place to get what it lacks.
+func (m *member) waits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stuck
 }
 
 // errSlow is the trouble of a place that takes far longer than the others.

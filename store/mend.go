@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,14 +168,20 @@ func (m *mender) round(ctx context.Context, retry time.Duration) error {
 
 // tend is round for who has the turn.
 func (m *mender) tend(ctx context.Context, retry time.Duration) error {
-	for _, p := range m.v.place.layout().members {
+	l := m.v.place.layout()
+	for _, p := range slices.Concat(l.members, l.former) {
 		if p.due(retry) {
 			m.v.rejoin(ctx, p)
 		}
 	}
 	var errs []error
 	for f, ok := m.next(); ok && ctx.Err() == nil; f, ok = m.next() {
-		errs = append(errs, m.v.mendFile(ctx, f, true))
+		err := m.v.mendFile(ctx, f, true)
+		if errors.Is(err, ErrMissing) {
+			m.v.log.Warn("a file cannot be mended while a place is missing", "file", f.name, "err", err)
+			continue
+		}
+		errs = append(errs, err)
 	}
 	if m.v.someBehind() || m.later.Load() {
 		errs = append(errs, m.v.catchUp(ctx, nil))
@@ -186,7 +193,7 @@ func (m *mender) tend(ctx context.Context, retry time.Duration) error {
 func (v *Vault) someBehind() bool {
 	l := v.place.layout()
 	for _, m := range l.members {
-		if m.well() && !m.current() && !l.alone() {
+		if m.well() && !m.current() && !m.waits() && !l.alone() {
 			return true
 		}
 	}
@@ -203,7 +210,7 @@ func (v *Vault) Mend(ctx context.Context) error {
 	return nil
 }
 
-// rejoin looks whether a place that failed is well again.
+// rejoin looks whether a place that failed is well again. To one that was replaced nothing is written.
 func (v *Vault) rejoin(ctx context.Context, m *member) {
 	p, err := v.find(ctx, m)
 	if err != nil {
@@ -211,17 +218,18 @@ func (v *Vault) rejoin(ctx context.Context, m *member) {
 		return
 	}
 	gone := m.reader() == nil
-	if !m.recover(p, v.tryOut(ctx, m, p)) {
+	if !slices.Contains(v.place.layout().former, m) {
+		err = v.tryOut(ctx, m, p)
+	}
+	if !m.recover(p, err) {
 		return
 	}
 	if gone {
-		v.files.close() // what they know of missing files is no longer so
+		v.files.close()          // what they know of missing files is no longer so
+		v.mend.later.Store(true) // others may wait for what it has, and what was removed while it was away may give it room
 	}
-	switch {
-	case m.well():
+	if m.well() {
 		v.log.Info("a place is back", "place", m)
-	case gone && m.sheds(): // what was removed while it was away may give it room
-		v.mend.later.Store(true)
 	}
 }
 

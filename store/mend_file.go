@@ -10,7 +10,7 @@ import (
 )
 
 // mendFile brings all files of a pack, or all copies of a record, to what they should be. Deep reads all of them; else only those
-// that are not there or have lost their ends are looked after. Damage past healing is told and is no error.
+// that are not there or have lost their ends are looked after. Damage past healing is told and is no error; ErrMissing while a place is missing that may have what heals it.
 func (v *Vault) mendFile(ctx context.Context, f damagedFile, deep bool) error {
 	defer v.place.locks.lock(f.name)()
 	if v.place.stones.has(f.name) {
@@ -22,10 +22,13 @@ func (v *Vault) mendFile(ctx context.Context, f damagedFile, deep bool) error {
 	}
 	defer g.close()
 	_, past, err := v.mendGathered(ctx, f, g, deep)
-	if past != nil {
-		return v.pastHealing(ctx, f, g, past)
+	if past == nil {
+		return err
 	}
-	return err
+	if err := g.certain(g.all, g.want); err != nil {
+		return fmt.Errorf("mend %s: %w: %w", f.name, err, past)
+	}
+	return v.pastHealing(ctx, f, g, past)
 }
 
 // A mended tells what was done to a file.
@@ -122,7 +125,7 @@ func (d *detour) nowhere() bool {
 		return false
 	}
 	for _, err := range d.errs {
-		if !notThere(err) && !errors.Is(err, ErrMissing) {
+		if !notThere(err) {
 			return false
 		}
 	}
@@ -150,7 +153,7 @@ func (v *Vault) gatherRecord(ctx context.Context, k VersionKey) *detour {
 			if list := l.members; m.shard < len(list) && list[m.shard] == m {
 				d.note(m, pack.AllShards, err)
 			} else {
-				d.noteFormer(m, err)
+				d.noteFormer(err)
 			}
 		}
 	}
@@ -270,7 +273,7 @@ func (v *Vault) tellMended(f damagedFile, g *gathering, m *member, err error) {
 	}
 }
 
-// pastHealing tells of a file that cannot be brought back. While a place is missing nothing is certain.
+// pastHealing tells of a file that cannot be brought back.
 func (v *Vault) pastHealing(ctx context.Context, f damagedFile, g *gathering, err error) error {
 	c := &CorruptError{Place: v.place.String(), Pack: g.id, Offset: f.offset, Err: firstOf(g.damage, err)}
 	if g.where != nil {

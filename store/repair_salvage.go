@@ -74,12 +74,11 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 // missing is a member that may have what is needed of a file and is not there, or is not up to date, or could not be asked; nil if there is none.
 func (g *gathering) missing() *member {
 	for _, m := range g.all {
-		err := g.errs[m]
-		if g.want(m) >= 0 && (g.absence(m) || m.reader() == nil || err != nil && !ofFile(err)) {
+		if g.want(m) >= 0 && g.absence(m) {
 			return m
 		}
 	}
-	return nil
+	return g.unasked(g.all, g.want)
 }
 
 // known finds out which frames there are: from the table, or else from the index.

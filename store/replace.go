@@ -68,7 +68,8 @@ func (d *description) replace(l *layout, old string, p place.Place) error {
 
 // fill brings all places up to date that can be, and p among them.
 func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, total int)) error {
-	for _, m := range v.place.layout().members {
+	l := v.place.layout()
+	for _, m := range slices.Concat(l.members, l.former) {
 		if !m.well() {
 			v.rejoin(ctx, m)
 		}
@@ -84,17 +85,24 @@ func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, tot
 	return errors.New("places fail again and again; it goes on when they are well")
 }
 
-// filled tells why a place has not everything; others may be missing for now.
+// filled tells why a place has not everything, or not yet taken over. Others may be missing for now, unless one may have what it lacks.
 func (v *Vault) filled(p place.Place) error {
-	for _, m := range v.place.layout().members {
-		if err := m.trouble(); err != nil && m.named(p.String()) {
+	l := v.place.layout()
+	for _, m := range l.members {
+		if !m.named(p.String()) {
+			continue
+		}
+		if err := m.trouble(); err != nil {
 			return fmt.Errorf("the new place fails; it goes on when it is well: %w", placeError(err))
+		}
+		if m.waits() || m.inherits() {
+			return fmt.Errorf("%w: %s may have what the new place lacks; it goes on when that is there or replaced", ErrMissing, titles(l.gone()))
 		}
 	}
 	return nil
 }
 
-// endReplacing lets go of places whose successors have everything.
+// endReplacing lets go of places whose successors have everything. It is for when every place could be asked: what lies only in the old one and in one that is missing is seen nowhere.
 func (v *Vault) endReplacing(ctx context.Context) error {
 	l := v.place.layout()
 	var done []int

@@ -78,6 +78,11 @@ func (l *layout) sources() []*member {
 	return all
 }
 
+// gone are the members that cannot be read from, and places that were replaced and could be.
+func (l *layout) gone() []*member {
+	return slices.DeleteFunc(slices.Concat(l.members, l.former), func(m *member) bool { return m.reader() != nil })
+}
+
 // inheriting tells whether a place that was replaced may still be read from, if only when it is back: its successor has not everything yet.
 func (l *layout) inheriting() bool { return slices.ContainsFunc(l.members, (*member).inherits) }
 
@@ -320,13 +325,7 @@ func titles(members []*member) string {
 
 // missing is the error of too few places, which names those that lack.
 func (s *spread) missing(l *layout) error {
-	var gone []*member
-	for _, m := range l.members {
-		if m.reader() == nil {
-			gone = append(gone, m)
-		}
-	}
-	return fmt.Errorf("%w: of the vault's %d places %d must be there; not there: %s", ErrMissing, len(l.members), l.need(), titles(gone))
+	return fmt.Errorf("%w: of the vault's %d places %d must be there; not there: %s", ErrMissing, len(l.members), l.need(), titles(l.gone()))
 }
 
 func join(dir, name string) string {
