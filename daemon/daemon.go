@@ -114,6 +114,7 @@ type Daemon struct {
 	unpaid    bool          // it has run, and that could not be kept
 
 	spreadEnded atomic.Bool // a task that spreads packs failed or was cancelled; the next daemon goes on
+	spreadWaits atomic.Bool // it failed; so does this one when a place is back
 	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
 	times       sync.Map    // store.VersionKey → times
 

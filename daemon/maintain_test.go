@@ -364,6 +364,36 @@ func TestDamageThatNeedsAMissingPlaceIsHealedWhenThatIsBack(t *testing.T) {
 	}
 }
 
+// What adding a place left, as another was away, goes on when that is back.
+func TestSpreadingGoesOnWhenAPlaceIsBack(t *testing.T) {
+	places := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c")}
+	s := newStill(t, func(o *Options) {
+		o.Settings.Vault.Places, o.Settings.ScrubDays, o.Settings.DrillDays = places, new(int), new(int)
+	})
+	s.days("2026-11-24")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Rename(places[1], places[1]+".away"))
+	s.site.settings.Vault.Places = append(places, filepath.Join(t.TempDir(), "d"))
+	task, err := s.placeAdd(t.Context(), control.PlaceAddRequest{Place: s.site.settings.Vault.Places[3]})
+	must(err)
+	if got := wait(t, s.tasks, task.ID); got.State != control.Failed || !strings.Contains(got.Error, places[1]) {
+		t.Errorf("got %+v", got)
+	}
+	s.wantChores()
+	must(os.Rename(places[1]+".away", places[1]))
+	must(s.vault.Mend(t.Context()))
+	for len(s.troubles) > 0 {
+		s.tell(<-s.troubles)
+	}
+	s.wantChores("p-20261124-0002 completed")
+	s.wantChores()
+}
+
 // busy has somebody collect, so that no repair and no gc goes well, until end is called.
 func (s *still) busy() (end func()) {
 	began, let, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)

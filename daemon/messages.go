@@ -66,6 +66,7 @@ func (d *Daemon) tell(t store.Trouble) {
 		d.raise(control.MessagePlace, placeCause(t.Place), failingText(t.Place, t.Err))
 	case t.Kind == store.PlaceBack:
 		d.resolve(placeCause(t.Place))
+		d.wakeSpread()
 		d.wakeRepair()
 	case t.Kind == store.Stray:
 		d.kept(d.alerts.Note(control.MessageDamage, "stray/"+t.File, t.File+" came with a place, and parts of that version are nowhere: it was never finished, or was deleted while the place was away; it is not listed"))

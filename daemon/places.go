@@ -145,6 +145,7 @@ func (m *maintenance) spread(work func() error) error {
 	}
 	if err := work(); err != nil {
 		m.d.spreadEnded.Store(true)
+		m.d.spreadWaits.Store(!errors.Is(err, context.Canceled))
 		return err
 	}
 	m.d.spreadEnded.Store(false)
@@ -152,6 +153,13 @@ func (m *maintenance) spread(work func() error) error {
 		return nil
 	}
 	return wanted(false)
+}
+
+// wakeSpread has what failed go on: a place is there again, in which there may be packs that could not be spread, or seen.
+func (d *Daemon) wakeSpread() {
+	if d.spreadWaits.Swap(false) {
+		d.spreadEnded.Store(false)
+	}
 }
 
 // goOnSpreading goes on with what adding a place left to be done.

@@ -9,7 +9,7 @@ import (
 )
 
 // Rebalance writes packs that have another shape than new ones anew, as AddPlace does at its end: to go on with one that was interrupted, and for packs that
-// were being written when it was called.
+// were being written when it was called, or could not be read. ErrMissing while a place is missing.
 func (v *Vault) Rebalance(ctx context.Context, o PlaceOptions) error {
 	end, err := v.beginMaintenance(ctx)
 	if err != nil {
@@ -19,21 +19,37 @@ func (v *Vault) Rebalance(ctx context.Context, o PlaceOptions) error {
 	return v.rebalance(ctx, &o)
 }
 
-// rebalance writes packs of another shape than new ones have anew, and removes the old ones. A pack that cannot be read any more stays as it is.
+// errLater says that a pack cannot be read for a reason that may pass.
+var errLater = errors.New("it cannot be read for now")
+
+// rebalance writes packs of another shape than new ones have anew, and removes the old ones. A pack that cannot be read any more stays as it is. One that cannot be read for now keeps
+// no other waiting, and is an error; so is a missing place, in which there may be packs that nobody knows while it is.
 func (v *Vault) rebalance(ctx context.Context, o *PlaceOptions) error {
 	progress := o.step("spread")
 	seen := map[pack.ID]bool{}
+	var later []error
 	for todo := v.misshapen(seen); len(todo) > 0; todo = v.misshapen(seen) { // some may be written meanwhile
 		done := 0
 		for number, p := range todo {
 			progress(done, len(todo))
 			done++
 			seen[p.id] = true
-			if err := v.reshape(ctx, number, p, o.Limiter); err != nil {
+			err := v.reshape(ctx, number, p, o.Limiter)
+			if errors.Is(err, errLater) {
+				later = append(later, err)
+				continue
+			}
+			if err != nil {
 				return fmt.Errorf("spread pack %v anew: %w", p.id, err)
 			}
 		}
 		progress(done, done)
+	}
+	if len(later) > 0 {
+		return fmt.Errorf("%d packs keep their old shape until it goes on, the first of them: %w", len(later), later[0])
+	}
+	if gone := v.place.layout().gone(); len(gone) > 0 {
+		return fmt.Errorf("%w: %s may have packs that keep their old shape until it goes on", ErrMissing, titles(gone))
 	}
 	return nil
 }
@@ -116,7 +132,7 @@ func (m *mover) foundIn(ctx context.Context, number uint32, frames []pack.Frame)
 	return wanted, nil
 }
 
-// readAll reads a pack's data region, brought back where it is damaged; nil if it cannot be, or the pack is gone.
+// readAll reads a pack's data region, brought back where it is damaged; nil if it cannot be, or the pack is gone. errLater.
 func (v *Vault) readAll(ctx context.Context, p *packInfo) ([]byte, *pack.Meta, error) {
 	name := packName(p.instance, p.id)
 	defer v.place.locks.lock(name)()
@@ -125,13 +141,18 @@ func (v *Vault) readAll(ctx context.Context, p *packInfo) ([]byte, *pack.Meta, e
 		return nil, nil, err
 	}
 	defer g.close()
-	f := damagedFile{name: name, offset: -1}
-	if len(g.sources) == 0 {
-		return nil, nil, v.pastHealing(ctx, f, g, pack.ErrDamaged)
+	past := firstOf(g.damage, pack.ErrDamaged)
+	if len(g.sources) > 0 {
+		var built *pack.Built
+		if built, _, past = g.sources.Repair(); past == nil {
+			return built.File(pack.AllShards)[1], g.sources[0].Meta, nil
+		}
+		if v.probe(g.detour) {
+			return nil, nil, fmt.Errorf("pack %v: %w: %w", p.id, errLater, past)
+		}
 	}
-	built, _, err := g.sources.Repair()
-	if err != nil {
-		return nil, nil, v.pastHealing(ctx, f, g, err)
+	if err := g.certain(g.all, g.want); err != nil {
+		return nil, nil, fmt.Errorf("pack %v: %w: %w", p.id, errLater, err)
 	}
-	return built.File(pack.AllShards)[1], g.sources[0].Meta, nil
+	return nil, nil, v.pastHealing(ctx, damagedFile{name: name, offset: -1}, g, past)
 }
