@@ -84,15 +84,6 @@ func (v *Vault) tableOf(ctx context.Context, p *packInfo) ([]pack.Frame, error) 
 	return nil, err
 }
 
-// failed is why no file could be opened, if that says nothing of one: that the vault's only place is out of reach, of several all are missing then, or that the system had
-// no descriptor or no memory to spare.
-func (g *gathering) failed() error {
-	if len(g.sources) == 0 && g.damage != nil && !ofFile(g.damage) {
-		return g.damage
-	}
-	return nil
-}
-
 // roomToCollect is room for what gives back more than it takes, so it may use the reserve; n are the bytes of one place.
 func (v *Vault) roomToCollect(ctx context.Context, n uint64) error {
 	for _, m := range v.place.layout().members {

@@ -55,6 +55,15 @@ func (d *detour) unasked(members []*member, want func(*member) int) *member {
 	return nil
 }
 
+// failed is why no file could be opened, if that says nothing of one: that the vault's only place is out of reach, of several all are missing then, or that the system had
+// no descriptor or no memory to spare.
+func (d *detour) failed() error {
+	if len(d.sources) == 0 && d.damage != nil && !ofFile(d.damage) {
+		return d.damage
+	}
+	return nil
+}
+
 // certain is nil if all places were asked, so that what they do not give is lost. ErrMissing if one is not there.
 func (d *detour) certain(members []*member, want func(*member) int) error {
 	m := d.unasked(members, want)
@@ -170,15 +179,24 @@ func (f *packFile) aroundDamage(vault [16]byte) *detour {
 	return f.around
 }
 
-// readDamaged brings a frame back from the other files of the pack and from parity, and has what was damaged mended.
+// readDamaged brings a frame back from the other files of the pack and from parity, and has what was damaged mended. An error of the vault's only place, which says nothing of the file,
+// is no damage.
 func (v *Vault) readDamaged(f *packFile, l *location, cause error) ([]byte, error) {
 	d := f.aroundDamage(v.id)
+	if err := d.failed(); err != nil {
+		v.files.forget(f.info.id)
+		return nil, fmt.Errorf("read pack %v: %w", f.info.id, placeError(err))
+	}
 	if len(d.sources) == 0 {
 		return nil, v.unreadable(f.info, l, d, firstOf(d.damage, cause))
 	}
 	offset := int64(l.frame.Offset)
 	sealed, blocks, err := d.sources.ReadData(l.frame.Offset, l.frame.Stored)
-	if err != nil {
+	switch {
+	case err != nil && v.place.layout().alone() && !ofFile(cause):
+		v.files.forget(f.info.id)
+		return nil, fmt.Errorf("read pack %v: %w", f.info.id, placeError(cause))
+	case err != nil:
 		v.probe(d)
 		return nil, v.unreadable(f.info, l, d, err)
 	}

@@ -191,6 +191,36 @@ func TestOnlyPlaceThatCannotBeReadForAWhile(t *testing.T) {
 	sv.holds()
 }
 
+// An error of the only place that says nothing of its files is no damage, whether they are open already or not.
+func TestPassingErrorOfTheOnlyPlaceIsNoDamage(t *testing.T) {
+	for _, passing := range []error{unix.ESTALE, unix.ENOTCONN, unix.EMFILE, unix.ENOMEM} {
+		sv := newSpreadVault(t, shape{1, 0})
+		sv.backup("v1", 0, 1, 2, 3)
+		for _, open := range []bool{false, true} {
+			sv.reopen(sv.mems...)
+			if open {
+				sv.holds()
+			}
+			sv.mems[0].FailReads(passing)
+			for _, i := range sv.versions["v1"] {
+				if _, err := sv.Read(t.Context(), sv.hash.id(sv.chunks[i]), nil); !errors.Is(err, passing) || errors.Is(err, ErrCorrupt) {
+					t.Errorf("chunk %d: %v", i, err)
+				}
+			}
+			for _, name := range sv.fileNames() {
+				if err := sv.mendFile(t.Context(), damagedFile{name: name, offset: -1}, true); !errors.Is(err, passing) {
+					t.Errorf("mended, with %v", err)
+				}
+			}
+			sv.mems[0].FailReads(nil)
+			sv.holds()
+		}
+		if len(sv.troubles) > 0 {
+			t.Errorf("%v: told %+v", passing, sv.troubles)
+		}
+	}
+}
+
 func TestWhatReadingMeetsIsMended(t *testing.T) {
 	for _, s := range shapes {
 		sv := newSpreadVault(t, s)
