@@ -145,12 +145,16 @@ func (p *patient) Write(ctx context.Context, name string, parts ...[]byte) error
 	return p.end(times, func() error { return p.Place.Write(ctx, name, own) })
 }
 
-// writeShared writes from the caller's memory, and waits as long as that takes.
-func writeShared(ctx context.Context, p place.Place, name string, parts [][]byte) error {
-	if bounded, ok := p.(*patient); ok {
-		p = bounded.Place
+// writeShared writes from the caller's memory, by way of run. After errSlow the memory may still be read.
+func writeShared(ctx context.Context, p place.Place, name string, parts [][]byte, run func(func())) error {
+	write := func(p place.Place) (err error) {
+		run(func() { err = p.Write(ctx, name, parts...) })
+		return err
 	}
-	return p.Write(ctx, name, parts...)
+	if bounded, ok := p.(*patient); ok {
+		return bounded.end(longTimes, func() error { return write(bounded.Place) })
+	}
+	return write(p)
 }
 
 // Remove implements place.Place.

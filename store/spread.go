@@ -182,14 +182,18 @@ func (s *spread) writePack(ctx context.Context, instance string, b *pack.Built, 
 	if run == nil {
 		run = func(f func()) { f() }
 	}
-	e := s.tryLeast(l, h.Shape.Data, l.members[:len(files)], func(m *member, p place.Place) (err error) {
-		run(func() { err = writeShared(ctx, p, name, files[m.shard]) })
+	var slow atomic.Bool
+	e := s.tryLeast(l, h.Shape.Data, l.members[:len(files)], func(m *member, p place.Place) error {
+		err := writeShared(ctx, p, name, files[m.shard], run)
+		if errors.Is(err, errSlow) {
+			slow.Store(true)
+		}
 		return err
 	})
 	if err = e.err(); err != nil {
 		s.try(l, e.done, func(_ *member, p place.Place) error { return p.Remove(ctx, name) })
 	}
-	return h, e.late, err
+	return h, e.late || slow.Load(), err
 }
 
 // Open opens a file that lies whole in each place, where it is found first.

@@ -590,6 +590,38 @@ func TestPlaceThatTakesNothingIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// A pack that too few places took is given up when another does not answer, so that the backup ends, and the vault can be changed.
+func TestPackIsNotWaitedForWithoutEnd(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	d := &deaf{stalling{Mem: sv.mems[1]}, 20_000}
+	sv.reopenWith(d, sv.mems[0], sv.mems[2])
+	sv.backup("v0", 3, 4, 5)
+	sv.setPatience(d, 20*time.Millisecond)
+	free := d.stall()
+	defer free()
+	sv.mems[2].FailWrites(syscall.EIO)
+	ended := make(chan error, 1)
+	go func() { ended <- sv.tryBackup("v1", 0, 1, 2) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errSlow) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("backed up, with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits")
+	}
+	free()
+	sv.mems[2].FailWrites(nil)
+	sv.setPatience(d, answerTime)
+	for sv.told(PlaceBack, false) < 2 {
+		sv.mendQuietly()
+	}
+	sv.backup("v2", 0, 1, 2)
+	sv.holds()
+	sv.collect() // what came late
+	sv.whole()
+}
+
 // setPatience says how long the vault waits for one of its places.
 func (sv *spreadVault) setPatience(p place.Place, grace time.Duration) {
 	sv.place.grace = min(grace, graceTime)
