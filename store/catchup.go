@@ -253,11 +253,9 @@ func (v *Vault) tidyStone(ctx context.Context, s *survey, name string) error {
 	defer v.place.locks.lock(name)()
 	l := v.place.layout()
 	v.place.stones.set(name, true)
-	if anew := s.madeAnew(l, name) || v.place.stays(ctx, l, name); anew || isPack(name) && v.alive(name) {
+	if s.madeAnew(l, name) || v.place.stays(ctx, l, name) || isPack(name) && v.alive(name) {
 		v.place.unbury(ctx, l, name)
-		if anew { // whatever a place that did not take it still says
-			v.place.stones.set(name, false)
-		}
+		v.place.stones.set(name, false) // whatever a place that did not take it still says
 		return nil
 	}
 	all := s.complete(l)

@@ -224,6 +224,29 @@ func TestDeletionThatWasCalledOffStaysSo(t *testing.T) {
 	}
 }
 
+// A pack that was collected while a place was away, and is used again when that is back, is spread also while another place is missing that has a note of its removal.
+func TestCollectedPackThatIsUsedAgainIsSpread(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 2})
+	sv.backup("v0", 9)
+	sv.backup("v1", 0, 1, 2, 3)
+	sv.reopen(sv.mems[:2]...)
+	sv.remove("v1")
+	if c := sv.collect(); c.Dropped != 1 {
+		t.Fatalf("collected %+v", c)
+	}
+	sv.reopen(sv.mems[0], sv.mems[2])
+	sv.backup("v2", 0, 1, 2, 3)
+	sv.mendAll()
+	sv.holds()
+	sv.reopen(sv.mems[0])
+	sv.holds()
+	sv.reopen(sv.mems...)
+	sv.mendAll()
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+}
+
 func TestDeletionWhileAwayHolds(t *testing.T) {
 	sv := newSpreadVault(t, shape{2, 1})
 	sv.backup("v1", 0, 1)
