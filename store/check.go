@@ -170,7 +170,7 @@ func (c *check) packs(ctx context.Context) error {
 			return err
 		}
 		err := c.table(ctx, number, p)
-		if err == nil || c.v.packOf(&location{pack: number}, nil) == nil { // collected meanwhile
+		if err == nil || c.v.went(ctx, number, p) { // collected meanwhile
 			continue
 		}
 		if !isDamage(err) {
@@ -206,7 +206,7 @@ func (c *check) table(ctx context.Context, number uint32, p *packInfo) error {
 	if err != nil {
 		return err
 	}
-	if g.damage != nil && c.v.packOf(&location{pack: number}, nil) != nil {
+	if g.damage != nil && !c.v.went(ctx, number, p) {
 		c.files(Problem{Pack: p.id, Heals: g.heals()}, g)
 	}
 	return c.entries(number, p, frames)

@@ -62,7 +62,7 @@ func (c *check) data(ctx context.Context, number uint32, p *packInfo) error {
 		lost, err = c.unreadable(ctx, number, p, g, frames)
 	}
 	switch {
-	case c.v.packOf(&location{pack: number}, nil) == nil: // collected meanwhile
+	case (err != nil || len(lost) > 0 || g.damage != nil) && c.v.went(ctx, number, p): // collected meanwhile
 		return nil
 	case isDamage(err) || errors.Is(err, errBadIndex):
 		c.problem(Problem{Pack: p.id, Err: err})

@@ -263,7 +263,7 @@ func (v *Vault) unreadable(p *packInfo, at *location, d *detour, err error) erro
 	}
 	if doubt := d.certain(l.members, p.shardOf); doubt != nil {
 		c.Err = fmt.Errorf("%v: %w", doubt, err)
-	} else if v.packOf(at, nil) == p { // else it was taken away, or is about to be
+	} else if v.packOf(at, nil) == p && v.index.temp == nil { // else it was taken away, or is about to be, or may be, see went
 		v.tooDamaged(c, packName(p.instance, p.id))
 	}
 	return c

@@ -34,10 +34,10 @@ import (
 type index struct {
 	db    *badger.DB
 	looks looks
-	mu    sync.Mutex // held while entries are made or removed, so that nobody removes what another has just made
-	next  uint32     // "n" as it is synced
-	guard *guard     // nil in memory
-	temp  *tempIndex // instead of db, if the vault is only read
+	mu    sync.Mutex   // held while entries are made or removed, so that nobody removes what another has just made
+	next  uint32       // "n" as it is synced
+	guard *guard       // nil in memory
+	temp  *tempIndexes // instead of db, if the vault is only read
 	log   *slog.Logger
 }
 
@@ -111,7 +111,9 @@ func (p *packInfo) matches(m *pack.Meta, vault [16]byte) error {
 // anew.
 func openIndex(g *guard, vault string, temporary bool, log *slog.Logger) (*index, error) {
 	if temporary {
-		return &index{temp: newTempIndex(), log: log}, nil
+		x := &index{temp: new(tempIndexes), log: log}
+		x.temp.begin()
+		return x, nil
 	}
 	if g == nil {
 		return newIndex("", vault, log)

@@ -10,13 +10,57 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"yester/store/pack"
 )
 
-// A tempIndex is an index that goes with the process: that of a vault which is opened for reading only. It is made once, from the tables of all packs, then
+// tempIndexes are the temporary index in which is looked up, if there is one yet, and the one that is being made.
+type tempIndexes struct {
+	now  atomic.Pointer[tempIndex]
+	next *tempIndex
+}
+
+// begin begins a new one.
+func (x *tempIndexes) begin() { x.next = newTempIndex() }
+
+func (x *tempIndexes) add(number uint32, frames []pack.Frame) error {
+	return x.next.add(number, frames)
+}
+
+// seal has the new one be looked up in. Who is at it reads on in the one before, whose files go with the last of them.
+func (x *tempIndexes) seal() error {
+	if err := x.next.seal(); err != nil {
+		return err
+	}
+	x.now.Store(x.next)
+	return nil
+}
+
+func (x *tempIndexes) find(id ID) (l location, found bool, err error) {
+	if now := x.now.Load(); now != nil {
+		return now.find(id)
+	}
+	return l, false, nil
+}
+
+func (x *tempIndexes) all(id ID) ([]location, error) {
+	if now := x.now.Load(); now != nil {
+		return now.all(id)
+	}
+	return nil, nil
+}
+
+func (x *tempIndexes) close() error {
+	if now := x.now.Load(); now != nil {
+		return now.close()
+	}
+	return x.next.close()
+}
+
+// A tempIndex is an index that goes with the process: that of a vault which is opened for reading only. It is made from the tables of all packs, then
 // sealed, and after that only looked up in. An entry is
 //
 //	first bytes of the chunk id [12]    u32 pack, u32 frame, u32 offset, u32 stored length | encoding<<28, u32 raw length | kind<<28,

@@ -77,6 +77,9 @@ func (v *Vault) loadInto(id ID, buf []byte) (raw []byte, shared bool, err error)
 		if errors.Is(err, ErrCorrupt) {
 			raw, shared, err = v.loadElsewhere(&l, buf, err)
 		}
+		if errors.Is(err, ErrCorrupt) && v.index.temp != nil && !v.went(context.Background(), l.pack, p) {
+			v.tooDamaged(err, packName(p.instance, p.id))
+		}
 		if err == nil || int64(l.pack) == last || v.packOf(&l, nil) != nil {
 			return raw, shared, err
 		}

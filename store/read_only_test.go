@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -49,5 +50,49 @@ func TestReadOnlyVaultIsReadAndNothingIsWritten(t *testing.T) {
 	}
 	if err := v.PutInstance(t.Context(), Instance{ID: "i"}); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("put an instance: %v", err)
+	}
+}
+
+// What is collected and moved by who writes to a vault is found by who only reads it, and is no damage.
+func TestReadOnlyVaultFollowsWhatIsCollected(t *testing.T) {
+	for _, s := range []shape{{1, 0}, {3, 1}} {
+		for _, first := range []string{"read", "check"} {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7)
+			sv.backup("v2", 0, 8)
+			sv.backup("v3", 9, 10)
+			o := sv.options(sv.mems...)
+			o.ReadOnly = true
+			reader, err := Open(t.Context(), o)
+			must(t, err)
+			defer reader.Close()
+			reads := func() {
+				t.Helper()
+				for _, i := range []int{0, 8, 9, 10} {
+					if b, err := reader.Get(t.Context(), sv.hash.id(sv.chunks[i])); err != nil || !bytes.Equal(b, sv.chunks[i]) {
+						t.Errorf("%v: chunk %d: %d bytes, %v", s, i, len(b), err)
+					}
+				}
+			}
+			checks := func() {
+				t.Helper()
+				c, err := reader.Check(t.Context(), CheckOptions{Mark: sv.mark, ReadData: 1})
+				if err != nil || len(c.Problems)+len(c.Lost) > 0 || c.Read != len(sv.packs) {
+					t.Errorf("%v: checked %+v, %v", s, c, err)
+				}
+			}
+			sv.remove("v1")
+			if c := sv.collect(); c.Repacked == 0 {
+				t.Fatalf("collected %+v", c)
+			}
+			if first == "read" {
+				reads()
+			}
+			checks()
+			reads()
+			if n := len(reader.Versions(machine)); n != 2 || len(sv.troubles) > 0 {
+				t.Errorf("%v: %d versions, told %+v", s, n, sv.troubles)
+			}
+		}
 	}
 }

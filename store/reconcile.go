@@ -73,6 +73,9 @@ func (v *Vault) reconcile(ctx context.Context) error {
 	if err := v.reconcileWith(ctx, s); err != nil {
 		return err
 	}
+	if v.index.temp != nil {
+		v.again.saw = s.packs
+	}
 	v.noteLacking(s)
 	return nil
 }

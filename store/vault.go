@@ -30,6 +30,7 @@ type Vault struct {
 	files  *packFiles
 	near   near
 	mend   *mender
+	again  lookingAgain
 
 	changing sync.Mutex // held while places are added or replaced
 	describe sync.Mutex // guards what desc says of places and shards, and renewed

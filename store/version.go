@@ -136,6 +136,14 @@ func (v *Vault) Delete(ctx context.Context, k VersionKey) error {
 func (v *Vault) Remains(k VersionKey) bool {
 	v.records.Lock()
 	defer v.records.Unlock()
+	if v.o.ReadOnly && v.hasVersion(k) && !missesSome(v.place) { // another may have deleted it
+		f, err := v.place.Open(context.Background(), k.file())
+		if err == nil {
+			f.Close()
+		} else if notThere(err) {
+			v.announce(k, false)
+		}
+	}
 	return v.hasVersion(k)
 }
 
