@@ -127,13 +127,22 @@ func (v *Vault) commit(ctx context.Context, k VersionKey, record []byte) (size u
 	}
 	if err := v.place.Write(ctx, k.file(), built.File(pack.AllShards)...); err != nil {
 		if !errors.Is(err, ErrExists) {
-			_ = v.place.Remove(context.WithoutCancel(ctx), k.file()) // it may lie somewhere, and nothing keeps its chunks
+			v.uncommit(context.WithoutCancel(ctx), k)
 		}
 		return 0, placeError(err)
 	}
 	h := built.Header()
 	v.announce(k, true)
 	return uint64(h.FileSize()), nil
+}
+
+// uncommit removes a record that too few places took: it may lie somewhere, and nothing keeps its chunks. Somebody who brought a place up to date may have met it.
+func (v *Vault) uncommit(ctx context.Context, k VersionKey) {
+	v.records.Lock()
+	defer v.records.Unlock()
+	if err := v.place.Remove(ctx, k.file()); err == nil && v.hasVersion(k) {
+		v.announce(k, false)
+	}
 }
 
 func (v *Vault) buildRecord(k VersionKey, record []byte) (*pack.Built, error) {

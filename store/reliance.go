@@ -164,10 +164,13 @@ func (v *Vault) hold(k VersionKey, record []byte, err error) *heldVersion {
 	return d
 }
 
-// release tells that a held version is deleted now, or still there: writers opened from here on need no holding of it.
-func (v *Vault) release(d *heldVersion) {
+// release tells that a held version is deleted now, or still there: writers opened from here on need no holding of it. Of one that is there and could not be read nothing is held.
+func (v *Vault) release(d *heldVersion, deleted bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if h := &v.holding; !deleted && d.err != nil {
+		h.deleted = slices.DeleteFunc(h.deleted, func(o *heldVersion) bool { return o == d })
+	}
 	d.until = v.holding.moment
 	v.holding.forget()
 }

@@ -123,8 +123,10 @@ func (v *Vault) Delete(ctx context.Context, k VersionKey) error {
 	if tell != nil {
 		tell()
 	}
-	defer v.release(v.hold(k, record, err))
-	if err := v.place.Remove(ctx, k.file()); err != nil {
+	held := v.hold(k, record, err)
+	err = v.place.Remove(ctx, k.file())
+	v.release(held, err == nil)
+	if err != nil {
 		return fmt.Errorf("delete version %v: %w", k, placeError(err))
 	}
 	v.announce(k, false)
