@@ -188,6 +188,8 @@ func (b *backup) inVault(err error) error {
 		b.log.log.Error("write to the vault", "task", b.log.task, "err", err)
 		return control.Errorf(control.ReadOnly, "the vault in %s is read-only, nothing can be stored", list(places)).
 			WithHint("make it writable, for instance with `mount -o remount,rw`")
+	case errors.Is(err, store.ErrIndexSpace):
+		return control.Errorf(control.NoSpace, "the disk of the index is full (%s)", sentence(err)).WithHint("free some space there; nothing was lost")
 	case errors.Is(err, store.ErrNoSpace):
 		return control.Errorf(control.NoSpace, "the vault in %s is full (%s)", list(places), sentence(err)).
 			WithHint("free some space there; nothing was lost")

@@ -18,6 +18,7 @@ var kinds = []struct {
 	kind control.Kind
 	hint string
 }{
+	{store.ErrIndexSpace, control.NoSpace, "free some space where the index lies"},
 	{store.ErrNoSpace, control.NoSpace, "free some space where the vault lies"},
 	{state.ErrNoSpace, control.NoSpace, "free some space where the state lies"},
 	{syscall.ENOSPC, control.NoSpace, "free some space there"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -33,7 +34,20 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%v: got %+v", tt.err, got)
 		}
 	}
+	if got := explain(fmt.Errorf("write: %w", store.ErrIndexSpace)); got.Kind != control.NoSpace || !strings.Contains(got.Hint, "index") {
+		t.Errorf("no room for the index: %+v", got)
+	}
 	if explained(nil) != nil {
 		t.Error("nil is explained")
+	}
+}
+
+// What is to be done about a full disk depends on which it is.
+func TestFullDiskOfTheIndexIsNoFullVault(t *testing.T) {
+	b := &backup{d: newStill(t).Daemon}
+	for err, want := range map[error]string{store.ErrIndexSpace: "the disk of the index is full", store.ErrNoSpace: "the vault in"} {
+		if got := b.inVault(fmt.Errorf("write pack: %w", err)); !errors.Is(got, control.NoSpace) || !strings.HasPrefix(got.Error(), want) {
+			t.Errorf("%v is told as %v", err, got)
+		}
 	}
 }

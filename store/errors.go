@@ -23,6 +23,9 @@ var (
 	ErrLocked   = errors.New("vault is in use")    // another process has the index
 )
 
+// ErrIndexSpace is the ErrNoSpace of the disk on which the index lies.
+var ErrIndexSpace = fmt.Errorf("%w", ErrNoSpace)
+
 // A CorruptError says where damage was met. It is ErrCorrupt to errors.Is.
 type CorruptError struct {
 	Place  string

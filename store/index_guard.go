@@ -127,7 +127,7 @@ func (g *guard) moveAside() error {
 
 func (g *guard) aside() string { return g.dir + ".broken" }
 
-// room refuses a full disk: the index is mapped, and writing it there would kill us. A broken one gives way first. ErrNoSpace.
+// room refuses a full disk: the index is mapped, and writing it there would kill us. A broken one gives way first. ErrIndexSpace.
 func (g *guard) room() error {
 	free, err := freeIn(g.dir)
 	if err == nil && free < indexFull {
@@ -136,7 +136,7 @@ func (g *guard) room() error {
 		}
 	}
 	if err == nil && free < indexFull {
-		err = fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrNoSpace, g.dir, indexFull>>20, free>>20)
+		err = fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrIndexSpace, g.dir, indexFull>>20, free>>20)
 	}
 	return err
 }
@@ -147,7 +147,7 @@ func freeIn(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), err
 }
 
-// room tells whether the index can be written; it is asked before each time. ErrNoSpace.
+// room tells whether the index can be written; it is asked before each time. ErrIndexSpace.
 func (x *index) room() error {
 	if x.guard == nil {
 		return nil

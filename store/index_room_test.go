@@ -82,7 +82,7 @@ func TestIndexIsNotMadeAnewOnAFullDisk(t *testing.T) {
 	chunks := someChunks(1, 20, 10_000)
 	ids, _ := tv.store("v1", WriterOptions{}, chunks)
 	tv.fill = func() { tv.full("other") }
-	if _, err := tv.RebuildIndex(t.Context(), nil); !errors.Is(err, ErrNoSpace) {
+	if _, err := tv.RebuildIndex(t.Context(), nil); !errors.Is(err, ErrIndexSpace) || !errors.Is(err, ErrNoSpace) {
 		t.Errorf("made anew: %v", err)
 	}
 	must(t, os.Remove(filepath.Join(tv.dir, "other")))
