@@ -27,7 +27,7 @@ const (
 	MessageClock  = "clock"  // the machine's clock is not believed
 	MessageMissed = "missed" // a journal did not tell of a change
 
-	MessageInstance = "instance" // the machine has another id than before
+	MessageInstance = "instance" // the machine has another id than before, or versions and is not activated
 )
 
 // MessageKinds lists them.

@@ -476,6 +476,46 @@ func TestLostStateGoesOnWithTheSettingsInTheVaultOrNotAtAll(t *testing.T) {
 	}
 }
 
+func TestVersionsOfAnInstanceThatIsNotActivatedAreToldOfUntilItIs(t *testing.T) {
+	id := filepath.Join(t.TempDir(), "machine-id")
+	if err := os.WriteFile(id, []byte(strings.Repeat("7a", 16)), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	s := newStill(t, func(o *Options) { o.MachineID = id })
+	s.days("2026-11-24")
+	at := func(when string, want int) {
+		t.Helper()
+		if err := s.chores(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := s.open(control.MessageInstance)
+		status := mustNot[control.Status](t)(s.status(t.Context(), control.None{})).Attention
+		if len(got) != want || want == 1 && (!strings.Contains(got[0], "which is not activated") || !slices.Contains(status, got[0]) || s.health().Status == "ok") {
+			t.Errorf("%s: %q, status %q, %+v", when, got, status, s.health())
+		}
+	}
+	at("active", 0)
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	s.begin(s.o, newState(t))
+	s.wantState(control.StateNew)
+	at("its state is lost", 1)
+	other := store.Owner{Instance: s.instance.ID, Holder: "other", Run: "other"}
+	if err := s.vault.PutOwner(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	at("another daemon's", 0)
+	mustNot[control.Adoption](t)(s.adopt(t.Context(), control.AdoptRequest{AsInstance: s.instance.ID}))
+	at("adopted", 1)
+	mustNot[control.Activation](t)(s.activate(t.Context(), control.ActivateRequest{}))
+	at("activated", 0)
+	if _, err := s.cancelAndWait(); err != nil {
+		t.Fatal(err)
+	}
+	at("cancelled", 0)
+}
+
 func TestVersionsTellWhenTheyExpire(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24", "2026-11-25")

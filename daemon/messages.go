@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -219,6 +220,24 @@ func inTrouble(m *control.Message, all []control.Task) map[string]bool {
 		}
 	}
 	return trouble
+}
+
+// inactiveCause is the cause of the message that the vault has versions of this instance, and none are added.
+const inactiveCause = "instance/inactive"
+
+// lookAtService makes a message of versions of an instance that is not activated, as after the loss of its state, and ends it when it is, or they are gone or another daemon's.
+func (d *Daemon) lookAtService(ctx context.Context, v *store.Vault) {
+	switch d.serviceState() {
+	case control.StateInitializing:
+		return
+	case control.StateNew:
+		if len(v.Versions(d.instance.ID)) > 0 && !errors.Is(d.keepOff(ctx, v), control.Conflict) {
+			d.kept(d.alerts.Hold(control.MessageInstance, inactiveCause,
+				"the vault has versions of this machine, which is not activated: none are added, and none expire; `yester activate` goes on with the settings it had"))
+			return
+		}
+	}
+	d.resolve(inactiveCause)
 }
 
 // lookAtPlaces makes messages of places that fail or are nearly full, and ends those of places that are well, or the vault's no more.

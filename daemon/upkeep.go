@@ -88,6 +88,7 @@ func (d *Daemon) chores(ctx context.Context) error {
 	d.mountAgain()
 	d.lookAtPlaces(context.Background(), v)
 	d.lookAtVersions(context.Background(), v)
+	d.lookAtService(context.Background(), v)
 	if d.serviceState() == control.StateCancelling {
 		return ifFree(d.goOnCancelling())
 	}
