@@ -8,7 +8,7 @@ import (
 	"yester/store"
 )
 
-// anew ends a daemon that begins anew in the same process, as another instance.
+// anew ends a daemon that begins anew in the same process, as another instance, or as its vault is to be looked for.
 type anew struct{ passphrase string }
 
 func (*anew) Error() string { return "begin anew" }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"yester/control"
@@ -248,6 +249,13 @@ func (d *Daemon) openAgain(ctx context.Context) error {
 		d.kept(d.alerts.Hold(control.MessagePlace, s.cause, s.text))
 	}
 	return err
+}
+
+// isElsewhere tells whether another folder lies where the vault was opened in its only place: the disk was unmounted, or is mounted anew. Where there are several, the vault itself looks
+// for what is back.
+func isElsewhere(ctx context.Context, v *store.Vault) bool {
+	places := v.Places(ctx)
+	return len(places) == 1 && errors.Is(places[0].Err, syscall.ESTALE)
 }
 
 // useVault takes v for the daemon's vault and mounts it.

@@ -43,6 +43,61 @@ func loopDisk(t *testing.T) (point string) {
 	return point
 }
 
+// The folder where it was mounted is no vault, and neither is it well there nor is anything written; when the disk is back, as another device, it is used.
+func TestVaultOnADiskThatIsUnpluggedIsUsedWhenItIsBack(t *testing.T) {
+	for name, atOnce := range map[string]bool{"at once": true, "later": false} {
+		t.Run(name, func(t *testing.T) {
+			dir, point := source(t), loopDisk(t)
+			needPartition(t, dir)
+			o := options(t)
+			o.Tempo, o.Settings.Vault.Places = 1000, []string{point}
+			c, _ := serve(t, o)
+			mustNot[control.Activation](t)(c.Activate(t.Context(), control.ActivateRequest{Paths: []string{dir}, Priority: "max"}))
+			if task := backUp(t, c); task.State != control.Completed {
+				t.Fatalf("got %+v", task)
+			}
+			held := mustNot[*os.File](t)(os.Open(point)) // so that its device stays taken
+			defer held.Close()
+			image := filepath.Join(filepath.Dir(point), "image")
+			if out, err := exec.Command("cp", "--sparse=always", image, image+".copy").CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
+				t.Fatal(err)
+			}
+			messages := func() []control.Message {
+				all, _ := c.Messages(t.Context(), control.MessagesRequest{}) // it may be beginning anew
+				return slices.DeleteFunc(all, func(m control.Message) bool { return m.Kind != control.MessagePlace })
+			}
+			if !atOnce {
+				until(t, "the message", func() bool { all := messages(); return len(all) == 1 && strings.Contains(all[0].Text, point) })
+			}
+			back := time.Now()
+			if out, err := exec.Command("mount", "-o", "loop", image+".copy", point).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			until(t, "a backup to work", func() bool {
+				task, err := c.Backup(t.Context(), control.BackupRequest{})
+				if err == nil {
+					err = c.WatchTask(t.Context(), task.ID, func(now control.Task) error { task = now; return nil })
+				}
+				return err == nil && task.State == control.Completed
+			})
+			until(t, "the messages to be over", func() bool {
+				return !slices.ContainsFunc(messages(), func(m control.Message) bool { return m.Resolved == nil })
+			})
+			for _, m := range messages() {
+				if m.Resolved.Before(back) {
+					t.Errorf("told to be over before it was back: %+v", m)
+				}
+			}
+			if names := entries(held.Name()); len(names) == 0 {
+				t.Error("the disk is not mounted")
+			}
+		})
+	}
+}
+
 // only has nothing be mounted but at some points.
 func (s *still) only(points ...string) {
 	s.o.Discover = func() ([]capture.Mount, error) {

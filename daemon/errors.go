@@ -34,7 +34,7 @@ var kinds = []struct {
 	{store.ErrLost, control.Damaged, "run `yester vault repair` and see what it says"},
 	{store.ErrExists, control.Exists, ""},
 	{store.ErrNotFound, control.NotFound, ""},
-	{syscall.ESTALE, control.NoVault, "mount its disk again; if that does not help, restart the daemon"},
+	{syscall.ESTALE, control.NoVault, "mount its disk again, it is used within a minute or so"},
 	{context.Canceled, control.Stopping, "the daemon is ending, try again when it runs again"},
 	{fs.ErrPermission, control.Denied, "run it as root"},
 }

@@ -85,6 +85,11 @@ func (d *Daemon) chores(ctx context.Context) error {
 	if err != nil {
 		return d.openAgain(ctx)
 	}
+	if d.tasks.idle() && isElsewhere(ctx, v) {
+		d.log.Error("the vault is no longer where it was opened; the daemon begins anew, and looks for it")
+		d.anew(&anew{d.site.passphrase})
+		return nil
+	}
 	d.mountAgain()
 	d.lookAtPlaces(context.Background(), v)
 	d.lookAtVersions(context.Background(), v)

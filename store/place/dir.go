@@ -22,8 +22,8 @@ var _ Place = (*Dir)(nil)
 // reading. fs.ErrNotExist if there is nothing, syscall.ENOTDIR if there is something else, syscall.ENOSYS if the kernel is older than Linux 5.6.
 //
 // The place is the folder that path leads to now: should another one lie there later, because a disk was unmounted or
-// another one mounted over it, Write fails with syscall.ESTALE rather than fill the wrong disk; and so does what finds a
-// file missing there.
+// another one mounted over it, Write fails with syscall.ESTALE rather than fill the wrong disk; and so do Space, and what
+// finds a file missing there.
 func NewDir(path string) (*Dir, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {

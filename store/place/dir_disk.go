@@ -207,7 +207,9 @@ func (d *dirDisk) list(name string) ([]Info, error) {
 
 func (d *dirDisk) space() (free, total uint64, err error) {
 	var st unix.Statfs_t
-	err = pathError("statfs", d.top, func() error { return unix.Statfs(d.top, &st) })
+	if err = pathError("statfs", d.top, func() error { return unix.Statfs(d.top, &st) }); err == nil {
+		err = d.stale() // the space is that of another disk then
+	}
 	return st.Bavail * uint64(st.Frsize), st.Blocks * uint64(st.Frsize), err
 }
 

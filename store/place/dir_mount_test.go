@@ -125,4 +125,7 @@ func TestUnmountedDirIsNotWritten(t *testing.T) {
 	if err := d.Remove(t.Context(), "f"); !errors.Is(err, syscall.ESTALE) {
 		t.Errorf("Remove = %v", err)
 	}
+	if _, _, err := d.Space(t.Context()); !errors.Is(err, syscall.ESTALE) {
+		t.Errorf("Space = %v", err)
+	}
 }
