@@ -107,8 +107,8 @@ type Daemon struct {
 	initializing atomic.Bool // it is being activated
 
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
-	waits time.Time  // the turn that waits for the vault, or did last
-	why   string     // the vault was not open then
+	waits time.Time  // the turn that waits for the vault or a disk, or did last
+	why   string     // it does
 
 	hooksDone chan struct{} // closed when the hook that a killed daemon owed has run
 	owing     sync.Mutex    // held while what is kept of the hook that is owed is changed

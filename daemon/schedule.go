@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"yester/control"
@@ -74,9 +75,9 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 		if s.Do == sched.Wait {
 			return s.Turn, true, d.keepSchedule(h)
 		}
-		if why := d.unopenedVault(); s.Do == sched.Run && len(why) > 0 {
-			d.waits, d.why = s.Turn, why[0].text
-			return next, false, d.keepSchedule(h) // it is decided when the vault is there, or its window is over
+		if why := d.awaits(); s.Do == sched.Run && why != "" {
+			d.waits, d.why = s.Turn, why
+			return next, false, d.keepSchedule(h) // it is decided when that is there, or its window is over
 		}
 		if s.Do == sched.Skip && s.Turn.Equal(d.waits) {
 			s.Reason = d.why
@@ -87,6 +88,28 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 		p, h, ok = d.calendar()
 	}
 	return next, false, nil
+}
+
+// settling is how long after its start a machine may still mount what it does not wait for, as disks with nofail.
+const settling = 5 * time.Minute
+
+// awaits says what a backup that is due waits for: the vault, and of a machine that has just started what is to be backed up and not there yet; "" for nothing.
+func (d *Daemon) awaits() string {
+	if away := d.unopenedVault(); len(away) > 0 {
+		return away[0].text
+	}
+	d.mu.Lock()
+	policy, v := d.policy, d.vault
+	d.mu.Unlock()
+	if _, up := d.o.Boot(); up >= settling || policy == nil || v == nil {
+		return ""
+	}
+	all, err := d.wanted(context.Background(), v, policy)
+	i := slices.IndexFunc(all, func(t target) bool { return t.err != nil })
+	if err != nil || i < 0 {
+		return ""
+	}
+	return "the machine had just started, and " + all[i].partition.Name + " was not there yet"
 }
 
 // do does what was decided.

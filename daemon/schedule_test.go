@@ -274,6 +274,30 @@ func TestBackupWithoutTheVaultIsSkippedAndToldAfterItsWindow(t *testing.T) {
 	s.want("24 03:17 skipped", "25 03:17 completed")
 }
 
+// Disks with nofail are mounted after the daemon began, and a time that was missed would run before that every day.
+func TestBackupOfAMachineThatHasJustStartedWaitsForWhatIsNotMountedYet(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	up := time.Minute
+	s.o.Boot = func() (string, time.Duration) { return "again", up }
+	discover := s.o.Discover
+	s.unmount()
+	s.to("2026-11-25 05:00")
+	s.want("24 03:17 completed")
+	s.o.Discover = discover
+	s.to("2026-11-25 05:01")
+	s.want("24 03:17 completed", "25 05:01 completed")
+	s.unmount()
+	s.to("2026-11-26 03:17")
+	s.to("2026-11-26 09:18") // its window is over
+	if r := mustNot[recent](t)(s.tasks.recent()); r.last == nil || !strings.HasPrefix(r.last.Error, "the machine had just started, and ") {
+		t.Errorf("got %+v", r.last)
+	}
+	up = settling
+	s.to("2026-11-27 03:17")
+	s.want("24 03:17 completed", "25 05:01 completed", "26 03:17 skipped", "27 03:17 failed")
+}
+
 // A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and no second one.
 func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	s := newStill(t)
