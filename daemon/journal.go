@@ -159,7 +159,7 @@ func (l *listener) capture(o capture.Options, audit time.Duration, work func(cap
 	}
 	made = true
 	if v.Method == control.ByWalk {
-		l.walked = now
+		l.walked = now.Round(0) // the monotonic clock stands still while the machine sleeps
 	}
 	return v, nil
 }

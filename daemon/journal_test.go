@@ -99,6 +99,34 @@ func journalOf(t *testing.T, c *control.Client) *control.Journal {
 	return nil
 }
 
+// What a machine sleeps through has passed: times that are kept are those of the wall, as the monotonic clock stands still then.
+func TestDaysThatAMachineSleepsThroughCount(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	m, _, err := capture.Locate(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDaemon(options(t).withDefaults(), newState(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	d.rest(control.KindGC)
+	kept := map[string]time.Time{"a rest": d.resting[control.KindGC]}
+	if l := d.listeners.of(m.Partition); l.journal != nil {
+		mustNot[*snapshot.Version](t)(l.capture(capture.Options{Now: time.Now}, 0, func(capture.Options) (*snapshot.Version, error) {
+			return &snapshot.Version{Method: control.ByWalk}, nil
+		}))
+		kept["a walk"] = l.walked
+	}
+	for what, at := range kept {
+		if at.IsZero() || strings.Contains(at.String(), " m=") {
+			t.Errorf("%s: %v", what, at)
+		}
+	}
+}
+
 // A capture that comes to no version, for whatever reason, takes no changes from the next.
 func TestFailedCaptureLosesNoChange(t *testing.T) {
 	dir := source(t)

@@ -55,7 +55,7 @@ type duty struct {
 	target
 	since  time.Time // it is to be, with the service on all the time
 	newest string    // version there is of it; "": none
-	end    time.Time // when that was completed; zero if its record cannot be read
+	end    time.Time // when that was completed, at the earliest; zero if its record cannot be read
 }
 
 // due is when it is late, unless it has a newer version by then; ok is false if nobody can tell.
@@ -100,6 +100,9 @@ func (d *Daemon) duties(ctx context.Context, v *store.Vault, p *control.Policy) 
 		}
 		if k, ok := newest[t.partition.Name]; ok {
 			u.newest, u.end = k.Version, d.completed(ctx, v, k).End
+			if u.end.Sub(now) > allowed(p) { // by a clock that was far ahead: nobody knows when
+				u.end = u.since
+			}
 		}
 		all, since[t.partition.Name] = append(all, u), u.since
 	}

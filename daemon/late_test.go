@@ -235,6 +235,33 @@ func TestMetricsTellWhenAPartitionIsLate(t *testing.T) {
 	want()
 }
 
+func TestVersionOfAClockThatWasAheadSilencesNothing(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	s.leap("2036-11-25 12:00")
+	s.backedUp()
+	s.leap("2026-11-24 12:00")
+	if got := s.late("2026-11-24 18:01"); len(got) != 1 { // nobody knows how old that one is
+		t.Errorf("set right: %q", got)
+	}
+	s.backedUp()
+	if got := s.late("2026-11-26 00:01"); len(got) != 0 {
+		t.Errorf("after another one: %q", got)
+	}
+	if got := s.late("2026-11-26 00:02"); len(got) != 1 {
+		t.Errorf("a day after that: %q", got)
+	}
+}
+
+func TestVersionOfAClockThatWasAheadByHoursIsNotLate(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	s.leap("2026-11-26 01:00")
+	if got := s.late("2026-11-26 01:01"); len(got) != 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestUnreadableRecordEndsNoMessage(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24")

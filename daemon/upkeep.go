@@ -120,7 +120,7 @@ func (d *Daemon) chores(ctx context.Context) error {
 func (d *Daemon) rest(kind string) {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
-	d.resting[kind] = d.o.Now()
+	d.resting[kind] = d.o.Now().Round(0) // the monotonic clock stands still while the machine sleeps
 	if kind == control.KindRepair {
 		d.mayHeal = false
 	}
