@@ -156,6 +156,7 @@ func (d *Daemon) startCancel() (control.Task, error) {
 // next daemon.
 func (m *maintenance) cancelService(ctx context.Context, j *job) error {
 	d := m.d
+	d.rest(control.KindCancel)
 	if err := d.tasks.stopOthers(ctx, j); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -676,6 +678,47 @@ func TestCancelThatWasCutOffGoesOnAndNothingIsSetMeanwhile(t *testing.T) {
 	if _, err := os.Stat(s.dir); err != nil {
 		t.Error(err)
 	}
+}
+
+// Each try stops restores, checks and repairs, and is kept for 90 days.
+func TestCancelThatCannotDeleteIsTriedAgainAnHourLaterOrWhenThereIsReason(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	vault := s.o.Home.Vault
+	if err := syscall.Mount(vault, vault, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("nothing can be mounted here: %v", err)
+	}
+	writable := sync.OnceFunc(func() {
+		if err := syscall.Unmount(vault, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	defer writable()
+	if err := syscall.Mount("", vault, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	failed := func() {
+		t.Helper()
+		if task, err := s.cancelAndWait(); err != nil || task.State != control.Failed {
+			t.Fatalf("got %+v, %v", task, err)
+		}
+	}
+	failed()
+	s.wantChores()
+	failed() // somebody asks again
+	s.wantChores()
+	s.at("2026-11-24 04:16")
+	s.wantChores()
+	s.at("2026-11-24 04:17")
+	s.wantChores("c-20261124-0003 failed")
+	s.wakeRepair()
+	s.wantChores("c-20261124-0004 failed")
+	s.wantState(control.StateCancelling)
+	writable()
+	s.at("2026-11-24 05:17")
+	s.wantChores("c-20261124-0005 completed")
+	s.wantState(control.StateNew)
+	s.wantVersions()
 }
 
 // Whose versions are another daemon's deletes none of them: not at once, and not when they are its own again.

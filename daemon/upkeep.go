@@ -25,7 +25,7 @@ const scrubEvery = 24 * time.Hour
 // restTime is how long what failed waits to be tried again.
 const restTime = 24 * time.Hour
 
-// shortRest is how long a repair waits at least for which more may heal now.
+// shortRest is how long a repair waits at least for which more may heal now, and what is left of a service that is cancelled to be deleted.
 const shortRest = time.Hour
 
 type upkeepState = state.Upkeep
@@ -95,6 +95,9 @@ func (d *Daemon) chores(ctx context.Context) error {
 	d.lookAtVersions(context.Background(), v)
 	d.lookAtService(context.Background(), v)
 	if d.serviceState() == control.StateCancelling {
+		if d.rests(control.KindCancel) {
+			return nil
+		}
 		return ifFree(d.goOnCancelling())
 	}
 	u, err := d.upkeepState()
@@ -116,7 +119,7 @@ func (d *Daemon) chores(ctx context.Context) error {
 	return ifFree(d.scrub(&u))
 }
 
-// rest has the daemon begin no task of a kind by itself for a day, unless that is taken back: one that fails, or is cancelled, stays due and would be begun again at once.
+// rest has the daemon begin no task of a kind by itself for a day, or an hour, unless that is taken back: one that fails, or is cancelled, stays due and would be begun again at once.
 func (d *Daemon) rest(kind string) {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
@@ -126,13 +129,13 @@ func (d *Daemon) rest(kind string) {
 	}
 }
 
-// rests tells whether such a day has not passed yet.
+// rests tells whether such a time has not passed yet.
 func (d *Daemon) rests(kind string) bool {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
 	since, is := d.resting[kind]
 	passed, limit := d.o.Now().Sub(since), restTime
-	if kind == control.KindRepair && d.mayHeal {
+	if kind == control.KindRepair && d.mayHeal || kind == control.KindCancel {
 		limit = shortRest
 	}
 	return is && passed >= 0 && passed < limit
@@ -146,12 +149,13 @@ func ifFree(err error) error {
 	return err
 }
 
-// wakeRepair has a repair rest no longer than shortRest: a place is there again, from which more may heal. It may be one that comes and goes, or takes everything but what the
+// wakeRepair has a repair rest no longer than shortRest, and what is cancelled not at all: a place is there again, from which more may heal. It may be one that comes and goes, or takes everything but what the
 // repair writes.
 func (d *Daemon) wakeRepair() {
 	d.upkeeping.Lock()
 	defer d.upkeeping.Unlock()
 	d.mayHeal = true
+	delete(d.resting, control.KindCancel)
 	d.wakeUpkeep()
 }
 
