@@ -162,6 +162,12 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	if err != nil {
 		return nil, err
 	}
+	ended := false
+	defer func() {
+		if !ended { // a panic
+			w.Abandon()
+		}
+	}()
 	// Read only now, for an open writer keeps what its parent refers to from being collected.
 	t.parent = b.parent(ctx, t.partition.Name)
 	var v *snapshot.Version
@@ -174,6 +180,7 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 			return capture.Run(ctx, b.vault, w, o)
 		})
 	})
+	ended = true
 	if err == nil {
 		b.audited(v)
 	}

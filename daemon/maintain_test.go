@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -224,6 +225,31 @@ func TestForgetGivesSpaceBack(t *testing.T) {
 	}
 	if got := check(t, c, 1); got.State != control.Completed {
 		t.Errorf("got %+v, %+v", got, got.Report)
+	}
+}
+
+// A backup under way keeps what it may refer to, and one that met a bug of ours is none.
+func TestBackupThatMetABugKeepsNoSpace(t *testing.T) {
+	s := newStill(t)
+	if err := os.WriteFile(filepath.Join(s.dir, "big"), random(4<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.days("2026-11-24")
+	now := s.o.Now
+	s.o.Now = func() time.Time {
+		if strings.Contains(string(debug.Stack()), "/capture.run(") {
+			panic("oops")
+		}
+		return now()
+	}
+	if task := s.backedUp(); task.State != control.Failed || task.Error != "internal error: oops" {
+		t.Fatalf("got %+v", task)
+	}
+	s.o.Now = now
+	k := s.vault.Versions(s.instance.ID)[0]
+	f := mustNot[control.Forgotten](t)(s.forget(t.Context(), control.ForgetRequest{Partition: k.Partition, Version: k.Version}))
+	if gc := wait(t, s.tasks, f.Task.ID); gc.State != control.Completed || gc.Report.Freed < 4<<20 {
+		t.Errorf("got %+v, %+v", gc, gc.Report)
 	}
 }
 

@@ -309,6 +309,25 @@ func TestWriterClosedWithoutCommitLosesNothing(t *testing.T) {
 	}
 }
 
+func TestAbandonedWriterDropsWhatIsInNoPackAndHoldsNothing(t *testing.T) {
+	tv := newVault(t)
+	chunk := someChunks(1, 1, 100<<10)[0]
+	w := tv.writer(WriterOptions{Workers: 2})
+	if _, isNew, err := w.Put(t.Context(), pack.KindFile, chunk); err != nil || !isNew {
+		t.Fatalf("got %v, %v", isNew, err)
+	}
+	w.Abandon()
+	w.workers.Wait()
+	if n := len(tv.holding.writers); n != 0 {
+		t.Errorf("%d writers are open", n)
+	}
+	w = tv.writer(WriterOptions{})
+	if _, isNew, err := w.Put(t.Context(), pack.KindFile, chunk); err != nil || !isNew {
+		t.Errorf("the next one: new %v, %v", isNew, err)
+	}
+	must(t, w.Close())
+}
+
 func TestCommitIsRefusedTwice(t *testing.T) {
 	tv := newVault(t)
 	tv.store("v1", WriterOptions{}, nil)

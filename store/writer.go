@@ -51,7 +51,7 @@ type Writer struct {
 	chunks, newChunks, raw, newRaw, stored atomic.Uint64
 }
 
-// Writer returns a writer that stores under an instance; it must be closed. Many may be open at once, and each stores what the others
+// Writer returns a writer that stores under an instance; it must be closed, or abandoned. Many may be open at once, and each stores what the others
 // have not yet finished storing. Who commits a version with parts of another, without putting them, opens the writer before
 // reading that one's record: from then on gc leaves those parts alone, even if the other version is deleted.
 func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
@@ -295,6 +295,18 @@ func (w *Writer) allThere() error {
 	}
 	return nil
 }
+
+// Abandon frees the writer instead of Close, after a panic of who used it: nobody knows how it was left, so what is in no pack yet is dropped, and nothing is waited for.
+func (w *Writer) Abandon() {
+	w.err.set(errAbandoned)
+	if w.jobs != nil {
+		close(w.jobs)
+	}
+	w.untrim()
+	w.v.dismiss(w)
+}
+
+var errAbandoned = errors.New("the writer was abandoned")
 
 // Close makes durable what was put, if it can, for the next writer to use, and frees the writer. It returns an error that
 // neither Put nor Commit returned.
