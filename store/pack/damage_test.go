@@ -177,6 +177,24 @@ func TestForeignMetaAtTheHeadIsNotBelieved(t *testing.T) {
 	wantHealed(t, "block of another pack", file, whole)
 }
 
+// Of two packs in one file the first is read, and nothing of the second is taken for it.
+func TestTwoPacksInOneFileAreNotMixed(t *testing.T) {
+	for _, sizes := range [][2]int{{5000, 7000}, {300_000, 20_000}, {20_000, 300_000}} {
+		first, second := filled(t, Shape{3, 1}, sizes[0]), filled(t, Shape{4, 2}, sizes[1])
+		whole := fileBytes(first, AllShards)
+		file := slices.Concat(whole, fileBytes(second, AllShards))
+		want, err := readMeta(t, whole).Table(testSealer(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := readMeta(t, file)
+		if got, err := m.Table(testSealer(t)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%d bytes before %d: the table is %v, %v", sizes[0], sizes[1], got, err)
+		}
+		wantHealed(t, fmt.Sprint(sizes[0], " bytes before ", sizes[1]), file, whole)
+	}
+}
+
 // TestFlippedBitsHealOrAreToldOf flips ever more bits: the file heals, or says that it does not, and never gives
 // other bytes.
 func TestFlippedBitsHealOrAreToldOf(t *testing.T) {

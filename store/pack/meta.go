@@ -112,20 +112,14 @@ func (s *metaScan) parse(block []byte) (Header, bool) {
 	return h, err == nil
 }
 
-// join collects the meta blocks that go with h, or returns nil if not all are there. Head is the start of the file; they are collected there if it is long
-// enough.
+// join collects the meta blocks that go with h, or returns nil if not all are there. Head is the start of the file.
 func (s *metaScan) join(h Header, head []byte) *Meta {
 	if int64(h.Count)*BlockSize > s.file.size {
 		return nil
 	}
 	m := &Meta{Header: h, Shift: s.file.size - h.FileSize()}
-	blocks := head
-	if n := h.MetaBlocks() * BlockSize; n <= len(head) {
-		blocks = head[:n]
-	} else {
-		blocks = make([]byte, n)
-		copy(blocks, head)
-	}
+	blocks := make([]byte, h.MetaBlocks()*BlockSize)
+	copy(blocks, head)
 	var wanted []int
 	for i, block := range split(blocks, h.MetaBlocks()) {
 		if !h.owns(i, block) {
