@@ -125,6 +125,7 @@ func (v *Vault) closeGone(l *location, p *packInfo) {
 type frameReader struct {
 	file    *packFile
 	sources pack.Sources // those files of it that can be used; none if no meta blocks are left
+	doubts  bool         // one of them may be forged
 	buf     []byte
 }
 
@@ -156,11 +157,11 @@ func (r *frameReader) read(l *location) ([]byte, error) {
 		}
 		return nil, errors.Join(pack.ErrDamaged, err)
 	}
-	sealed, _, err := r.sources.ReadData(l.frame.Offset, l.frame.Stored)
-	if err != nil {
-		return nil, err
+	payload, _, err := openFrame(r.sources, r.file.sealer, l)
+	if err != nil && r.doubts {
+		payload, _, _, err = openWithout(r.sources, r.file.info, r.file.sealer, l, err)
 	}
-	return r.file.sealer.Open(sealed[:0], l.num, l.frame, sealed)
+	return payload, err
 }
 
 // unreadable returns the frames of a pack that do not open, even with parity.

@@ -544,6 +544,10 @@ func TestForgedShardIsHealedFromTheOthers(t *testing.T) {
 		if c := sv.check(); len(c.Problems) == 0 {
 			t.Fatalf("%s: a check of everything finds nothing", s)
 		}
+		sv.holds()
+		if sv.told(Damaged, false) != 1 {
+			t.Errorf("%s: told %+v", s, sv.troubles)
+		}
 		r := sv.repair()
 		if len(r.Healed) != 1 || r.Healed[0] != id || len(r.Problems)+len(r.Lost)+len(r.Salvaged) > 0 {
 			t.Errorf("%s: repaired %+v", s, r)
@@ -551,5 +555,46 @@ func TestForgedShardIsHealedFromTheOthers(t *testing.T) {
 		sv.holds()
 		sv.clean()
 		sv.whole()
+	}
+}
+
+// So they have if one of them lacks its file, as long as more are left than are needed, whichever shards they are.
+func TestForgedShardIsHealedBesideAMissingOne(t *testing.T) {
+	for missing := 1; missing < 5; missing++ {
+		sv := newSpreadVault(t, shape{5, 2})
+		sv.backup("v1", 0, 1, 2, 3)
+		file, id, _, at := sv.packOfChunk(0)
+		must(t, sv.mems[0].Damage(file, func(b []byte) []byte { forge(b, at+8); return b }))
+		must(t, sv.mems[missing].Remove(t.Context(), file))
+		sv.files.close()
+		sv.holds()
+		if missing%2 == 0 { // reading asked for it
+			sv.mendAll()
+		}
+		r := sv.repair()
+		if len(r.Healed) != 1 || r.Healed[0] != id || len(r.Problems)+len(r.Lost)+len(r.Salvaged) > 0 {
+			t.Errorf("without shard %d: repaired %+v", missing, r)
+		}
+		sv.holds()
+		sv.clean()
+		sv.whole()
+	}
+}
+
+// Of a pack that is beyond healing, a forged file beside a missing one costs nothing but what the rest lack.
+func TestSalvageDoesWithoutAForgedShard(t *testing.T) {
+	sv := newSpreadVault(t, shape{5, 2})
+	sv.chunks[0] = bytes.Repeat([]byte("in one row"), 300)
+	sv.backup("v1", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	file, _, _, at := sv.packOfChunk(0)
+	must(t, sv.mems[0].Damage(file, func(b []byte) []byte { forge(b, at+8); return b }))
+	must(t, sv.mems[4].Remove(t.Context(), file))
+	for _, i := range []int{1, 3} { // so that the next row is lost
+		must(t, sv.mems[i].Damage(file, func(b []byte) []byte { clear(b[at+pack.BlockSize:][:8]); return b }))
+	}
+	sv.files.close()
+	r := sv.repair()
+	if len(r.Salvaged) != 1 || len(r.Lost) == 0 || r.Lost.Has(sv.hash.id(sv.chunks[0])) {
+		t.Errorf("repaired %+v", r)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -191,17 +192,19 @@ func (v *Vault) readDamaged(f *packFile, l *location, cause error) ([]byte, erro
 		return nil, v.unreadable(f.info, l, d, firstOf(d.damage, cause))
 	}
 	offset := int64(l.frame.Offset)
-	sealed, blocks, err := d.sources.ReadData(l.frame.Offset, l.frame.Stored)
+	payload, blocks, err := openFrame(d.sources, f.sealer, l)
+	if isUnreadable(err) {
+		var forged int
+		if payload, blocks, forged, err = openWithout(d.sources, f.info, f.sealer, l, err); err == nil {
+			v.tooDamaged(&CorruptError{Place: d.of[forged].String(), Pack: f.info.id, Offset: offset, Err: fmt.Errorf("%w: a repair writes it anew", errForged)}, packName(f.info.instance, f.info.id))
+		}
+	}
 	switch {
 	case err != nil && v.place.layout().alone() && !ofFile(cause):
 		v.files.forget(f.info.id)
 		return nil, fmt.Errorf("read pack %v: %w", f.info.id, placeError(cause))
 	case err != nil:
 		v.probe(d)
-		return nil, v.unreadable(f.info, l, d, err)
-	}
-	payload, err := f.sealer.Open(sealed[:0], l.num, l.frame, sealed)
-	if err != nil {
 		return nil, v.unreadable(f.info, l, d, err)
 	}
 	damaged := d.damagedBlocks(blocks)
@@ -216,6 +219,32 @@ func (v *Vault) readDamaged(f *packFile, l *location, cause error) ([]byte, erro
 		v.mend.ask(packName(f.info.instance, f.info.id), offset, firstOf(cause, d.damage))
 	}
 	return payload, nil
+}
+
+// errForged says of a file that it was changed on purpose: its checksums are right, and its seals do not open.
+var errForged = fmt.Errorf("%w: its checksums are right, and its seals do not open", pack.ErrDamaged)
+
+// openFrame reads a frame from the files of a pack, with parity, and opens its seal. The blocks are those that had to be computed.
+func openFrame(s pack.Sources, sealer *pack.Sealer, l *location) (payload []byte, blocks []int, err error) {
+	sealed, blocks, err := s.ReadData(l.frame.Offset, l.frame.Stored)
+	if err != nil {
+		return nil, nil, err
+	}
+	payload, err = sealer.Open(sealed[:0], l.num, l.frame, sealed)
+	return payload, blocks, err
+}
+
+// openWithout is openFrame after that has failed: it does without each of the files in turn, if there are more than are needed, and says which is forged.
+func openWithout(s pack.Sources, p *packInfo, sealer *pack.Sealer, l *location, cause error) (payload []byte, blocks []int, forged int, err error) {
+	if p.whole || len(s) <= p.shape.Data {
+		return nil, nil, -1, cause
+	}
+	for i := range s {
+		if payload, blocks, err = openFrame(slices.Delete(slices.Clone(s), i, i+1), sealer, l); err == nil {
+			return payload, blocks, i, nil
+		}
+	}
+	return nil, nil, -1, cause
 }
 
 // whereIs names the place of the first damaged block.

@@ -228,10 +228,12 @@ func (r *repair) forged(ctx context.Context, number uint32, p *packInfo, g *gath
 		}
 		defer r.v.place.locks.lock(packName(p.instance, p.id))()
 		g.sources, g.of = rest, slices.Delete(slices.Clone(g.of), i, i+1)
-		g.note(m, p.shardOf(m), fmt.Errorf("%w: its checksums are right, and its seals do not open", pack.ErrDamaged))
+		g.note(m, p.shardOf(m), errForged)
 		done, past, err := r.v.mendGathered(ctx, damagedFile{name: packName(p.instance, p.id), offset: -1, quiet: true}, g, false)
 		if done.files > 0 {
 			r.v.log.Error("a file of a pack was forged, and is written anew", "place", m, "pack", p.id)
+		}
+		if done.files > 0 && !slices.Contains(r.result.Healed, p.id) {
 			r.result.Healed = append(r.result.Healed, p.id)
 		}
 		if err = firstOf(err, past); err != nil && ctx.Err() == nil {

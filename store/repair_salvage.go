@@ -51,6 +51,7 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 		return err
 	}
 	defer s.payload.close()
+	s.payload.doubts = true
 	if err := s.move(ctx, known); err != nil {
 		return err
 	}

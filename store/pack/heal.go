@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/klauspost/reedsolomon"
 )
 
 // A Source is one file of a pack, and what ReadMeta said of it.
@@ -211,19 +213,50 @@ func (p *openPack) rebuildRows(grid []byte, from int, lost [][]int) error {
 			continue
 		}
 		row := gridRow(grid, h.Shape.Shards(), i, len(lost))
-		for _, s := range shards {
-			row[s] = row[s][:0]
-		}
-		if len(shards) > h.Shape.Parity || rebuild(codec, row) != nil {
+		if len(shards) > h.Shape.Parity {
 			return failed(fmt.Sprintf("row %d: %d blocks lost, parity covers %d", from+i, len(shards), h.Shape.Parity), p.files...)
 		}
-		for _, s := range shards {
-			if !p.meta.CheckBlock(s*h.ShardBlocks()+from+i, row[s]) {
-				return failed(fmt.Sprintf("row %d: block of shard %d is not what it was", from+i, s), p.files...)
-			}
+		if bad := p.rebuildRow(codec, row, from+i, shards); bad >= 0 && !p.rebuildWithout(codec, row, from+i, shards) {
+			return failed(fmt.Sprintf("row %d: block of shard %d is not what it was", from+i, bad), p.files...)
 		}
 	}
 	return nil
+}
+
+// rebuildRow computes the lost blocks of a row, and returns the first that is not what it was, or -1.
+func (p *openPack) rebuildRow(codec reedsolomon.Encoder, row [][]byte, number int, lost []int) int {
+	for _, s := range lost {
+		row[s] = row[s][:0]
+	}
+	err := rebuild(codec, row)
+	for _, s := range lost {
+		row[s] = row[s][:BlockSize]
+	}
+	for _, s := range lost {
+		if err != nil || !p.meta.CheckBlock(s*p.meta.Header.ShardBlocks()+number, row[s]) {
+			return s
+		}
+	}
+	return -1
+}
+
+// rebuildWithout is rebuildRow where one of the other blocks is not what it was either, though its checksum is right: it does without each in turn, if there is one to spare.
+func (p *openPack) rebuildWithout(codec reedsolomon.Encoder, row [][]byte, number int, lost []int) bool {
+	h := &p.meta.Header
+	if len(lost) == h.Shape.Parity {
+		return false
+	}
+	for s := range row {
+		if slices.Contains(lost, s) || h.virtual(s*h.ShardBlocks()+number) {
+			continue
+		}
+		kept := slices.Clone(row[s])
+		if p.rebuildRow(codec, row, number, append(slices.Clip(lost), s)) < 0 {
+			return true
+		}
+		copy(row[s], kept)
+	}
+	return false
 }
 
 // gridRow returns the blocks of row i of a grid of the given number of rows, in its memory.
