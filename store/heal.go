@@ -20,7 +20,8 @@ type detour struct {
 	absent  map[uint8]error   // shards that are not there because their place is not; that is no damage
 	damage  error             // the first of errs that is damage
 	where   *member           // whose it is
-	unread  error             // of a place that was replaced: why it could not be read, if that says nothing of what it has
+	unread  error             // why nothing is to be made of what there is: of a place that was replaced, why it could not be read, if that says nothing of what it has; errOutvoted
+	others  []*pack.Meta      // of files that say other things of the pack than the index does
 }
 
 func newDetour() *detour { return &detour{errs: map[*member]error{}, absent: map[uint8]error{}} }
@@ -102,6 +103,7 @@ func (s *spread) detour(ctx context.Context, vault [16]byte, p *packInfo) *detou
 		d.noteFormer(err)
 	}
 	d.agree(p)
+	d.vote()
 	return d
 }
 
@@ -118,6 +120,9 @@ func (s *spread) addSource(ctx context.Context, d *detour, m *member, vault [16]
 		return err
 	}
 	if err := p.matches(meta, vault); err != nil {
+		if errors.Is(err, errShape) {
+			d.others = append(d.others, meta)
+		}
 		return err
 	}
 	d.sources, d.of = append(d.sources, pack.Source{R: f, Meta: meta}), append(d.of, m)
@@ -148,6 +153,25 @@ func (d *detour) agree(p *packInfo) {
 		}
 	}
 	d.sources, d.of = sources, of
+}
+
+// errOutvoted says that it is the index that is wrong.
+var errOutvoted = fmt.Errorf("%w: most files of the pack say other things of it", errBadIndex)
+
+// vote leaves a pack alone of which more files agree with each other on something else than do with the index: that was made of a forged one, which must not take the place of all others.
+func (d *detour) vote() {
+	for _, m := range d.others {
+		n := 0
+		for _, o := range d.others {
+			if m.Agrees(o) {
+				n++
+			}
+		}
+		if n > len(d.sources) {
+			d.sources, d.of, d.unread = nil, nil, errOutvoted
+			return
+		}
+	}
 }
 
 func (d *detour) like(i int) (all []int) {

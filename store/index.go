@@ -93,6 +93,9 @@ func (p *packInfo) shardBytes() int64 {
 // errOther says that a file holds another pack of the vault than its name says.
 var errOther = fmt.Errorf("it holds another pack: %w", pack.ErrDamaged)
 
+// errShape says that a file holds the pack, but says other things of it than the index does. One of them is wrong.
+var errShape = fmt.Errorf("it holds the pack in another shape: %w", pack.ErrDamaged)
+
 // matches tells whether a file of the pack says of it what the index does.
 func (p *packInfo) matches(m *pack.Meta, vault [16]byte) error {
 	h := &m.Header
@@ -102,7 +105,7 @@ func (p *packInfo) matches(m *pack.Meta, vault [16]byte) error {
 	case h.Vault != vault:
 		return fmt.Errorf("it holds a pack of another vault: %w", pack.ErrDamaged)
 	case h.Shape != p.shape || h.DataLen != p.data || h.Frames != p.frames || p.whole != (h.Shard == pack.AllShards):
-		return fmt.Errorf("it holds the pack in another shape: %w", pack.ErrDamaged)
+		return errShape
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"yester/store/pack"
+	"yester/store/place"
 )
 
 // openIndex opens the index and brings it in line with the packs that are there. One that does not open, or makes no sense, is moved
@@ -176,19 +177,68 @@ func (v *Vault) enterSeen(ctx context.Context, id pack.ID, seen packSeen, keep k
 	return nil
 }
 
-// readTable reads the table of a pack that the index does not know, from whichever of its files has it intact.
-func (v *Vault) readTable(ctx context.Context, instance string, id pack.ID) (*packInfo, []pack.Frame, error) {
-	err := fmt.Errorf("no place has a file of it: %w", fs.ErrNotExist)
-	for _, m := range v.place.layout().sources() {
-		info, frames, tableErr := v.readTableIn(ctx, m, instance, id)
-		if tableErr == nil {
-			return info, frames, nil
+// readTable reads the table of a pack that the index does not know, from whichever of its files has it intact. What the head of a file says beside it, above all the shape, has no seal, and
+// whoever can write in a place can change it: so that counts which most files say, and of what as many say, what new packs are like. Of the files after the one whose table opens
+// one block is read, and of those after more than half of the places agree nothing.
+func (v *Vault) readTable(ctx context.Context, instance string, id pack.ID) (info *packInfo, frames []pack.Frame, err error) {
+	err = fmt.Errorf("no place has a file of it: %w", fs.ErrNotExist)
+	sources := v.place.layout().sources()
+	votes := map[packInfo]int{}
+	for _, m := range sources {
+		var said *packInfo
+		var sayErr error
+		if info != nil {
+			said, sayErr = v.readHeadIn(ctx, m, instance, id)
+		} else if said, frames, sayErr = v.readTableIn(ctx, m, instance, id); sayErr == nil {
+			info = said
 		}
-		if !notThere(tableErr) {
-			err = tableErr
+		if sayErr != nil {
+			if !notThere(sayErr) {
+				err = sayErr
+			}
+			continue
+		}
+		if votes[*said]++; 2*votes[*said] > len(sources) {
+			break
 		}
 	}
-	return nil, nil, err
+	if info == nil {
+		return nil, nil, err
+	}
+	best, shape := *info, v.place.shape()
+	for said, n := range votes {
+		if n > votes[best] || n == votes[best] && said.shape == shape && best.shape != shape {
+			best = said
+		}
+	}
+	if best == *info {
+		return info, frames, nil
+	}
+	v.log.Error("a file of a pack says other things of it than most do", "pack", id, "shape", info.shape, "of most", best.shape)
+	for _, m := range sources {
+		if info, frames, err = v.readTableIn(ctx, m, instance, id); err == nil && *info == best {
+			return info, frames, nil
+		}
+	}
+	return nil, nil, v.corrupt(id, -1, errors.New("no file that says of it what most do has its table"))
+}
+
+// readHeadIn reads what a member's file says of a pack, but for its table.
+func (v *Vault) readHeadIn(ctx context.Context, m *member, instance string, id pack.ID) (*packInfo, error) {
+	f, err := v.place.open(ctx, m, packName(instance, id))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	f.Random()
+	var block [pack.BlockSize]byte
+	if n, _ := f.ReadAt(block[:], 0); n == len(block) {
+		if h, _, err := pack.ParseBlock(block[:]); err == nil && h.Pack == id && h.Vault == v.id {
+			return newPackInfo(instance, h), nil
+		}
+	}
+	info, _, err := v.readTableOf(f, m, instance, id)
+	return info, err
 }
 
 func (v *Vault) readTableIn(ctx context.Context, m *member, instance string, id pack.ID) (*packInfo, []pack.Frame, error) {
@@ -197,6 +247,10 @@ func (v *Vault) readTableIn(ctx context.Context, m *member, instance string, id 
 		return nil, nil, err
 	}
 	defer f.Close()
+	return v.readTableOf(f, m, instance, id)
+}
+
+func (v *Vault) readTableOf(f place.File, m *member, instance string, id pack.ID) (*packInfo, []pack.Frame, error) {
 	damaged := func(err error) error { return &CorruptError{Place: m.String(), Pack: id, Offset: -1, Err: err} }
 	f.Random()
 	meta, err := pack.ReadMeta(f, f.Size())

@@ -189,7 +189,11 @@ func (r *repair) packOf(ctx context.Context, number uint32, p *packInfo, sure bo
 	if err := g.failed(); err != nil {
 		return err
 	}
-	if _, err := r.v.tableOf(ctx, p); errors.Is(err, errBadIndex) {
+	_, err := r.v.tableOf(ctx, p)
+	if errors.Is(g.unread, errBadIndex) {
+		err = g.unread
+	}
+	if errors.Is(err, errBadIndex) {
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("the index says wrong things of it and must be rebuilt: %w", err)})
 		return nil
 	}

@@ -19,7 +19,7 @@ type salvage struct {
 	lost    []location
 	sure    bool // the places answer
 	medium  bool // it is the medium that does not let a part be read
-	other   bool // a file of it holds another pack
+	other   bool // a file of it holds another pack, or says other things of it
 	gone    bool // it was retired
 }
 
@@ -41,7 +41,7 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 	}
 	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure, medium: ofMedium(cause)}
 	for _, err := range g.errs {
-		s.medium, s.other = s.medium || ofMedium(err), s.other || errors.Is(err, errOther)
+		s.medium, s.other = s.medium || ofMedium(err), s.other || errors.Is(err, errOther) || errors.Is(err, errShape)
 	}
 	known, err := s.known(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 	r.result.Salvaged = append(r.result.Salvaged, p.id)
 	switch {
 	case s.other:
-		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept, as the name of its file may be given back to it: %w", cause)})
+		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept, as a file in its place holds another pack, or says other things of it, and may be exchanged or right: %w", cause)})
 	case s.medium:
 		r.problem(Problem{Pack: p.id, Err: fmt.Errorf("it is kept, as it may be read one day: %w", cause)})
 	}

@@ -18,9 +18,10 @@ import (
 
 // A survey is what lies where. Places are bits: those of members by their shard, and above them those of places that were replaced.
 type survey struct {
-	listed uint64                // members that could be listed
-	packs  map[pack.ID]packSeen  //
-	files  map[string]placesSeen // everything else, by name
+	listed uint64                 // members that could be listed
+	packs  map[pack.ID]packSeen   //
+	others map[pack.ID][]packSeen // that are seen in the folders of more instances
+	files  map[string]placesSeen  // everything else, by name
 }
 
 type placesSeen uint64
@@ -41,7 +42,7 @@ func (p placesSeen) shards() int { return bits.OnesCount32(uint32(p) | uint32(p>
 
 // survey lists all places. ErrMissing if too few can be listed.
 func (v *Vault) survey(ctx context.Context) (*survey, error) {
-	s := &survey{packs: map[pack.ID]packSeen{}, files: map[string]placesSeen{}}
+	s := &survey{packs: map[pack.ID]packSeen{}, others: map[pack.ID][]packSeen{}, files: map[string]placesSeen{}}
 	l := v.place.layout()
 	for _, m := range l.members {
 		err := v.surveyPlace(ctx, s, m, 1<<m.shard)
@@ -58,7 +59,22 @@ func (v *Vault) survey(ctx context.Context) (*survey, error) {
 	if bits.OnesCount64(s.listed) < l.need() {
 		return nil, v.place.missing(l)
 	}
+	s.settle()
+	for id := range s.others {
+		v.log.Warn("a pack lies in the folders of several instances; what is not in this one's is left alone", "pack", id, "instance", s.packs[id].instance)
+	}
 	return s, nil
+}
+
+// settle has of a pack that lies in several folders that one count in which most places have it: in one place anybody may have put it anywhere.
+func (s *survey) settle() {
+	for id, others := range s.others {
+		for _, o := range others {
+			if o.in.shards() > s.packs[id].in.shards() {
+				s.packs[id] = o
+			}
+		}
+	}
 }
 
 // Folders are those that a place has all in but vault.json.
@@ -155,11 +171,25 @@ func (v *Vault) see(s *survey, name string, bit placesSeen) {
 		return
 	}
 	seen, again := s.packs[id]
-	if !again {
+	switch {
+	case !again:
 		seen.instance = instance
+	case seen.instance != instance:
+		s.seeElsewhere(id, packSeen{instance, bit})
+		return
 	}
 	seen.in |= bit
 	s.packs[id] = seen
+}
+
+func (s *survey) seeElsewhere(id pack.ID, seen packSeen) {
+	for i, o := range s.others[id] {
+		if o.instance == seen.instance {
+			s.others[id][i].in |= seen.in
+			return
+		}
+	}
+	s.others[id] = append(s.others[id], seen)
 }
 
 // without takes a place out again.
@@ -170,6 +200,11 @@ func (s *survey) without(bit placesSeen) {
 	for id, seen := range s.packs {
 		seen.in &^= bit
 		s.packs[id] = seen
+	}
+	for _, others := range s.others {
+		for i := range others {
+			others[i].in &^= bit
+		}
 	}
 }
 

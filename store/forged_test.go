@@ -1,0 +1,119 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"path"
+	"slices"
+	"testing"
+
+	"yester/store/pack"
+	"yester/store/place"
+)
+
+// reshape has the head of a pack's file, and its copy at the end, say another shape, under right checksums.
+func (sv *spreadVault) reshape(m *place.Mem, name string, s pack.Shape) {
+	sv.t.Helper()
+	must(sv.t, m.Damage(name, func(b []byte) []byte {
+		for _, block := range [][]byte{b[:pack.BlockSize], b[len(b)-pack.BlockSize:]} {
+			block[10], block[11] = byte(s.Data), byte(s.Parity)
+			binary.LittleEndian.PutUint32(block[4:], crc32.Checksum(block[8:], crc32.MakeTable(crc32.Castagnoli)))
+			if _, _, err := pack.ParseBlock(block); err != nil {
+				sv.t.Fatal(err)
+			}
+		}
+		return b
+	}))
+}
+
+func (sv *spreadVault) packNames() []string {
+	return slices.DeleteFunc(sv.fileNames(), func(name string) bool { return !isPack(name) })
+}
+
+// What one place says in the heads of its files, which have no seal, is not what a new index takes for the shape of a pack.
+func TestForgedHeadInOnePlaceIsOutvoted(t *testing.T) {
+	for _, s := range []shape{{3, 1}, {5, 2}} {
+		for _, to := range []pack.Shape{{Data: 1, Parity: 2}, {Data: 1, Parity: 1}, {Data: 4, Parity: 1}} {
+			sv := newSpreadVault(t, s)
+			sv.backup("v1", 0, 1, 2, 3)
+			for _, name := range sv.packNames() {
+				sv.reshape(sv.mems[0], name, to)
+			}
+			sv.reopen(sv.mems...)
+			sv.holds()
+			if r := sv.repair(); len(r.Healed) != 1 || len(r.Problems)+len(r.Salvaged)+len(r.Lost) > 0 {
+				t.Errorf("%v, forged as %v: repaired %+v", s, to, r)
+			}
+			sv.holds()
+			sv.clean()
+			sv.whole()
+		}
+	}
+}
+
+// An index that was made of a forged head is told, and nothing is done by it to what the other places have.
+func TestPacksThatTheIndexIsWrongAboutAreLeftAlone(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	name := sv.packNames()[0]
+	sv.reshape(sv.mems[0], name, pack.Shape{Data: 1, Parity: 2})
+	before := contentOf(t, sv.mems[1], name)
+	known := func(number uint32, p *packInfo) {
+		sv.Vault.mu.Lock()
+		sv.packs[number] = p
+		sv.Vault.mu.Unlock()
+		sv.files.close()
+	}
+	for number, right := range sv.known() {
+		wrong, _, err := sv.readTableIn(t.Context(), sv.place.layout().members[0], right.instance, right.id)
+		must(t, err)
+		known(number, wrong)
+		if err := sv.mendFile(t.Context(), damagedFile{name: name, offset: -1}, true); !errors.Is(err, errBadIndex) {
+			t.Errorf("mended: %v", err)
+		}
+		if c := sv.check(); len(c.Problems) == 0 {
+			t.Error("a check finds nothing")
+		}
+		r := sv.repair()
+		if len(r.Problems) == 0 || r.Problems[0].Pack != right.id || len(r.Healed)+len(r.Salvaged)+len(r.Lost) > 0 {
+			t.Errorf("repaired %+v", r)
+		}
+		known(number, right)
+	}
+	if !bytes.Equal(before, contentOf(t, sv.mems[1], name)) {
+		t.Error("what another place has was written over")
+	}
+	sv.holds()
+	sv.repair()
+	sv.clean()
+	sv.whole()
+}
+
+// Copies of packs in another folder of one place are not where the packs are looked for.
+func TestPacksInAnotherFolderOfOnePlaceAreLeftAlone(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		sv := newSpreadVault(t, shape{3, 1})
+		sv.backup("v1", 0, 1, 2, 3)
+		sv.backup("v2", 4, 5)
+		for _, name := range sv.packNames() {
+			_, id, _ := parsePackName(name)
+			must(t, sv.mems[0].Write(t.Context(), packName("0", id), contentOf(t, sv.mems[0], name)))
+			if moved {
+				must(t, sv.mems[0].Remove(t.Context(), name))
+			}
+		}
+		sv.reopen(sv.mems...)
+		for _, p := range sv.packs {
+			if p.instance != machine {
+				t.Errorf("a pack is looked for in %s", path.Dir(packName(p.instance, p.id)))
+			}
+		}
+		sv.mendAll()
+		sv.repair()
+		sv.holds()
+		sv.clean()
+		sv.whole()
+	}
+}
