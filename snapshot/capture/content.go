@@ -50,7 +50,10 @@ func newReader(p cut.Params, put *store.Writer, limit Limiter) (*reader, error) 
 
 // content reads the open file and sets e's Content, Depth, Data and Size: what was there, at most st.size.
 func (r *reader) content(ctx context.Context, f opened, st *stat, e *snapshot.Entry) (err error) {
-	cache := newPageCache(f, st.size)
+	cache, err := newPageCache(ctx, f, st.size)
+	if err != nil {
+		return err
+	}
 	defer cache.done()
 	r.file.Reset()
 	r.large = st.size >= largeFrom

@@ -1,7 +1,10 @@
 package capture
 
 import (
+	"context"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,4 +61,32 @@ func TestPageCacheIsLeftAsItWas(t *testing.T) {
 		}
 	}
 	t.Errorf("pages cached in each window: %v, want %v", got, want)
+}
+
+// Anybody can make a file of holes as large as its file system lets it be.
+func TestFileOfHolesTakesNoTimeForItsSize(t *testing.T) {
+	point := partition(t, "xfs")
+	const size = 1 << 62
+	write(t, point+"/file", "")
+	f, err := os.OpenFile(point+"/file", os.O_WRONLY, 0)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteAt([]byte("x"), size-1)
+	must(t, err)
+	r := newRig(t, point)
+	_, e := only(t, r, r.run())
+	data, holes := r.holesOf(&e)
+	if e.Size != size || data == 0 || data > 1<<20 || len(holes) != 1 {
+		t.Errorf("%d bytes, %d of data, holes %v", e.Size, data, holes)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	c, err := newPageCache(ctx, opened{fd: int(f.Fd())}, math.MaxInt64)
+	if err != nil || len(c.hot) > maxWindows || len(c.hot) < maxWindows/2 || !slices.Contains(c.hot, true) {
+		t.Errorf("%d windows, %v", len(c.hot), err)
+	}
+	cancel()
+	if _, err := newPageCache(ctx, opened{fd: int(f.Fd())}, math.MaxInt64); err != context.Canceled {
+		t.Error(err)
+	}
 }
