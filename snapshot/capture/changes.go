@@ -153,7 +153,7 @@ func (w *walker) noXattrs(e *snapshot.Entry, err error) {
 	if unknown {
 		e.Mode &= ^uint32(permissions) | ownerPermissions
 	}
-	if unknown || !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.ERANGE) {
+	if unknown || !errors.Is(err, errXattrsTooMany) && !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.ERANGE) {
 		e.Racy = true
 		w.lookAgain(false)
 	}

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,11 @@ type xattrReader struct {
 
 // xattrSize is the most a list or a value can have.
 const xattrSize = 64 << 10
+
+// maxXattrs is how many bytes all attributes of a file may have. There are file systems on which anybody can give a file some 480 MB.
+const maxXattrs = 4 << 20
+
+var errXattrsTooMany = errors.New("they take more than 4 MiB")
 
 // accessACL is the attribute that says who may do what with a file besides its mode.
 const accessACL = "system.posix_acl_access"
@@ -65,7 +71,8 @@ func (r *xattrReader) read(n int, err error, get func(name string) (int, error))
 	if err != nil {
 		return r.onlyACL(err, get)
 	}
-	r.set = r.set[:0]
+	defer r.forget()
+	size := 0
 	for name := range strings.SplitSeq(string(r.list[:n]), "\x00") {
 		if name == "" || snapshot.IsRestoreMark(name) {
 			continue
@@ -76,6 +83,9 @@ func (r *xattrReader) read(n int, err error, get func(name string) (int, error))
 		}
 		if err != nil {
 			return r.onlyACL(err, get)
+		}
+		if size += len(name) + n; size > maxXattrs {
+			return r.onlyACL(errXattrsTooMany, get)
 		}
 		r.add(name, n)
 	}
@@ -90,9 +100,16 @@ func (r *xattrReader) onlyACL(why error, get func(name string) (int, error)) (sn
 	case err != nil:
 		return nil, &aclError{why}
 	}
-	r.set = r.set[:0]
+	r.forget()
+	defer r.forget()
 	r.add(accessACL, n)
 	return snapshot.EncodeXattrs(r.set), why
+}
+
+// forget lets go of what was read.
+func (r *xattrReader) forget() {
+	clear(r.set)
+	r.set = r.set[:0]
 }
 
 // add takes up an attribute with the n bytes in r.value.

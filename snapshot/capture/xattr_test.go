@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 // Too many attributes to be listed keep nobody out whom the file lets in, and let in nobody else.
@@ -41,6 +43,36 @@ func TestACLIsKeptWhereAttributesAreTooMany(t *testing.T) {
 			t.Errorf("%s: mode %o, racy %v, ACL %v", name, e.Mode, e.Racy, has)
 		}
 	}
+}
+
+// There are file systems on which anybody can give a file attributes of hundreds of megabytes.
+func TestAttributesOfManyMegabytesAreNotRead(t *testing.T) {
+	r := newRig(t, partition(t, "xfs"))
+	point := r.o.Partition.MountPoint
+	value := make([]byte, 64<<10)
+	for name, n := range map[string]int{"many": maxXattrs/len(value) + 1, "some": maxXattrs/len(value) - 1} {
+		write(t, point+"/"+name, "x")
+		command(t, "setfacl", "-m", "u:7:rx,g::-", point+"/"+name)
+		for i := range n {
+			must(t, unix.Setxattr(point+"/"+name, fmt.Sprint("user.", i), value, 0))
+		}
+	}
+	all := r.entries(r.run("many: its extended attributes cannot be read: they take more than 4 MiB"))
+	for name, want := range map[string]int{"many": 0, "some": maxXattrs/len(value) - 1} {
+		e, n := all[name], 0
+		x, err := snapshot.GetXattrs(t.Context(), r.vault, &e)
+		must(t, err)
+		must(t, x.All(func(name, value []byte) bool {
+			if bytes.HasPrefix(name, []byte("user.")) && len(value) == 64<<10 {
+				n++
+			}
+			return true
+		}))
+		if _, has := x.Get(accessACL); n != want || !has || e.Racy || e.Mode&permissions != 0o654 {
+			t.Errorf("%s: %d attributes, want %d, ACL %v, racy %v, mode %o", name, n, want, has, e.Racy, e.Mode)
+		}
+	}
+	r.run() // no capture changes it
 }
 
 func TestFileWhoseACLCannotBeReadIsItsOwnersAlone(t *testing.T) {
