@@ -3,7 +3,7 @@
 // It needs root: the partition is opened as a detached, non-recursive clone of its mount, so the walk sees what other mounts
 // cover and can enter none of them. All steps in it are relative to open directories, one descriptor a level, so the
 // length of a path does not matter; the process's limit of open files should be at its hard limit (Go's runtime sees to that). A folder that is
-// too deep for that or for the memory it takes, which is past 4,096 others, gets a warning like any other that cannot be opened.
+// too deep for that or for the memory it takes, which is past 4,096 others or 128 KiB of path, gets a warning like any other that cannot be opened.
 //
 // The parent's chunks and pages are referred to, not copied: gc must leave the parent alone while Run is at work.
 package capture

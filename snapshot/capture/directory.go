@@ -12,7 +12,14 @@ import (
 // maxDepth is how many folders lie below one another, at most, that are entered: twice as many as a path can name. Each takes memory, some 10 KiB with two walkers or more.
 const maxDepth = 4096
 
-var errTooDeep = fmt.Errorf("it lies more than %d folders deep", maxDepth)
+// maxPath is how many bytes the path of a folder has, at most, that is entered: 32 times as many as one that can be named. Who goes through a version may keep the path of each
+// folder on the way, all of which then take some 32 MiB.
+const maxPath = 128 << 10
+
+var (
+	errTooDeep = fmt.Errorf("it lies more than %d folders deep", maxDepth)
+	errTooLong = fmt.Errorf("its path has more than %d bytes", maxPath)
+)
 
 // subdirectory opens a directory and walks it. One that cannot be opened is an empty one.
 func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, old *snapshot.Entry) error {
@@ -20,6 +27,10 @@ func (w *walker) subdirectory(ctx context.Context, d directory, t *target, e, ol
 	if d.depth == maxDepth {
 		w.tooDeep.Store(true)
 		return w.unopened(ctx, d, t, e, old, errTooDeep)
+	}
+	if len(w.path) > maxPath {
+		w.tooDeep.Store(true)
+		return w.unopened(ctx, d, t, e, old, errTooLong)
 	}
 	before := w.now(d.vol)
 	fd, err := openAt(t.dir, t.name, openDir)

@@ -68,6 +68,18 @@ func TestFoldersThatLieTooDeepAreNotEntered(t *testing.T) {
 	}
 }
 
+// Who goes through a version keeps the paths of all folders on the way.
+func TestFoldersWhosePathsAreTooLongAreNotEntered(t *testing.T) {
+	r, point := emptyRig(t)
+	name := strings.Repeat("d", 255)
+	const depth = maxPath/256 + 1 // the first whose path is too long
+	chain(t, point, name, depth+3)
+	v := r.run(strings.Repeat(name+"/", depth-1) + name + ": the folder cannot be opened: its path has more than 131072 bytes")
+	if v.Totals.Dirs != depth {
+		t.Errorf("%d folders, want %d", v.Totals.Dirs, depth)
+	}
+}
+
 func TestOtherMountsAreNotEnteredAndWhatTheyCoverIsSeen(t *testing.T) {
 	point := partition(t, "ext4")
 	write(t, point+"/sub/covered", "x")

@@ -27,7 +27,7 @@ type survey struct {
 	clock      func() time.Time // the one file times are taken from
 	unnumbered atomic.Uint64    // subvolumes without an id
 	caseless   atomic.Bool      // there is a folder with that flag
-	tooDeep    atomic.Bool      // there is a folder that was not entered for it lies too deep
+	tooDeep    atomic.Bool      // there is a folder that was not entered for it lies too deep, or its path is too long
 	changes    *resolver        // nil: by walk
 	held       map[fileID]*held
 	selection  [sha256.Size]byte
