@@ -47,8 +47,11 @@ type again struct {
 	all  bool // with all that lies below
 }
 
-// maxAgainPaths is how many paths a memory keeps; with more, it knows nothing.
-const maxAgainPaths = 10_000
+// maxAgainPaths and maxAgainBytes are how many paths a memory keeps, and how long they are together; with more, it knows nothing.
+const (
+	maxAgainPaths = 10_000
+	maxAgainBytes = 4 << 20
+)
 
 // selectionOf tells captures apart that would take different names of the same partition.
 func selectionOf(w *walker) [sha256.Size]byte {
@@ -120,7 +123,7 @@ func (w *walker) remember(v *snapshot.Version) {
 		w.o.Memory.why = "there is a folder in which names have no case (chattr +F), and of which it cannot be told what changed"
 	case w.tooDeep.Load():
 		w.o.Memory.why = "there is a folder that lies too deep to be entered, and may lie less deep next time"
-	case w.unnumbered.Load() == 0 && len(w.again) <= maxAgainPaths:
+	case w.unnumbered.Load() == 0 && len(w.again) <= maxAgainPaths && w.againBytes.Load() <= maxAgainBytes:
 		*w.o.Memory = Memory{version: v.Name, root: v.Root, selection: w.selection, again: w.again, begun: w.begun}
 	}
 }
@@ -140,8 +143,11 @@ func (w *walker) doubted(old *snapshot.Entry) bool {
 
 // lookAgain has the next capture look at what is being captured, though nothing should have changed.
 func (w *walker) lookAgain(all bool) {
-	a := again{string(w.path), all}
-	if n := len(w.again); n <= maxAgainPaths && (n == 0 || w.again[n-1] != a) {
+	n, a := len(w.again), again{string(w.path), all}
+	if n > 0 && w.again[n-1] == a {
+		return
+	}
+	if n <= maxAgainPaths && w.againBytes.Add(int64(len(a.path))) <= maxAgainBytes {
 		w.again = append(w.again, a)
 	}
 }

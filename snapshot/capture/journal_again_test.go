@@ -193,3 +193,24 @@ func TestFolderThatWasLockedIsLookedAtAgain(t *testing.T) {
 		t.Errorf("%d paths are still to be looked at again: %v", n, r.memory.again)
 	}
 }
+
+// Anybody can make many files that cannot be captured as they should be, far down in folders with long names.
+func TestPathsToLookAtAgainTakeLittleMemory(t *testing.T) {
+	m := &Memory{}
+	w := &walker{survey: &survey{o: &Options{Memory: m}}, path: make([]byte, maxPath)}
+	for range 2 * maxAgainBytes / maxPath {
+		w.path[0]++
+		w.lookAgain(false)
+	}
+	n := 0
+	for _, a := range w.again {
+		n += len(a.path)
+	}
+	if w.remember(&snapshot.Version{Name: "v"}); n > maxAgainBytes || m.version != "" {
+		t.Errorf("%d bytes, remembered is %q", n, m.version)
+	}
+	w.againBytes.Store(maxAgainBytes)
+	if w.remember(&snapshot.Version{Name: "v"}); m.version != "v" {
+		t.Errorf("remembered is %q", m.version)
+	}
+}

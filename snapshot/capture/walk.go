@@ -26,6 +26,7 @@ type survey struct {
 	links      links
 	clock      func() time.Time // the one file times are taken from
 	unnumbered atomic.Uint64    // subvolumes without an id
+	againBytes atomic.Int64     // length of all paths that the next capture is to look at
 	caseless   atomic.Bool      // there is a folder with that flag
 	tooDeep    atomic.Bool      // there is a folder that was not entered for it lies too deep, or its path is too long
 	changes    *resolver        // nil: by walk
