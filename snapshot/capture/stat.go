@@ -101,6 +101,7 @@ func (s *stat) set(x *unix.Statx_t) {
 	}
 }
 
+// fileTime is a time as an entry can have it: in a damaged inode there may be more nanoseconds than a second has.
 func fileTime(t unix.StatxTimestamp) snapshot.Time {
-	return snapshot.Time{Sec: t.Sec, Nsec: t.Nsec}
+	return snapshot.Time{Sec: t.Sec, Nsec: min(t.Nsec, 999_999_999)}
 }

@@ -250,8 +250,10 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 	case unix.S_IFSOCK:
 		w.skipped++
 		return false, nil
+	case unix.S_IFLNK, unix.S_IFIFO, unix.S_IFCHR, unix.S_IFBLK:
+		return true, w.other(ctx, &t, e, old)
 	}
-	return true, w.other(ctx, &t, e, old)
+	return false, &sourceError{"stat", -1, fmt.Errorf("it has mode %o, which is of no kind of file", t.stat.mode)}
 }
 
 // now is the moment of what is looked at or read in a volume from now on. Of what may be mapped it is earlier: what is stored in a page sets no time as long
