@@ -25,6 +25,20 @@ func isRacy(before time.Time, st *stat) bool {
 	return !st.ctime.Time().Before(limit) || !st.mtime.Time().Before(limit)
 }
 
+// longWrite is how long a single write(2) may take: it sets the times at its beginning, and on most file systems can be read half-way.
+const longWrite = time.Hour
+
+// mayBeWritten tells whether such a write may be under way to a file with this stat, which is read from the moment on. One that began after the capture did is doubted by
+// the next one in any case.
+func (w *walker) mayBeWritten(st *stat, moment time.Time) bool {
+	id := fileID{st.dev, st.ino}
+	if w.src.live >= 0 && id.dev == w.src.root.dev {
+		id.dev = w.src.mounted.dev
+	}
+	isHeld := w.held[id] != nil || w.blind > 0
+	return isHeld && !st.ctime.Time().Before(moment.Add(-longWrite))
+}
+
 // grain is how exact a ctime is.
 func grain(ctime snapshot.Time) time.Duration {
 	if ctime.Nsec == 0 {

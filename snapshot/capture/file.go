@@ -99,6 +99,7 @@ func (w *walker) readOnce(ctx context.Context, f opened, t *target, e *snapshot.
 		return false, errReplaced
 	}
 	setStat(e, &before, t.vol, moment)
+	e.Racy = e.Racy || w.mayBeWritten(&before, moment)
 	e.Target = nil
 	e.Flags = inodeFlags(f.fd)
 	x, err := w.xattrs.open(f.fd)
