@@ -17,7 +17,7 @@ import (
 )
 
 // A held file is one that may be written to unheard: somebody has it mapped, or open for writing, so that it may have been mapped or be written to by what
-// makes no event before the file is closed (io_submit(2)), or it is the image of a loop device.
+// makes no event before the file is closed (io_submit(2)), or it is the image of a loop device, or of a disk that the kernel serves to others.
 type held struct {
 	id     fileID
 	mapped bool
@@ -406,8 +406,30 @@ func (h *holding) loops() error {
 		_ = h.look(strings.TrimSuffix(string(image), "\n"), false, true)
 		h.loop("/dev/" + d.Name())
 	}
+	h.served("/sys/kernel/config")
 	_, err = h.byMounts("/proc/self")
 	return err
+}
+
+// served looks at the images of disks that the kernel serves to others, over NVMe or as a SCSI target: they are written to as those of loop devices are. config is where
+// configfs is mounted.
+func (h *holding) served(config string) {
+	spaces, _ := filepath.Glob(config + "/nvmet/subsystems/*/namespaces/*/device_path")
+	for _, s := range spaces {
+		if image, err := os.ReadFile(s); err == nil {
+			_ = h.look(strings.TrimSuffix(string(image), "\n"), false, true)
+		}
+	}
+	disks, _ := filepath.Glob(config + "/target/core/fileio_*/*/info")
+	for _, d := range disks {
+		// … TCM FILEIO ID: 0        File: /path  Size: 1048576  Mode: …
+		info, err := os.ReadFile(d)
+		_, image, is := strings.Cut(string(info), " File: ")
+		end := strings.LastIndex(image, "  Size: ")
+		if err == nil && is && end >= 0 {
+			_ = h.look(image[:end], false, true)
+		}
+	}
 }
 
 // loop takes in the image of a loop device by its number, should its path not be what it was.

@@ -366,3 +366,27 @@ func TestHiddenProcessesAreAnError(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What the kernel writes to them makes no event.
+func TestImagesOfDisksThatTheKernelServesAreHeld(t *testing.T) {
+	point, config := partition(t, "ext4"), t.TempDir()
+	src := openedSource(t, point)
+	for _, name := range []string{"nvme", "a  Size: b", "other"} {
+		write(t, point+"/"+name, "x")
+	}
+	write(t, config+"/nvmet/subsystems/nqn.x/namespaces/1/device_path", point+"/nvme\n")
+	write(t, config+"/nvmet/subsystems/nqn.x/namespaces/2/device_path", "/dev/null\n")
+	write(t, config+"/target/core/fileio_0/disk/info", "Status: ACTIVATED  Max Queue Depth: 128  SectorSize: 512  HwMaxSectors: 16384\n"+
+		"        TCM FILEIO ID: 0        File: "+point+"/a  Size: b  Size: 1048576  Mode: Buffered-WCE Async: 0\n")
+	write(t, config+"/target/core/fileio_1/none/info", "Status: DEACTIVATED")
+	write(t, config+"/target/core/iblock_0/disk/info", "File: "+point+"/other  Size: 1")
+	h := &holding{dev: src.root.dev, fstype: src.fstype, found: map[fileID]*held{}}
+	h.served(config)
+	for name, want := range map[string]bool{"nvme": true, "a  Size: b": true, "other": false} {
+		st, err := statPath(point+"/"+name, lookOnly)
+		must(t, err)
+		if f := h.found[fileID{st.dev, st.ino}]; (f != nil) != want || want && f.handle == nil {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
