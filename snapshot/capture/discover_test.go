@@ -61,6 +61,7 @@ func TestWhichTypesAreBackedUp(t *testing.T) {
 		{"iso9660", "/dev/sr0", "read-only image"},
 		{"udf", "/dev/sr0", "read-only image"},
 		{"ocfs2", "/dev/sdc", "network"},
+		{"bcachefs", "/dev/sdc", "not supported (bcachefs)"},
 	} {
 		if got := excludedType(&mountLine{major: 8, fstype: c.fstype, source: c.source}); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s on a block device: %q, want %q", c.fstype, got, c.want)
@@ -81,6 +82,7 @@ func TestWhichTypesAreBackedUp(t *testing.T) {
 		{"proc", "proc", "pseudo"},
 		{"overlay", "overlay", "overlay"},
 		{"zfs", "tank/data", "not supported (zfs)"},
+		{"bcachefs", "/dev/sda1:/dev/sdb1", "not supported (bcachefs)"},
 	} {
 		if got := excludedType(&mountLine{fstype: c.fstype, source: c.source}); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q, want %q", c.fstype, got, c.want)

@@ -21,7 +21,10 @@ func typeSet(names string) map[string]bool {
 }
 
 // anonymous are the types that lie on block devices and yet have a device number of their own making.
-var anonymous = typeSet("btrfs bcachefs")
+var anonymous = typeSet("btrfs")
+
+// unsupported are the types of which not everything can be told: on bcachefs a file and those in snapshots that were made of it are alike in all that tells files apart.
+var unsupported = typeSet("zfs bcachefs")
 
 // excludedType tells why a mount of this kind is never backed up, "" if it can be.
 func excludedType(m *mountLine) string {
@@ -34,13 +37,13 @@ func excludedType(m *mountLine) string {
 		return "network or user-space file system (" + m.fstype + ")"
 	case images[m.fstype]:
 		return "read-only image (" + m.fstype + ")"
+	case unsupported[m.fstype]:
+		return "file system that is not supported (" + m.fstype + ")"
 	case anonymous[m.fstype]:
 		if !strings.HasPrefix(m.source, "/") {
 			return "no block device (" + m.fstype + ")"
 		}
 		return ""
-	case m.fstype == "zfs":
-		return "file system that is not supported (zfs)"
 	case m.major == 0:
 		return "pseudo or memory file system (" + m.fstype + ")"
 	}
