@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,11 @@ type names struct {
 	arena []byte   // of each name: its type (DT_DIR …), its length in two bytes, the name, NUL
 	order []uint32 // where in the arena
 }
+
+// maxNames is how large the arena may become: it is counted in 32 bits.
+const maxNames = 1<<32 - 1<<16
+
+var errTooManyNames = errors.New("its names take more than 4 GiB")
 
 // keepNames is the arena's size up to which it is kept for the next directory.
 const keepNames = 1 << 20
@@ -43,11 +49,16 @@ func (n *names) reset() {
 	n.arena, n.order = n.arena[:0], n.order[:0]
 }
 
-func (n *names) add(name []byte, kind byte) {
+// add takes up a name, if there is room.
+func (n *names) add(name []byte, kind byte) bool {
+	if len(n.arena) > maxNames {
+		return false
+	}
 	n.order = append(n.order, uint32(len(n.arena)))
 	n.arena = binary.NativeEndian.AppendUint16(append(n.arena, kind), uint16(len(name)))
 	n.arena = append(n.arena, name...)
 	n.arena = append(n.arena, 0)
+	return true
 }
 
 // sort orders the names and drops what a directory that changes while it is listed may give twice.
@@ -79,8 +90,9 @@ func (n *names) list(ctx context.Context, fd int, buf []byte, want func(name []b
 			if end := bytes.IndexByte(name, 0); end >= 0 {
 				name = name[:end]
 			}
-			if s := string(name); s != "." && s != ".." && want(name) {
-				n.add(name, b[18])
+			if s := string(name); s != "." && s != ".." && want(name) && !n.add(name, b[18]) {
+				n.sort()
+				return errTooManyNames
 			}
 			b = b[size:]
 		}

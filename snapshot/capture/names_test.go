@@ -97,3 +97,18 @@ func TestNameThatCannotBeShownIsSkipped(t *testing.T) {
 		t.Errorf("names %q, skipped %d", got, v.Skipped)
 	}
 }
+
+// Where a name lies is told in 32 bits.
+func TestNamesOfAFolderHaveSoMuchRoomAndNoMore(t *testing.T) {
+	room, err := unix.Mmap(-1, 0, maxNames+1<<16, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	must(t, err)
+	defer unix.Munmap(room)
+	n := names{arena: room[:maxNames]}
+	last := []byte(strings.Repeat("n", 300))
+	if !n.add(last, unix.DT_REG) || n.len() != 1 || string(n.at(0).bytes()) != string(last) {
+		t.Errorf("%d names", n.len())
+	}
+	if n.add([]byte("one more"), unix.DT_REG) || n.len() != 1 {
+		t.Errorf("%d names", n.len())
+	}
+}
