@@ -231,9 +231,11 @@ func TestRestoreWhereNamesHaveNoCase(t *testing.T) {
 		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		must(t, os.WriteFile(path, []byte(content), 0o644))
 	}
-	for _, name := range []string{"tree/Docs/one", "tree/Docs/two", "tree/Read.me", "both/A/f", "both/a/f", "both/a/g"} {
+	for _, name := range []string{"tree/Docs/one", "tree/Docs/two", "tree/Read.me", "both/A/f", "both/a/f", "both/a/g", "files/X.txt", "files/x.txt", "files/one", "files/ONE"} {
 		write(p.path(name), name)
 	}
+	must(t, os.Remove(p.path("files/ONE"))) // of one file by two names none is lost
+	must(t, os.Link(p.path("files/one"), p.path("files/ONE")))
 	d := start(t, newHome(t))
 	d.activate("max", p)
 	d.backup(p)
@@ -264,6 +266,13 @@ func TestRestoreWhereNamesHaveNoCase(t *testing.T) {
 		want("both/A/f", "tree/Read.me", "tree/docs/one", "tree/docs/two")
 		if got := command(t, "cat", filepath.Join(to, "both/A/f")); got != "both/A/f" {
 			t.Errorf("it has %q", got)
+		}
+	}
+	write(filepath.Join(to, "files/x.TXT"), "mine")
+	for range 2 {
+		a := at(t, d.home, "restore", "latest", p.path("files"), "--to", to, "--on-conflict", "overwrite", "--yes", "--wait")
+		if a.code != warned || strings.Count(a.stderr, "failed: ") != 1 || !strings.Contains(a.stderr, "files/x.txt: the version has two names here") {
+			t.Errorf("of two files that are one there is told %+v", a)
 		}
 	}
 }

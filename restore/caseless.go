@@ -2,6 +2,7 @@ package restore
 
 import (
 	"errors"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // A file system may take several names for one, as those do that cannot tell upper from lower case: what the version calls Docs is there, and is listed as docs.
 
-// errOneName is why one of two folders is not made.
+// errOneName is why one of two folders is not made, and of two files one is lost.
 var errOneName = errors.New("the version has two names here that this file system cannot tell apart")
 
 // aliases are names of the version in a folder that are there and not listed, for what they stand for is listed by another name.
@@ -84,6 +85,78 @@ func (f *folder) hasMet(sub int, name string) bool {
 	met := f.met[madeOf(&st)]
 	f.met[madeOf(&st)] = true
 	return met
+}
+
+// fold makes one of names that a file system may take for one.
+func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+
+// folded are the names that were met in a folder, by little that is the same for those that may be one.
+type folded []uint64
+
+var foldSeed = maphash.MakeSeed()
+
+func (f *folded) add(name string) { *f = append(*f, maphash.String(foldSeed, fold(name))) }
+
+// twice tells whether two of them may be one.
+func (f folded) twice() bool {
+	slices.Sort(f)
+	return len(slices.Compact(f)) < len(f)
+}
+
+// A twin is what is no folder and has a name in the version that may be that of another there, where names have no case.
+type twin struct {
+	name  string
+	inode uint64 // at the source, of what has several names; 0: it has one
+}
+
+// twins finds them among what is restored in a folder.
+func (r *run) twins(f *folder, at spot) (all [][]twin) {
+	by := map[string][]twin{}
+	rd := snapshot.NewReader(r.o.Vault, f.entry.Tree)
+	for e := (snapshot.Entry{}); rd.Next(r.ctx, &e); {
+		name := string(e.Name)
+		if next, visit := r.select_.enter(at, join(f.path, name), name); visit && next.in && !e.IsDir() {
+			t := twin{name: name}
+			if e.Nlink > 1 {
+				t.inode = e.Ino
+			}
+			by[fold(name)] = append(by[fold(name)], t)
+		}
+	}
+	for _, same := range by { // what could be read a moment ago
+		if len(same) > 1 {
+			all = append(all, same)
+		}
+	}
+	return all
+}
+
+// tellTwins fails what lost its place to what has another name in the version, and in the target the same: it is there, with what the last of them has.
+func (r *run) tellTwins(f *folder) {
+	for _, same := range f.twins {
+		for i, t := range same {
+			if slices.ContainsFunc(same[:i], func(first twin) bool { return r.areOne(f, first, t) }) {
+				r.fail(join(f.path, t.name), errOneName)
+			}
+		}
+	}
+}
+
+// areOne tells whether two files of the version are one in the target by two names of which but one is listed, and nothing else told of that.
+func (r *run) areOne(f *folder, a, b twin) bool {
+	if a.inode != 0 && a.inode == b.inode || r.hasFailed(join(f.path, a.name)) || r.hasFailed(join(f.path, b.name)) {
+		return false
+	}
+	one, thereA, _ := look(f.fd, a.name)
+	other, thereB, _ := look(f.fd, b.name)
+	return thereA && thereB && madeOf(&one) == madeOf(&other) && !(isListed(f.fd, a.name) && isListed(f.fd, b.name))
+}
+
+// hasFailed tells whether it was listed that a path failed.
+func (r *run) hasFailed(path string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.result.Failed.Items, func(l Left) bool { return l.Path == path })
 }
 
 // isListed tells whether a folder has a name just as it is written. If that cannot be told, it has.

@@ -34,6 +34,7 @@ type folder struct {
 	flags  uint32
 	cased  bool          // it has names that differ in case only, or may have
 	met    map[made]bool // if not: folders in it that the version has by a name that was met
+	twins  [][]twin      // what else the version has in it by names that differ in case only
 	marked bool          // others in it are to be kept, whatever they are
 	vault  bool          // for it is a vault, or lies in one
 	locked bool          // for its key is not there, or that of one above
@@ -258,6 +259,7 @@ func (r *run) settle(f *folder) {
 	if r.stopped() {
 		return
 	}
+	r.tellTwins(f)
 	switch change := f.ours || f.whole && r.o.OnConflict == Overwrite; {
 	case r.o.VerifyOnly:
 		if f.whole {

@@ -181,6 +181,7 @@ func (r *run) walk(f *folder, at spot) error {
 	}
 	rd := snapshot.NewReader(r.o.Vault, f.entry.Tree)
 	var e snapshot.Entry
+	var met folded
 	for rd.Next(r.ctx, &e) {
 		if len(e.Name) == 0 { // an old version has lost the name, and what has it must not pass for one too many
 			r.unread[f.path] = true
@@ -188,6 +189,9 @@ func (r *run) walk(f *folder, at spot) error {
 		next, visit := r.select_.enter(at, join(f.path, string(e.Name)), string(e.Name))
 		if !visit {
 			continue
+		}
+		if !e.IsDir() && next.in && r.writes() {
+			met.add(string(e.Name))
 		}
 		if err := r.visit(f, &e, next); err != nil {
 			return err
@@ -202,6 +206,9 @@ func (r *run) walk(f *folder, at spot) error {
 		}
 		r.fail(f.path, fmt.Errorf("the vault has not all that is in the folder any more: %w", err))
 		return nil
+	}
+	if met.twice() {
+		f.twins = r.twins(f, at)
 	}
 	switch {
 	case !f.whole || f.fd < 0:
