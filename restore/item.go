@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 // A made is a file in the target that is as the version has it: hard links may be made to it.
@@ -49,12 +51,27 @@ func (r *run) restore(it *item) (m made, err error) {
 
 // failed tells of an error that concerns one name only, and returns one that does not.
 func (r *run) failed(it *item, err error) error {
-	if fatal(err) {
+	if fatal(err) && !r.onlyThere(&it.entry, err) {
 		return fmt.Errorf("restore %s: %w", it.path(), err)
 	}
 	r.fail(it.path(), explain(err))
 	r.progress(1, it.entry.Size)
 	return nil
+}
+
+// onlyThere tells whether only a part of the target is full or read-only, such as a subvolume, or what a quota counts: in the target itself there is room for what all workers may be at, if
+// their files are as large. If that cannot be told, as of a network disk, it is all of it.
+func (r *run) onlyThere(e *snapshot.Entry, why error) bool {
+	full := errors.Is(why, unix.ENOSPC) || errors.Is(why, unix.EDQUOT)
+	if !full && !errors.Is(why, unix.EROFS) || r.named.Load() {
+		return false
+	}
+	fd, err := openIn(r.o.Target, ".", unix.O_TMPFILE|unix.O_RDWR)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return !full || unix.Fallocate(fd, 0, 0, int64(max(e.Data, 1))*int64(r.o.Workers+1)) == nil
 }
 
 // explain says what is wrong with a file in words that help.

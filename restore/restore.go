@@ -109,7 +109,7 @@ type Result struct {
 }
 
 // Run restores. The result tells what was done also when there is an error, which is the context's, or one that leaves no hope for the other files:
-// store.ErrMissing, ENOSPC, EROFS. snapshot.ErrNotExist and snapshot.ErrNotDir if the version has not one of the paths, before anything is done.
+// store.ErrMissing, and ENOSPC, EDQUOT and EROFS of the target as a whole. snapshot.ErrNotExist and snapshot.ErrNotDir if the version has not one of the paths, before anything is done.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	r, err := newRun(o)
 	if err != nil {

@@ -289,6 +289,30 @@ func TestInterruptedRestoreGoesOn(t *testing.T) {
 	wantSame(t, g, v, dir)
 }
 
+// A part of the target that is read-only, or has a limit of its own, fails its files only; the target itself fails all.
+func TestPartOfTheTargetThatTakesNothingFailsItsFilesOnly(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.file("top", "t"), g.dir("a", g.file("f", "f")), g.dir("few", g.file("big", text(1, 4<<20)), g.file("small", "small")), g.dir("none", g.file("f", "f"), g.symlink("l", "f")), g.dir("z", g.file("f", "f")))
+	dir := mountImage(t, newImage(t, 120, "mkfs.btrfs"))
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"few", "none"} {
+		command(t, "btrfs", "subvolume", "create", path(name))
+		write(t, path(name+"/mine"), "mine")
+	}
+	command(t, "btrfs", "property", "set", path("none"), "ro", "true")
+	command(t, "btrfs", "quota", "enable", dir)
+	command(t, "btrfs", "qgroup", "limit", "2M", path("few"))
+	r := g.restore(v, dir, func(o *Options) { o.Workers = 1 })
+	wantLeft(t, "failed", r.Failed, "few/big", "none/f", "none/l")
+	there(t, dir, []string{"a/f", "few/small", "z/f"})
+	if _, err := g.try(t.Context(), v, path("none")); !errors.Is(err, unix.EROFS) {
+		t.Errorf("a target that is read-only: %v", err)
+	}
+	if _, err := g.try(t.Context(), v, path("few"), func(o *Options) { o.Paths = []string{"few"} }); !errors.Is(err, unix.EDQUOT) {
+		t.Errorf("a target that is full: %v", err)
+	}
+}
+
 type limiter struct {
 	after atomic.Int32
 	do    func()
