@@ -342,7 +342,7 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 			return &held
 		}
 		passedOn, _ = all.Get(aclDefault)
-		given.Xattrs, given.XattrRefs, given.Flags = withDefault(all, nil), nil, e.Flags&^ofFolders
+		given.Xattrs, given.XattrRefs, given.Flags = with(all, aclDefault, nil), nil, e.Flags&^ofFolders
 	}
 	if r.give(h, &given) != nil {
 		return &held
@@ -364,23 +364,23 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 	asItIs := uint32(locks) // what the file was not given
 	if e.IsDir() {
 		asItIs |= ofFolders
-		xattrs = withDefault(xattrs, passedOn)
+		xattrs = with(xattrs, aclDefault, passedOn)
 	}
 	held.Xattrs, held.XattrRefs, held.Flags = xattrs, nil, flags&^asItIs|e.Flags&asItIs
 	return &held
 }
 
-// withDefault is a set of attributes with another ACL that a folder passes on; nil: with none.
-func withDefault(x snapshot.Xattrs, acl []byte) snapshot.Xattrs {
+// with is a set of attributes of which one is another; nil: there is none of that name.
+func with(x snapshot.Xattrs, name string, value []byte) snapshot.Xattrs {
 	var set []snapshot.Xattr
-	_ = x.All(func(name, value []byte) bool {
-		if string(name) != aclDefault {
-			set = append(set, snapshot.Xattr{Name: string(name), Value: value})
+	_ = x.All(func(n, v []byte) bool {
+		if string(n) != name {
+			set = append(set, snapshot.Xattr{Name: string(n), Value: v})
 		}
 		return true
 	}) // whoever needs them all has seen that they can be read
-	if acl != nil {
-		set = append(set, snapshot.Xattr{Name: aclDefault, Value: acl})
+	if value != nil {
+		set = append(set, snapshot.Xattr{Name: name, Value: value})
 	}
 	return snapshot.EncodeXattrs(set)
 }

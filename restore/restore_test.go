@@ -412,15 +412,23 @@ func (l lastOf) WaitN(ctx context.Context, n int) error {
 
 func TestNoOwnerGivesNeitherOwnersNorSetIDBits(t *testing.T) {
 	g := newRig(t)
-	f := g.file("f", "x")
+	f := g.xattrs(g.file("f", "x"), snapshot.Xattr{Name: capability, Value: []byte{0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}})
 	f.Mode |= 0o6111
-	dir := t.TempDir()
-	g.restore(g.version(f), dir, func(o *Options) { o.NoOwner = true })
+	v, dir, noOwner := g.version(f), t.TempDir(), func(o *Options) { o.NoOwner = true }
+	g.restore(v, dir, noOwner)
+	path := filepath.Join(dir, "f")
 	var st unix.Stat_t
-	must(t, unix.Lstat(filepath.Join(dir, "f"), &st))
-	if st.Uid != 0 || st.Mode&0o7777 != 0o755 {
-		t.Errorf("it is %o of %d", st.Mode, st.Uid)
+	must(t, unix.Lstat(path, &st))
+	if _, err := unix.Getxattr(path, capability, nil); st.Uid != 0 || st.Mode&0o7777 != 0o755 || !errors.Is(err, unix.ENODATA) {
+		t.Errorf("it is %o of %d, its capabilities: %v", st.Mode, st.Uid, err)
 	}
+	wantSame(t, g, v, dir, noOwner) // to verify tells of nothing that was not asked for
+	must(t, os.Chmod(path, 0o755|os.ModeSetuid))
+	verify := func(o *Options) { o.VerifyOnly = true }
+	wantLeft(t, "different", g.restore(v, dir, noOwner, verify).Differs, "f")
+	g.restore(v, dir, noOwner, overwrite)
+	wantSame(t, g, v, dir, noOwner)
+	wantLeft(t, "different", g.restore(v, dir, verify).Differs, "f", ".")
 }
 
 func TestVerifyOnlyTellsOfWhatTheVersionHasNot(t *testing.T) {

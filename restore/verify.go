@@ -102,13 +102,17 @@ func (r *run) verifyFolder(f *folder) {
 	}
 }
 
-// otherwise lists what differs but for the content.
+// otherwise lists what differs but for the content from what a restore would give.
 func (r *run) otherwise(h *holder, st *unix.Statx_t, e *snapshot.Entry) (what []string, err error) {
 	if !r.o.NoOwner && (st.Uid != e.UID || st.Gid != e.GID) {
 		what = append(what, fmt.Sprintf("owner (%d:%d, in the version %d:%d)", st.Uid, st.Gid, e.UID, e.GID))
 	}
-	if mode := uint32(st.Mode); e.Type() != unix.S_IFLNK && mode&0o7777 != e.Mode&0o7777 {
-		what = append(what, fmt.Sprintf("mode (%o, in the version %o)", mode&0o7777, e.Mode&0o7777))
+	wantMode := e.Mode & 0o7777
+	if r.o.NoOwner {
+		wantMode &^= setID
+	}
+	if mode := uint32(st.Mode) & 0o7777; e.Type() != unix.S_IFLNK && mode != wantMode {
+		what = append(what, fmt.Sprintf("mode (%o, in the version %o)", mode, e.Mode&0o7777))
 	}
 	if fileTime(st.Mtime) != e.Mtime {
 		what = append(what, "time")
@@ -116,6 +120,9 @@ func (r *run) otherwise(h *holder, st *unix.Statx_t, e *snapshot.Entry) (what []
 	want, err := r.xattrsOf(e)
 	if err != nil {
 		return nil, err
+	}
+	if _, can := want.Get(capability); can && r.o.NoOwner {
+		want = with(want, capability, nil)
 	}
 	have, err := h.xattrs()
 	if err != nil {
