@@ -190,7 +190,7 @@ func (r *run) inspect(f *folder) {
 	}
 	f.marked = f.vault || f.locked || r.marked(f)
 	if r.writes() && (r.resumes || r.unmarked) {
-		sweep(f.fd)
+		r.sweep(f.fd)
 	}
 	if f.ours = r.isUnfinished(f); f.ours {
 		return

@@ -164,8 +164,9 @@ func (r *run) end(well bool) {
 // leftover is what tempName makes.
 var leftover = regexp.MustCompile("^" + regexp.QuoteMeta(temporary) + "[0-9a-f]{8}-[0-9a-f]{16}$")
 
-// sweep removes from a folder files that an earlier restore was making when it was killed: those that nobody holds any more. What has several names is not one of these.
-func sweep(dir int) {
+// sweep removes from a folder what an earlier restore was making when it was killed: files that nobody holds any more, and what cannot be held and was there before this restore began, as
+// symlinks and further names of files are only for a moment.
+func (r *run) sweep(dir int) {
 	d, err := reopen(dir)
 	if err != nil {
 		return
@@ -173,16 +174,23 @@ func sweep(dir int) {
 	defer d.Close()
 	for names, err := d.Readdirnames(1000); err == nil; names, err = d.Readdirnames(1000) {
 		for _, name := range names {
-			if leftover.MatchString(name) {
-				sweepFile(dir, name)
+			if leftover.MatchString(name) && !strings.HasPrefix(name, ours) {
+				r.sweepName(dir, name)
 			}
 		}
 	}
 }
 
-func sweepFile(dir int, name string) {
+func (r *run) sweepName(dir int, name string) {
 	st, there, err := look(dir, name)
-	if err != nil || !there || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+	kind := st.Mode & unix.S_IFMT
+	if err != nil || !there || kind == unix.S_IFDIR {
+		return
+	}
+	if kind != unix.S_IFREG || st.Nlink != 1 {
+		if time.Unix(st.Ctime.Sec, int64(st.Ctime.Nsec)).Before(r.began) {
+			_ = unix.Unlinkat(dir, name, 0)
+		}
 		return
 	}
 	fd, err := openIn(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)

@@ -249,7 +249,7 @@ func TestWhatNoPowerCutToreIsSkipped(t *testing.T) {
 	}
 }
 
-// A file that a restore was killed over is removed when it goes on, and nothing else that is called like one.
+// What a restore was killed over is removed when it goes on, be it a file, a symlink, a fifo or a further name, and nothing else that is called like it.
 func TestPartsOfKilledRestoresAreRemoved(t *testing.T) {
 	g := newRig(t)
 	v, dir := g.version(g.file("a", text(1, 9*pieceLen)), g.dir("d", g.file("f", "f"))), t.TempDir()
@@ -260,15 +260,24 @@ func TestPartsOfKilledRestoresAreRemoved(t *testing.T) {
 	}
 	must(t, os.Mkdir(filepath.Join(dir, folder), 0o755))
 	must(t, os.Link(filepath.Join(dir, linked), filepath.Join(dir, "its other name")))
+	link, fifo := temporary+"01234567-4123456789abcdef", temporary+"01234567-5123456789abcdef"
+	must(t, os.Symlink("its other name", filepath.Join(dir, "d", link)))
+	must(t, unix.Mkfifo(filepath.Join(dir, fifo), 0o600))
+	parts := []string{part, "d/" + part, linked, "d/" + link, fifo}
 	must(t, unix.Flock(openRW(t, filepath.Join(dir, held)), unix.LOCK_EX)) // as a restore under way does
-	stay := []string{held, linked, like, folder}
+	stay := []string{held, "its other name", like, folder}
 	g.restore(v, dir, func(o *Options) { o.Paths = []string{"d"} })
-	there(t, dir, append(stay, part, "d/"+part)) // nothing says that one was broken off
+	there(t, dir, append(stay, parts...)) // nothing says that one was broken off
 	g.breakOff(v, dir, 3)
 	g.restore(v, dir, func(o *Options) { o.DryRun = true })
-	there(t, dir, append(stay, part, "d/"+part))
+	there(t, dir, append(stay, parts...))
+	later, err := newRun(Options{Vault: g.vault, Version: v, Target: openDir(t, dir)})
+	must(t, err)
+	later.began = later.began.Add(-time.Hour) // what came since may be another's that is under way
+	later.sweep(openDir(t, dir))
+	there(t, dir, append(stay, linked, "d/"+link, fifo), part)
 	g.restore(v, dir)
-	there(t, dir, stay, part, "d/"+part)
+	there(t, dir, stay, parts...)
 }
 
 // Folders that a restore made, and did not get to give what they have, are given it by the one that goes on; but not once somebody has put them right.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ const (
 type run struct {
 	o       Options
 	root    snapshot.Entry
+	began   time.Time
 	select_ selection
 	keep    globs
 	own     map[made]bool   // files and folders that are left alone
@@ -92,7 +94,7 @@ func newRun(o Options) (*run, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.NumCPU()
 	}
-	r := &run{o: o, links: map[uint64]*hardlink{}, notes: map[string]bool{}, taken: map[made]uint64{}, spare: make(chan struct{}, o.Workers-1)}
+	r := &run{o: o, began: time.Now(), links: map[uint64]*hardlink{}, notes: map[string]bool{}, taken: map[made]uint64{}, spare: make(chan struct{}, o.Workers-1)}
 	r.checkTimes.Store(100)
 	r.bufs.New = func() any { b := make([]byte, o.Vault.ReadRoom()); return &b }
 	var err error
