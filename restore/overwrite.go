@@ -266,7 +266,9 @@ func (r *run) copyEqual(fd, old int, it *item, d *difference) error {
 	var failed error
 	err := snapshot.Spans(r.ctx, r.o.Vault, &it.entry, 0, it.entry.Size, func(s snapshot.Span) bool {
 		if !s.Hole() && !differs[s.Off] {
-			failed = r.copySpan(fd, old, s, *buf)
+			if failed = r.wait(r.ctx, int(s.Len)); failed == nil {
+				failed = r.copySpan(fd, old, s, *buf)
+			}
 		}
 		return failed == nil
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -91,5 +92,26 @@ func TestFilesThatCannotBeOpenedAreOverwritten(t *testing.T) {
 		if done := f != nil && string(f.Data) == "theirs"; done != replaced || (r.Failed.Count == 0) != replaced {
 			t.Errorf("%v: replaced: %v, failed: %+v", why, done, r.Failed)
 		}
+	}
+}
+
+// A meter adds up what is read.
+type meter struct{ n atomic.Int64 }
+
+func (m *meter) WaitN(ctx context.Context, n int) error {
+	m.n.Add(int64(n))
+	return ctx.Err()
+}
+
+// Where files cannot share blocks, what is equal is read twice: once to compare it, and once to copy it.
+func TestWhatIsCopiedIsLimitedToo(t *testing.T) {
+	g := newRig(t)
+	large := text(1, 10*pieceLen)
+	v, dir := g.version(g.file("f", large)), mountImage(t, newImage(t, 16, "mkfs.ext4"))
+	write(t, filepath.Join(dir, "f"), "X"+large[1:])
+	read := &meter{}
+	r := g.restore(v, dir, overwrite, func(o *Options) { o.Limiter = read })
+	if got := read.n.Load(); got != (10+9+1)*pieceLen || r.Written != pieceLen {
+		t.Errorf("%d bytes were waited for, and %d written", got, r.Written)
 	}
 }
