@@ -22,6 +22,7 @@ type hardlink struct {
 
 	mu      sync.Mutex
 	making  bool
+	given   bool // up, for an error that ended the restore
 	waiting []*item
 	made    made
 	dir     string // folder of the made one
@@ -81,6 +82,9 @@ func (r *run) linked(it *item) error {
 	case l.made.ok:
 		l.mu.Unlock()
 		return r.putLink(it)
+	case l.given:
+		l.mu.Unlock()
+		return nil
 	case l.making:
 		it.in.pending.Add(1) // finish ends one
 		l.waiting = append(l.waiting, it)
@@ -116,7 +120,7 @@ func (l *hardlink) end(it *item, m made, err error) (next *item, rest []*item) {
 	l.made, l.dir, l.name = m, it.in.path, it.name
 	if m.ok || err != nil {
 		rest, l.waiting = l.waiting, nil
-		l.making = err != nil // then nobody goes on
+		l.making, l.given = false, err != nil
 		return nil, rest
 	}
 	if len(l.waiting) == 0 {
@@ -204,14 +208,4 @@ func (r *run) link(it *item, replace bool) error {
 		return err
 	}
 	return nil
-}
-
-// closeWaiting ends what still waits after an error.
-func (r *run) closeWaiting() {
-	for _, l := range r.links {
-		for _, it := range l.waiting {
-			r.done(it.in)
-		}
-		l.waiting = nil
-	}
 }

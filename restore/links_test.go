@@ -187,3 +187,25 @@ func TestWhatIsOpenGetsANameWithoutPrivileges(t *testing.T) {
 		t.Errorf("there are %q and a link to %q, %v", content(t, filepath.Join(dir, "f")), to, err)
 	}
 }
+
+// A name of a file that comes when the restore was given up over another of its names keeps no folder open.
+func TestNameThatComesTooLateKeepsNoFolderOpen(t *testing.T) {
+	g := newRig(t)
+	r, err := newRun(Options{Vault: g.vault, Version: g.version()})
+	must(t, err)
+	e := g.entry("first", unix.S_IFREG|0o644)
+	l := r.hardlink(&e)
+	item := func() *item {
+		it := &item{in: &folder{}, entry: e, link: l}
+		it.in.pending.Store(2)
+		return it
+	}
+	first, waits, late := item(), item(), item()
+	l.making = true
+	must(t, r.linked(waits))
+	_, rest := l.end(first, made{}, unix.ENOSPC)
+	must(t, r.linked(late))
+	if len(rest) != 1 || rest[0] != waits || late.in.pending.Load() != 2 {
+		t.Errorf("%d names are to be ended, and %d things keep the folder of the late one", len(rest), late.in.pending.Load())
+	}
+}

@@ -148,7 +148,6 @@ func (r *run) run(ctx context.Context) error {
 	for _, it := range r.batch {
 		r.done(it.in)
 	}
-	r.closeWaiting()
 	if r.ctx = ctx; err == nil { // that of the group is over
 		r.giveLate()
 	}
