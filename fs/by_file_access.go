@@ -44,7 +44,10 @@ func (a access) and(b access) access {
 }
 
 // access returns who may do what in the directory e of a version.
-func (v *view) access(ctx context.Context, e *snapshot.Entry) (access, error) {
+func (v *view) access(ctx context.Context, ver *version, e *snapshot.Entry) (access, error) {
+	if ver.covers(e) {
+		return rootOnly, nil
+	}
 	a := access{mode: e.Mode & 0o777, uid: e.UID, gid: e.GID}
 	if len(e.Xattrs) == 0 && len(e.XattrRefs) == 0 {
 		return a, nil

@@ -153,7 +153,7 @@ func (b *pastBuilder) add(ctx context.Context, ver *version, e *snapshot.Entry, 
 		}
 		return nil
 	}
-	a, err := b.access(ctx, e)
+	a, err := b.access(ctx, ver, e)
 	if err != nil {
 		if err := b.miss(ctx, ver, err); err != nil {
 			return err

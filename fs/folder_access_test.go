@@ -91,6 +91,35 @@ func TestPartitionThatIsClosedWhileItIsLookedUpForTheFirstTimeIsClosed(t *testin
 	})
 }
 
+func TestFolderThatAnotherMountLayOnIsRootsAlone(t *testing.T) {
+	s := newServer(t)
+	s.do(order{Do: "instance", Key: day(1), Name: "web1"})
+	s.do(order{Do: "cover", N: int(coveredTree().child("below").Ino)})
+	s.do(order{Do: "commit", Key: day(1), Name: "covered"})
+	s.do(order{Do: "serve", Name: s.dir})
+	for name, want := range map[string]bool{"below": false, "beside": true} {
+		top := filepath.Join(s.dir, "web1", "root")
+		for _, path := range []string{day(1).Version + "/" + name + "/file", latest + "/" + name + "/file", byFileName + "/" + name + "/file/" + day(1).Version} {
+			if out, ok := as(nobody, "cat", filepath.Join(top, path)); ok != want {
+				t.Errorf("nobody reads %s: %v, %s", path, ok, out)
+			}
+			if _, err := os.ReadFile(filepath.Join(top, path)); err != nil {
+				t.Error("root reads", err)
+			}
+		}
+		dir, all := filepath.Join(top, latest, name), make([]byte, 1000)
+		_, err := unix.Lgetxattr(dir, accessACL, nil)
+		n, _ := unix.Llistxattr(dir, all)
+		if has := strings.Contains(string(all[:n]), accessACL); has != want || want != (err == nil) || !strings.Contains(string(all[:n]), "user.some") {
+			t.Errorf("%s has %q, its ACL %v", name, all[:n], err)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(dir, &st); err != nil || !want && (st.Mode&0o777 != 0o700 || st.Uid != 0) {
+			t.Errorf("%s: mode %o of %d, %v", name, st.Mode, st.Uid, err)
+		}
+	}
+}
+
 func TestOtherInstancesAreRootsAlone(t *testing.T) {
 	s, own := mounted(t, "small")
 	k := key("fedcba9876543210fedcba9876543210", "root", 1)

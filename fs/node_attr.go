@@ -55,6 +55,9 @@ func fillAttr(a *fuse.Attr, ver *version, e *snapshot.Entry) {
 		Mtime: uint64(e.Mtime.Sec), Mtimensec: e.Mtime.Nsec,
 		Ctime: uint64(e.Ctime.Sec), Ctimensec: e.Ctime.Nsec,
 	}
+	if ver.covers(e) {
+		a.Mode, a.Owner = fuse.S_IFDIR|rootOnly.mode, fuse.Owner{Uid: rootOnly.uid, Gid: rootOnly.gid}
+	}
 	if e.Type() == syscall.S_IFLNK {
 		a.Size = uint64(len(e.Target))
 	}

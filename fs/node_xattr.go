@@ -22,8 +22,11 @@ func (v *view) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, 
 	case v.isBare(id):
 		return 0, fuse.ENODATA
 	}
-	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+	st = v.entry(cancel, id, func(ctx context.Context, ver *version, e *snapshot.Entry) error {
 		v.noteBare(id, e)
+		if name == accessACL && ver.covers(e) {
+			return syscall.ENODATA
+		}
 		value, err := v.xattr(ctx, e, name)
 		if err == nil {
 			size, err = answerXattr(dest, value)
@@ -73,7 +76,7 @@ func (v *view) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte)
 	if !id.inVersion() || v.isBare(id) {
 		return 0, fuse.OK
 	}
-	st = v.entry(cancel, id, func(ctx context.Context, _ *version, e *snapshot.Entry) error {
+	st = v.entry(cancel, id, func(ctx context.Context, ver *version, e *snapshot.Entry) error {
 		v.noteBare(id, e)
 		set, err := snapshot.GetXattrs(ctx, v.chunks, e)
 		if err != nil {
@@ -81,7 +84,10 @@ func (v *view) ListXAttr(cancel <-chan struct{}, in *fuse.InHeader, dest []byte)
 		}
 		var names []byte
 		err = set.All(func(name, _ []byte) bool {
-			if in.Uid == 0 || !strings.HasPrefix(string(name), "trusted.") {
+			switch {
+			case in.Uid != 0 && strings.HasPrefix(string(name), "trusted."):
+			case string(name) == accessACL && ver.covers(e):
+			default:
 				names = append(append(names, name...), 0)
 			}
 			return true

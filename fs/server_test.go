@@ -112,6 +112,7 @@ type testServer struct {
 	vault  *store.Vault
 	mount  *Mount
 	closed *bool // see "say"
+	covers []uint64
 	stuck  chan struct{}
 	inStep atomic.Bool
 	held   []*preparedPage
@@ -154,6 +155,8 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 	case "say": // of where versions from now on are from, whether it is closed
 		closed := o.N > 0
 		s.closed = &closed
+	case "cover": // the folder of that inode number, in versions from now on
+		s.covers = append(s.covers, uint64(o.N))
 	case "spoil": // the record of a version
 		name := "instances/" + o.Key.Instance + "/versions/" + o.Key.Partition + "/" + o.Key.Version
 		return s.place.Damage(name, func(data []byte) []byte { clear(data); return data })
@@ -303,13 +306,13 @@ func (s *testServer) commit(ctx context.Context, k store.VersionKey, t *tree) er
 	if err != nil {
 		return err
 	}
-	return commitRoot(ctx, w, k, root, s.closed)
+	return s.commitRoot(ctx, w, k, root)
 }
 
-func commitRoot(ctx context.Context, w *store.Writer, k store.VersionKey, root *snapshot.Entry, closed *bool) error {
+func (s *testServer) commitRoot(ctx context.Context, w *store.Writer, k store.VersionKey, root *snapshot.Entry) error {
 	v := snapshot.Version{
 		Instance: k.Instance, Name: k.Version,
-		Partition: snapshot.Partition{Name: k.Partition, Size: 1 << 40, Used: 1 << 39, Inodes: 1 << 20, Closed: closed},
+		Partition: snapshot.Partition{Name: k.Partition, Size: 1 << 40, Used: 1 << 39, Inodes: 1 << 20, Closed: s.closed, Covered: s.covers},
 	}
 	v.SetRoot(root)
 	record, err := v.Encode()
@@ -333,7 +336,7 @@ func (s *testServer) commitMany(ctx context.Context, k store.VersionKey, n int) 
 	start := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range n {
 		k.Version = snapshot.Name(start.Add(time.Duration(i) * time.Minute))
-		if err := commitRoot(ctx, w, k, root, s.closed); err != nil {
+		if err := s.commitRoot(ctx, w, k, root); err != nil {
 			return err
 		}
 	}

@@ -183,6 +183,7 @@ var trees = map[string]func() *tree{
 	"whole":       wholeTree,
 	"nameless":    namelessTree,
 	"odd links":   oddLinksTree,
+	"covered":     coveredTree,
 	"guards 1":    func() *tree { return guardsTree(1) },
 	"guards 2":    func() *tree { return guardsTree(2) },
 	"door open":   func() *tree { return doorTree(0o755, "old") },
@@ -383,6 +384,15 @@ func oddLinksTree() *tree {
 		top.kids = append(top.kids, l)
 	}
 	return top
+}
+
+// coveredTree has two folders that are alike.
+func coveredTree() *tree {
+	var m maker
+	open := func(name string) *tree {
+		return m.dir(m.file(part{1, 10}).named("file")).named(name).owner(nobody, nobody).xattr(accessACL, acl(7, 7)).xattr("user.some", "value")
+	}
+	return m.dir(open("below"), open("beside"))
 }
 
 // brokenTree has what a vault never should.

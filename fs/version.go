@@ -58,6 +58,16 @@ func (ver *version) open(ctx context.Context, vault *store.Vault) (*openVersion,
 	return o, nil
 }
 
+// covers tells whether an entry is a folder that another mount lay on. Nobody but root could look into it then, whatever its mode says.
+func (ver *version) covers(e *snapshot.Entry) bool {
+	o := ver.opened.Load()
+	if o == nil || len(o.partition.Covered) == 0 || !e.IsDir() {
+		return false
+	}
+	_, found := slices.BinarySearch(o.partition.Covered, e.Ino)
+	return found
+}
+
 // setBack is how far the clock may be set back while a version is made.
 const setBack = 24 * time.Hour
 

@@ -30,7 +30,8 @@ type Partition struct {
 	Used       uint64 `json:"used"`        // bytes
 	Inodes     uint64 `json:"inodes"`      // 0 if the file system does not say
 
-	Closed *bool `json:"closed,omitempty"` // not everybody can come to the mount point; nil if not known
+	Closed  *bool    `json:"closed,omitempty"`  // not everybody can come to the mount point; nil if not known
+	Covered []uint64 `json:"covered,omitempty"` // Entry.Ino of folders that other mounts lay on, and that are not empty: nobody could look into them there; in order
 }
 
 // A Warning names a file that was not captured as it should be.

@@ -10,7 +10,7 @@ import (
 
 // A mountLine is one line of /proc/self/mountinfo. Names are bytes, unescaped.
 type mountLine struct {
-	id           int
+	id, parent   int // parent: of the mount that it lies on
 	major, minor uint32
 	root         string // of the mount within its file system
 	point        string // where it is mounted
@@ -72,6 +72,9 @@ func parseMount(line string) (mountLine, error) {
 	m := mountLine{root: unescape(f[3]), point: unescape(f[4]), fstype: unescape(g[0]), source: unescape(g[1])}
 	var err error
 	if m.id, err = strconv.Atoi(f[0]); err != nil {
+		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)
+	}
+	if m.parent, err = strconv.Atoi(f[1]); err != nil {
 		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)
 	}
 	if _, err = fmt.Sscanf(f[2], "%d:%d", &m.major, &m.minor); err != nil {

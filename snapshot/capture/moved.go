@@ -39,7 +39,7 @@ func (r *resolver) moves(ctx context.Context) error {
 		r.moved[id] = move{from, name}
 		at, err := r.path(fd, &st)
 		if err == nil {
-			r.movedTo[r.w.number(fd, &st)] = at
+			r.movedTo[r.w.src.number(fd, &st)] = at
 			r.movedIn = append(r.movedIn, st.dev)
 		}
 		if err == errGone {

@@ -61,7 +61,10 @@ func run(ctx context.Context, v *store.Vault, w *store.Writer, o *Options) (*sna
 	if err != nil {
 		return nil, err
 	}
-	src.closed = src.closed || isClosed(o.Partition.MountPoint)
+	if err := src.lookAround(o.Partition.MountPoint); err != nil {
+		return nil, err
+	}
+	version.Partition.Covered = src.covered
 	if err := src.thaw(); err != nil {
 		walk.warn("%v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +22,10 @@ type source struct {
 	root   stat // of that folder
 	fstype string
 
-	mounted stat // the root folder of the partition itself
-	closed  bool // not everybody can come there
+	mounted stat     // the root folder of the partition itself
+	closed  bool     // not everybody can come there
+	covered []uint64 // numbers of folders that other mounts lie on, and that are not empty
+	mount   uint64   // id of the mount at the mount point
 
 	live    int       // with a snapshot, the root folder of the partition itself; else -1
 	subvol  uint64    // id of the partition's subvolume, with a snapshot
@@ -48,7 +51,7 @@ func openSource(ctx context.Context, p snapshot.Partition, clock func() time.Tim
 	if err != nil {
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
 	}
-	s := &source{clone: clone, fd: -1, live: -1, fstype: p.FSType}
+	s := &source{clone: clone, fd: -1, live: -1, fstype: p.FSType, mount: want.mount}
 	// What is mounted there from now on stays out as it is, but no kernel promises it. Before Linux 5.12 it cannot be said.
 	_ = unix.MountSetattr(clone, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
 	if s.fd, err = openAt(clone, dot, openDir); err == nil {
@@ -62,9 +65,12 @@ func openSource(ctx context.Context, p snapshot.Partition, clock func() time.Tim
 		return nil, fmt.Errorf("open partition %s: %w", p.MountPoint, err)
 	}
 	s.mounted = s.root
-	s.closed = isClosed(p.MountPoint)
 	if p.FSType == "btrfs" {
 		s.freeze(ctx, clock)
+	}
+	if err := s.lookAround(p.MountPoint); err != nil {
+		s.close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -93,6 +99,43 @@ func checkMount(p snapshot.Partition) (stat, error) {
 		return st, nil
 	}
 	return st, fmt.Errorf("open partition %s: nothing is mounted there any more: %w", p.MountPoint, os.ErrNotExist)
+}
+
+// lookAround finds out what bars the way to what is in the partition, beside its own modes: what its mount point lies in, and other mounts on folders in it. What
+// was found before holds on, for a version has what was there at any time.
+func (s *source) lookAround(point string) error {
+	s.closed = s.closed || isClosed(point)
+	lines, err := readMounts()
+	if err != nil {
+		return err
+	}
+	for i := range lines {
+		rel, ok := below(lines[i].point, point)
+		if !ok || rel == "" || uint64(lines[i].parent) != s.mount {
+			continue
+		}
+		if ino := s.coveredFolder(rel); ino != 0 {
+			s.covered = append(s.covered, ino)
+		}
+	}
+	slices.Sort(s.covered)
+	s.covered = slices.Compact(s.covered)
+	return nil
+}
+
+// coveredFolder returns the number of a folder that another mount lies on, 0 if there is nothing in it, or if it is none.
+func (s *source) coveredFolder(rel string) uint64 {
+	fd, err := unix.Openat2(s.roots()[0], rel, &unix.OpenHow{Flags: openDir | unix.O_NOATIME, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return 0
+	}
+	f := os.NewFile(uintptr(fd), rel)
+	defer f.Close()
+	st, err := statFD(fd, statMask)
+	if names, _ := f.Readdirnames(1); err != nil || len(names) == 0 {
+		return 0
+	}
+	return s.number(fd, &st)
 }
 
 // isClosed tells whether not everybody can come to a mount point: a folder above it lets some users not through, or it cannot be told.

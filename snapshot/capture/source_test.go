@@ -85,8 +85,14 @@ func TestOtherMountsAreNotEnteredAndWhatTheyCoverIsSeen(t *testing.T) {
 	write(t, point+"/sub/covered", "x")
 	mount(t, point+"/sub", "mount", "-t", "tmpfs", "none", point+"/sub")
 	write(t, point+"/sub/not mine", "x")
+	mount(t, point+"/lost+found", "mount", "-t", "tmpfs", "none", point+"/lost+found") // empty
+	mount(t, point+"/sub", "mount", "-t", "tmpfs", "none", point+"/sub")
 	r := newRig(t, point)
-	if got := r.paths(r.run(), point); !slices.Equal(got, []string{"lost+found/", "sub/", "sub/covered"}) {
+	v := r.run()
+	if got := v.Partition.Covered; !slices.Equal(got, []uint64{r.entries(v)["sub"].Ino}) {
+		t.Errorf("covered are %d", got)
+	}
+	if got := r.paths(v, point); !slices.Equal(got, []string{"lost+found/", "sub/", "sub/covered"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -107,8 +113,12 @@ func TestWhatIsMountedMeanwhileIsNotEntered(t *testing.T) {
 			write(t, point+"/sub/not mine", "x")
 		}
 	}
-	if got := r.paths(r.run(), point); !slices.Equal(got, []string{"first", "sub/", "sub/covered"}) || !covered {
+	v := r.run()
+	if got := r.paths(v, point); !slices.Equal(got, []string{"first", "sub/", "sub/covered"}) || !covered {
 		t.Errorf("%q", got)
+	}
+	if got := v.Partition.Covered; !slices.Equal(got, []uint64{r.entries(v)["sub"].Ino}) {
+		t.Errorf("covered are %d", got)
 	}
 }
 

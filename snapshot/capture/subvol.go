@@ -68,8 +68,8 @@ func (w *walker) nested(fd int) volume {
 }
 
 // number is the inode number that an entry of the open file fd has.
-func (s *survey) number(fd int, st *stat) uint64 {
-	if st.dev == s.src.root.dev || st.dev == s.src.mounted.dev {
+func (s *source) number(fd int, st *stat) uint64 {
+	if st.dev == s.root.dev || st.dev == s.mounted.dev {
 		return st.ino
 	}
 	v := volume{dev: st.dev}
