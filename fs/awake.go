@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,11 +19,13 @@ import (
 // Measured on a virtual machine of 2 processors, in turn: cp -a of 60,000 files 7.3 s without and 5.3 s with it, a byte there and back between two
 // threads through pipes 45 µs and 6 µs.
 type awake struct {
-	path   string // of the kernel's file
-	bound  [4]byte
-	file   *os.File // nil: not held
-	lively int      // how many requests came within livelyGap of the answer before, in a row
-	none   bool     // the kernel has no such file, or refused
+	path  string // of the kernel's file
+	bound [4]byte
+	file  atomic.Pointer[os.File] // nil: not held
+
+	// of the goroutine that reads requests
+	lively int  // how many requests came within livelyGap of the answer before, in a row
+	none   bool // the kernel has no such file, or refused
 }
 
 const (
@@ -40,8 +43,8 @@ const (
 )
 
 // newAwake finds out what to ask for.
-func newAwake() awake {
-	a := awake{path: latencyFile}
+func newAwake() *awake {
+	a := &awake{path: latencyFile}
 	driver, _ := os.ReadFile(driverFile)
 	latency := uint32(shallow)
 	if string(bytes.TrimSpace(driver)) == "haltpoll" && runtime.NumCPU() <= maxSleepless {
@@ -57,7 +60,7 @@ func (a *awake) came(after time.Duration) {
 		a.lively = 0
 		return
 	}
-	if a.lively++; a.lively >= livelyAfter && a.file == nil && !a.none {
+	if a.lively++; a.lively >= livelyAfter && !a.held() && !a.none {
 		a.hold()
 	}
 }
@@ -73,16 +76,15 @@ func (a *awake) hold() {
 		a.none = true
 		return
 	}
-	a.file = f
+	a.file.Store(f)
 }
 
 // held tells whether it keeps processors awake now.
-func (a *awake) held() bool { return a.file != nil }
+func (a *awake) held() bool { return a.file.Load() != nil }
 
-// release lets them sleep.
+// release lets them sleep. It may be called from any goroutine.
 func (a *awake) release() {
-	if a.file != nil {
-		a.file.Close()
-		a.file, a.lively = nil, 0
+	if f := a.file.Swap(nil); f != nil {
+		f.Close()
 	}
 }

@@ -25,6 +25,17 @@ func asks(t *testing.T, pid string) bool {
 	return false
 }
 
+// keepAwake asks so often that a server comes to keep processors awake.
+func keepAwake(t *testing.T, dir, pid string) {
+	t.Helper()
+	await(t, "processors kept awake", func() bool {
+		for range 200 {
+			_, _ = unix.Lgetxattr(dir, "user.none", nil) // never from what the kernel keeps
+		}
+		return asks(t, pid)
+	})
+}
+
 func TestProcessorsAreKeptAwakeWhileRequestsCome(t *testing.T) {
 	if _, err := os.Stat(latencyFile); errors.Is(err, os.ErrNotExist) {
 		t.Skip("this kernel cannot be asked")
@@ -34,13 +45,23 @@ func TestProcessorsAreKeptAwakeWhileRequestsCome(t *testing.T) {
 	if asks(t, pid) {
 		t.Error("they are before anything is asked")
 	}
-	await(t, "processors kept awake", func() bool {
-		for range 200 {
-			_, _ = unix.Lgetxattr(dir, "user.none", nil) // never from what the kernel keeps
-		}
-		return asks(t, pid)
-	})
+	keepAwake(t, dir, pid)
 	await(t, "processors that may sleep", func() bool { return !asks(t, pid) })
+}
+
+// A step may wait for the vault for hours.
+func TestProcessorsMaySleepWhileAStepDoesNotEnd(t *testing.T) {
+	if _, err := os.Stat(latencyFile); errors.Is(err, os.ErrNotExist) {
+		t.Skip("this kernel cannot be asked")
+	}
+	s, dir := mounted(t, "small")
+	pid := strconv.Itoa(s.cmd.Process.Pid)
+	for range 5 { // they may sleep before the step begins
+		keepAwake(t, dir, pid)
+		stick(t, s, dir)
+		await(t, "processors that may sleep", func() bool { return !asks(t, pid) })
+		s.do(order{Do: "let go"})
+	}
 }
 
 func TestAKernelThatCannotBeAskedIsAskedOnce(t *testing.T) {

@@ -40,7 +40,7 @@ type conn struct {
 
 	// of the goroutine that reads
 	brisk int // how many requests came within pollLong of the answer before, less those that did not
-	awake awake
+	awake *awake
 
 	mu      sync.Mutex
 	jobs    map[uint64]*job // being answered by goroutines of their own, by the kernel's number

@@ -296,18 +296,24 @@ func (c *conn) stand(began int64, in []byte) {
 	s.given = s.given[:0]
 	s.mu.Unlock()
 	var r reply
+	last := nanotime()
 	for s.began.Load() == began {
 		const limit = 1 // ms
 		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, limit); n == 0 || err != nil {
+			if nanotime()-last > int64(awakeFor) {
+				c.awake.release()
+			}
 			continue
 		}
 		switch n, err := unix.Read(c.fd, in); err {
 		case nil:
 			s.answered()
 			c.take(in[:n], &r)
+			last = nanotime()
 		case unix.EAGAIN, unix.EINTR, unix.ENOENT:
 		case unix.ENODEV: // the other will be told, once it is back
 			c.cancelAll()
+			c.awake.release()
 			return
 		default:
 			return

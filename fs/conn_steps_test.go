@@ -22,9 +22,9 @@ import (
 // stick has the goroutine that reads requests take a step that does not end.
 func stick(t *testing.T, s *server, dir string) {
 	t.Helper()
-	for try := 0; ; try++ {
+	for {
 		s.do(order{Do: "stick"})
-		if _, err := os.Stat(filepath.Join(dir, fmt.Sprint("none-", try))); !os.IsNotExist(err) { // after it comes a pause
+		if _, err := os.Stat(filepath.Join(dir, fmt.Sprint("none-", time.Now().UnixNano()))); !os.IsNotExist(err) { // after it comes a pause
 			t.Fatal(err)
 		}
 		var stuck string
