@@ -31,7 +31,9 @@ func (v *view) update(seen []string) ([]change, error) {
 		}
 	}
 	for _, in := range described {
-		hosts[in.ID] = in.Name
+		if in.Name != "" || hosts[in.ID] == "" { // what cannot be read just now is as it was
+			hosts[in.ID] = in.Name
+		}
 	}
 	var keys []store.VersionKey
 	for id := range hosts {

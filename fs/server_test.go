@@ -157,8 +157,11 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 		s.closed = &closed
 	case "cover": // the folder of that inode number, in versions from now on
 		s.covers = append(s.covers, uint64(o.N))
-	case "spoil": // the record of a version
+	case "spoil": // the record of a version, or the description of an instance with its copy
 		name := "instances/" + o.Key.Instance + "/versions/" + o.Key.Partition + "/" + o.Key.Version
+		if o.Name != "" {
+			name = "instances/" + o.Key.Instance + "/" + o.Name
+		}
 		return s.place.Damage(name, func(data []byte) []byte { clear(data); return data })
 	case "commit many":
 		return s.commitMany(ctx, o.Key, o.N)

@@ -206,6 +206,24 @@ func TestPartitionsAndInstancesComeAndGo(t *testing.T) {
 	}
 }
 
+func TestInstanceKeepsItsNameWhileItsDescriptionCannotBeRead(t *testing.T) {
+	s, dir := mounted(t, "small")
+	s.noisy = true
+	for _, name := range []string{"instance.json", "instance.json.copy"} {
+		s.do(order{Do: "spoil", Key: day(1), Name: name})
+	}
+	s.do(order{Do: "commit", Key: day(2), Name: "small"})
+	await(t, "the version", func() bool { return s.do(order{Do: "versions"}).Count == 2 })
+	for range 10 { // the kernel is told after that
+		if _, err := os.ReadDir(filepath.Join(filepath.Dir(dir), day(2).Version)); err != nil {
+			t.Error(err)
+		}
+		if names := sit(t, s.dir).names(); !slices.Equal(names, []string{"web1"}) {
+			t.Error(names)
+		}
+	}
+}
+
 func TestDeletedVersionIsReadOnByWhoSitsInIt(t *testing.T) {
 	s, dir := mounted(t, "small")
 	sh := sit(t, dir)
