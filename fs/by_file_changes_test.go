@@ -102,6 +102,25 @@ func TestByFileShowsWhatIsNotDamaged(t *testing.T) {
 	}
 }
 
+// What cannot be read lacks in a list only for as long as that is so.
+func TestByFileListsNamesThatCanBeReadAgain(t *testing.T) {
+	s, dir := mounted(t, "wide")
+	s.noisy = true
+	past := filepath.Join(filepath.Dir(dir), byFileName, "wide")
+	if _, err := os.Lstat(past); err != nil {
+		t.Fatal(err)
+	}
+	s.do(order{Do: "lose"})
+	if list, err := os.ReadDir(past); err != nil || len(list) >= 100_000 {
+		t.Errorf("%d names, %v", len(list), err)
+	}
+	s.do(order{Do: "lose"})
+	await(t, "all names", func() bool {
+		list, err := os.ReadDir(past)
+		return err == nil && len(list) == 100_000
+	})
+}
+
 func TestByFileListsAsItStats(t *testing.T) {
 	_, _, past := withPast(t, 4)
 	for _, at := range []string{past, past + "/hello", past + "/changed", past + "/etc"} {

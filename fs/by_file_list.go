@@ -16,6 +16,7 @@ type byFileList struct {
 	names *snapshot.Union // in the path as a folder
 	next  uint64          // offset of name
 	name  string          // "" at the end
+	lost  bool            // names may be missing
 }
 
 // byFileLists are those under way, newest last. One that is not among them any more is begun anew up to where it was.
@@ -69,6 +70,9 @@ func (l *lister) byFile(ctx context.Context, dir nodeID, k pastKey, p *past, off
 			return err
 		}
 	}
+	if list.name == "" && list.lost {
+		l.notifier.lacks(dir)
+	}
 	l.byFiles.put(list)
 	return nil
 }
@@ -98,8 +102,11 @@ func (v *view) begin(ctx context.Context, dir nodeID, k pastKey, p *past, offset
 	for i, t := range p.trees {
 		trees[i] = t.page
 	}
-	lost := func(err error) { v.tellLost(k, err, p.trees...) }
-	l := &byFileList{dir: dir, past: p, names: snapshot.NewUnion(v.chunks, trees, lost), next: firstOffset + uint64(len(p.files)) - 1}
+	l := &byFileList{dir: dir, past: p, next: firstOffset + uint64(len(p.files)) - 1, lost: p.lost != nil}
+	l.names = snapshot.NewUnion(v.chunks, trees, func(err error) {
+		l.lost = true
+		v.tellLost(k, err, p.trees...)
+	})
 	for begun := false; !begun || l.next < offset && l.name != ""; begun = true {
 		if err := l.step(ctx); err != nil {
 			return nil, err

@@ -8,7 +8,7 @@ import (
 	"yester/store"
 )
 
-// A notifier collects that versions came or went, for a goroutine that tells the kernel. The kernel may make a notification wait
+// A notifier collects that versions came or went, and what else the kernel is not to keep, for a goroutine that tells the kernel. The kernel may make a notification wait
 // for requests under way, so none is ever sent from within a request, from the vault's own call, or under a lock.
 type notifier struct {
 	wake      chan struct{}
@@ -18,33 +18,45 @@ type notifier struct {
 
 	mu        sync.Mutex
 	instances map[string]bool // that changed
+	lacking   map[nodeID]bool // folders of which the kernel has a list that lacks names
 	running   sync.WaitGroup
 }
 
 func (n *notifier) start(vault *store.Vault) {
 	n.wake, n.quit = make(chan struct{}, 1), make(chan struct{})
+	n.instances, n.lacking = make(map[string]bool), make(map[nodeID]bool)
 	n.stopWatch = vault.Watch(func(k store.VersionKey, _ bool) { n.changed(k.Instance) })
 }
 
 func (n *notifier) changed(instance string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.instances == nil {
-		n.instances = make(map[string]bool)
-	}
 	n.instances[instance] = true
+	n.ring()
+}
+
+// lacks is told that names may be missing at the end of a list of a folder. The kernel would keep it, and what is missing may be there again.
+func (n *notifier) lacks(folder nodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lacking[folder] = true
+	n.ring()
+}
+
+func (n *notifier) ring() {
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (n *notifier) take() []string {
+func (n *notifier) take() (instances []string, lacking map[nodeID]bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ids := slices.Collect(maps.Keys(n.instances))
+	instances, lacking = slices.Collect(maps.Keys(n.instances)), n.lacking
 	clear(n.instances)
-	return ids
+	n.lacking = make(map[nodeID]bool)
+	return instances, lacking
 }
 
 // stop ends the watch and waits for the goroutine. The connection must be closed, or a notification could wait for good.
@@ -78,12 +90,23 @@ func (v *view) notify(c *conn) {
 //
 // A version that went is not marked as deleted to who sits in it: what the kernel has and the vault still has can be read on.
 func (v *view) follow(conn *conn) {
-	changes, err := v.update(v.notifier.take())
+	instances, lists := v.notifier.take()
+	if len(instances) > 0 {
+		v.followVersions(conn, instances, lists)
+	}
+	for id := range lists {
+		conn.inodeNotify(id)
+	}
+}
+
+// followVersions tells the kernel of names, and adds to lists.
+func (v *view) followVersions(conn *conn, instances []string, lists map[nodeID]bool) {
+	changes, err := v.update(instances)
 	if err != nil {
 		v.log.Warn("list of versions in the mount is not up to date", "err", err)
 		return
 	}
-	lists, partitions := make(map[nodeID]bool), make(map[uint64]string)
+	partitions := make(map[uint64]string)
 	for _, c := range changes {
 		conn.entryNotify(c.folder, c.name)
 		lists[c.folder] = true
@@ -102,8 +125,5 @@ func (v *view) follow(conn *conn) {
 		for _, id := range v.byFiles.of(partition) { // who looked there meanwhile may have been told old news of others
 			lists[id] = true
 		}
-	}
-	for id := range lists {
-		conn.inodeNotify(id)
 	}
 }

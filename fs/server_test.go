@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -163,6 +164,8 @@ func (s *testServer) obey(o order, a *answer) (err error) {
 			name = "instances/" + o.Key.Instance + "/" + o.Name
 		}
 		return s.place.Damage(name, func(data []byte) []byte { clear(data); return data })
+	case "lose": // what is in packs, until it is told so again
+		return s.lose("")
 	case "commit many":
 		return s.commitMany(ctx, o.Key, o.N)
 	case "delete":
@@ -344,6 +347,26 @@ func (s *testServer) commitMany(ctx context.Context, k store.VersionKey, n int) 
 		}
 	}
 	return nil
+}
+
+// lose inverts the packs in a folder of the place and below, or puts them back.
+func (s *testServer) lose(dir string) error {
+	list, err := s.place.List(context.Background(), dir)
+	for _, i := range list {
+		name := path.Join(dir, i.Name)
+		switch {
+		case i.Dir:
+			err = errors.Join(err, s.lose(name))
+		case strings.Contains(name, "/packs/"):
+			err = errors.Join(err, s.place.Damage(name, func(data []byte) []byte {
+				for i := range data {
+					data[i] ^= 0xff
+				}
+				return data
+			}))
+		}
+	}
+	return err
 }
 
 // A syncBuffer is written from many goroutines.
