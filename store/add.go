@@ -26,7 +26,7 @@ func (o *PlaceOptions) step(name string) func(done, total int) {
 
 // AddPlace makes a new, empty place one of the vault's. Packs are written anew in their new shape, one after the other, and keep their protection
 // until then; the vault is in use meanwhile. After an interruption the vault works as it is, and AddPlace with the same place goes on.
-// ErrExists if the place is not empty.
+// ErrExists if the place is not empty; ErrMissing, after the rest was done, while another is missing.
 func (v *Vault) AddPlace(ctx context.Context, p place.Place, o PlaceOptions) error {
 	p = v.place.patience.with(p)
 	v.changing.Lock()

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"syscall"
 	"testing"
 
 	"yester/store/pack"
@@ -94,5 +95,23 @@ func TestReadOnlyVaultFollowsWhatIsCollected(t *testing.T) {
 				t.Errorf("%v: %d versions, told %+v", s, n, sv.troubles)
 			}
 		}
+	}
+}
+
+// A version whose record is in no place that answers was not deleted, as long as one does not.
+func TestReadOnlyVaultKeepsAVersionThatAPlaceMayHave(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0)
+	o := sv.options(sv.mems...)
+	o.ReadOnly = true
+	reader, err := Open(t.Context(), o)
+	must(t, err)
+	defer reader.Close()
+	for _, m := range sv.mems[1:] {
+		must(t, m.Remove(t.Context(), key("v1").file()))
+	}
+	sv.mems[0].FailReads(syscall.ESTALE)
+	if !reader.Remains(key("v1")) {
+		t.Error("it is taken for deleted")
 	}
 }

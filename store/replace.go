@@ -12,7 +12,8 @@ import (
 // ReplacePlace has a new, empty place take over from an old one, which is named by its id or its path and may be missing. What lies in
 // the old one is rebuilt in the new one, from the old one too as long as it can be read; the vault is in use meanwhile. It goes on by itself when
 // the vault is opened after an interruption, and when called again, also when it is done already. The old place is not one of the vault's any more
-// when it returns nil. ErrNotFound if there is no such place, ErrExists if the new one is not empty.
+// when it returns nil. ErrNotFound if there is no such place, ErrExists if the new one is not empty. ErrMissing while another is missing, as what lies only in that and in the old one is seen
+// nowhere: it goes on by itself when that is back.
 func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o PlaceOptions) error {
 	p = v.place.patience.with(p)
 	v.changing.Lock()

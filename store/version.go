@@ -138,11 +138,11 @@ func (v *Vault) Delete(ctx context.Context, k VersionKey) error {
 func (v *Vault) Remains(k VersionKey) bool {
 	v.records.Lock()
 	defer v.records.Unlock()
-	if v.o.ReadOnly && v.hasVersion(k) && !missesSome(v.place) { // another may have deleted it
-		f, err := v.place.Open(context.Background(), k.file())
-		if err == nil {
-			f.Close()
-		} else if notThere(err) {
+	if v.o.ReadOnly && v.hasVersion(k) { // another may have deleted it
+		g, err := v.gather(context.Background(), k.file())
+		if g != nil {
+			g.close()
+		} else if err == nil {
 			v.announce(k, false)
 		}
 	}
