@@ -40,11 +40,11 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	d.mu.Lock()
 	old := d.policy
 	d.mu.Unlock()
-	mounts, err := d.mounts()
+	v, err := d.findVault(ctx)
 	if err != nil {
 		return control.Activation{}, err
 	}
-	v, err := d.findVault(ctx)
+	mounts, err := d.mounts() // by the names that they have in the vault
 	if err != nil {
 		return control.Activation{}, err
 	}

@@ -296,7 +296,8 @@ func (d *Daemon) vaultPlaces() []string {
 	return dirs
 }
 
-// mounts are the mounted file systems; one that is a place of the vault, or lies in what is the vault's there, or the like, is not eligible.
+// mounts are the mounted file systems; one that is a place of the vault, or lies in what is the vault's there, or the like, is not eligible. A name that has versions stays with the mount
+// point that they are of.
 func (d *Daemon) mounts() ([]capture.Mount, error) {
 	mounts, err := d.o.Discover()
 	places, folders := d.o.Home.places(d.vaultPlaces()), d.o.Home.folders()
@@ -306,7 +307,25 @@ func (d *Daemon) mounts() ([]capture.Mount, error) {
 		}
 	}
 	capture.LeaveOut(mounts, places, folders)
+	capture.KeepNames(mounts, d.named())
 	return mounts, err
+}
+
+// named has the mount points of the newest versions, by the names of their partitions. Nothing while the vault is not open.
+func (d *Daemon) named() map[string]string {
+	v, err := d.openedVault()
+	if err != nil {
+		return nil
+	}
+	of := map[string]string{}
+	for _, keys := range d.expiring(v) {
+		for i := len(keys) - 1; i >= 0 && of[keys[i].Partition] == ""; i-- {
+			if point := d.completed(context.Background(), v, keys[i]).MountPoint; point != "" {
+				of[keys[i].Partition] = point
+			}
+		}
+	}
+	return of
 }
 
 // noVault is the error of who needs the vault, when there is none. d.mu is held.

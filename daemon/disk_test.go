@@ -16,14 +16,16 @@ import (
 )
 
 // loopDisk makes a small file system in a file, and mounts it until the test ends.
-func loopDisk(t *testing.T) (point string) {
+func loopDisk(t *testing.T) (point string) { return loopDiskAt(t, filepath.Join(t.TempDir(), "point")) }
+
+// loopDiskAt is loopDisk with where it is mounted.
+func loopDiskAt(t *testing.T, point string) string {
 	t.Helper()
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil || os.Geteuid() != 0 {
 		t.Skip("needs root and mkfs.ext4")
 	}
-	dir := t.TempDir()
-	image, point := filepath.Join(dir, "image"), filepath.Join(dir, "point")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 600<<20), os.Mkdir(point, 0o755)); err != nil {
+	image := filepath.Join(t.TempDir(), "image")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 600<<20), os.MkdirAll(point, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, point}} {
@@ -161,5 +163,33 @@ func TestDiskBelowAPlaceIsBackedUp(t *testing.T) {
 	}
 	if err != nil || len(mounts) != 8 {
 		t.Error(len(mounts), err)
+	}
+}
+
+// Of two disks with one name, each has versions under its own, whichever is plugged in.
+func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
+	dir := t.TempDir()
+	always := loopDiskAt(t, filepath.Join(dir, "data-backup"))
+	s := newStill(t)
+	s.limit(nil, nil)
+	of := func() map[string][]string {
+		all := map[string][]string{}
+		for _, k := range s.vault.Versions(s.instance.ID) {
+			point := s.completed(t.Context(), s.vault, k).MountPoint
+			if all[point] = append(all[point], k.Partition); len(slices.Compact(slices.Clone(all[point]))) > 1 {
+				t.Errorf("versions of %s are under %q", point, all[point])
+			}
+		}
+		return all
+	}
+	name := strings.ReplaceAll(always[1:], "/", "-")
+	s.only(always)
+	s.days("2026-11-24")
+	sometimes := loopDiskAt(t, filepath.Join(dir, "data/backup"))
+	s.only(always, sometimes)
+	s.days("2026-11-25")
+	all := of()
+	if len(all[always]) != 2 || len(all[sometimes]) != 1 || all[always][0] != name || all[sometimes][0] == name {
+		t.Errorf("got %v", all)
 	}
 }

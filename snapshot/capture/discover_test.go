@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 func sorted(s []string) []string {
@@ -114,6 +116,37 @@ func TestPartitionNamesAreUnique(t *testing.T) {
 	// A name does not depend on what else is mounted, but for the one without a suffix.
 	if names["/root"] != partitionNames([]string{"/root", "/"})["/root"] || names["/a-b/c"] != partitionNames([]string{"/a-b/c", "/a/b/c"})["/a-b/c"] {
 		t.Errorf("%v", names)
+	}
+}
+
+// Whoever is mounted, and whatever comes or goes beside it, a name that has versions stays with their mount point.
+func TestNameOfAPartitionStaysWithItsMountPoint(t *testing.T) {
+	suffixed := suffixedName("/data-backup")
+	for _, tt := range []struct {
+		of     map[string]string
+		points []string
+		want   []string
+	}{
+		{nil, []string{"/data-backup", "/data/backup"}, []string{suffixed, "data-backup"}},
+		{nil, []string{"/data-backup"}, []string{"data-backup"}},
+		{map[string]string{"data-backup": "/data/backup"}, []string{"/data-backup"}, []string{suffixed}}, // the disk is not plugged in
+		{map[string]string{"data-backup": "/data/backup"}, []string{"/data-backup", "/data/backup"}, []string{suffixed, "data-backup"}},
+		{map[string]string{"data-backup": "/data-backup"}, []string{"/data-backup", "/data/backup"}, []string{"data-backup", suffixedName("/data/backup")}}, // it was just plugged in
+		{map[string]string{suffixed: "/data-backup"}, []string{"/data-backup"}, []string{suffixed}},
+		{map[string]string{suffixed: "/data-backup", "data-backup": "/data-backup"}, []string{"/data-backup", "/data/backup"}, []string{"data-backup", suffixedName("/data/backup")}},
+		{map[string]string{"root": "/", "home": "/home"}, []string{"/", "/home", "/root", "/srv"}, []string{"root", "home", suffixedName("/root"), "srv"}},
+	} {
+		names := partitionNames(tt.points)
+		var mounts []Mount
+		for _, p := range tt.points {
+			mounts = append(mounts, Mount{Partition: snapshot.Partition{Name: names[p], MountPoint: p}})
+		}
+		KeepNames(mounts, tt.of)
+		for i, m := range mounts {
+			if m.Name != tt.want[i] {
+				t.Errorf("%v: of %v, %s is %s, want %s", tt.of, tt.points, m.MountPoint, m.Name, tt.want[i])
+			}
+		}
 	}
 }
 

@@ -43,11 +43,32 @@ func partitionNames(points []string) map[string]string {
 	for _, p := range sorted {
 		n := partitionName(p)
 		if p != "/" && (taken[n] || len(n) > maxName) {
-			h := fnv.New32a()
-			h.Write([]byte(p))
-			n = fmt.Sprintf("%s-%08x", n[:min(len(n), maxName)], h.Sum32())
+			n = suffixedName(p)
 		}
 		names[p], taken[n] = n, true
 	}
 	return names
+}
+
+// suffixedName is the name that a mount point gets if another one has its own.
+func suffixedName(point string) string {
+	n, h := partitionName(point), fnv.New32a()
+	h.Write([]byte(point))
+	return fmt.Sprintf("%s-%08x", n[:min(len(n), maxName)], h.Sum32())
+}
+
+// KeepNames has names stay with the mount points that they belong to, whatever else is mounted just now: of two that would get the same, the one that has it is not the one that happens
+// to be there. of has the mount points by names.
+func KeepNames(mounts []Mount, of map[string]string) {
+	for i := range mounts {
+		m := &mounts[i]
+		plain, suffixed := partitionName(m.MountPoint), suffixedName(m.MountPoint)
+		owner, owned := of[m.Name]
+		switch {
+		case of[plain] == m.MountPoint:
+			m.Name = plain
+		case of[suffixed] == m.MountPoint, owned && owner != m.MountPoint:
+			m.Name = suffixed
+		}
+	}
 }
