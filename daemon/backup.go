@@ -27,6 +27,7 @@ type backup struct {
 	limiter  *sched.Limiter // of all the task reads: one for each partition would let a burst pass for each
 	log      taskLog
 	never    []string // folders that are not entered
+	stored   uint64   // bytes that the vault grew by
 
 	before sched.History  // of the scheduled backup, without this one
 	turn   *sched.History // the same with it; nil: this one was begun by hand
@@ -73,9 +74,26 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	}
 	return b.around(ctx, func() error {
 		err := b.versions(ctx)
-		isDone = err == nil
+		if isDone = err == nil; errors.Is(err, control.NoSpace) {
+			b.makeRoom(ctx)
+		}
 		return err
 	})
+}
+
+// makeRoom has a gc begin after a backup that found the vault full and could store next to nothing: what others stored before that made no version is of no use to this one, as the policy
+// leaves more out since, say, and nothing else would ever have its space given back.
+func (b *backup) makeRoom(ctx context.Context) {
+	info, err := b.vault.Info(ctx)
+	if err == nil && b.stored <= info.Stored/100 {
+		defer b.d.wakeUpkeep()
+		b.d.deleting.Lock()
+		defer b.d.deleting.Unlock()
+		err = b.d.collectDue()
+	}
+	if err != nil {
+		b.log.log.Warn("keep that space can be given back", "task", b.log.task, "err", err)
+	}
 }
 
 // versions makes a version of each target. What goes wrong with one partition does not keep the others from theirs, unless the vault takes no more.
@@ -184,7 +202,9 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	if err == nil {
 		b.audited(v)
 	}
-	return v, b.inVault(errors.Join(err, w.Close()))
+	err = errors.Join(err, w.Close())
+	b.stored += w.Stats().Stored
+	return v, b.inVault(err)
 }
 
 // inVault makes a sentence of what keeps the vault from taking more.
@@ -199,7 +219,7 @@ func (b *backup) inVault(err error) error {
 		return control.Errorf(control.NoSpace, "the disk of the index is full (%s)", sentence(err)).WithHint("free some space there; nothing was lost")
 	case errors.Is(err, store.ErrNoSpace):
 		return control.Errorf(control.NoSpace, "the vault in %s is full (%s)", list(places), sentence(err)).
-			WithHint("free some space there; nothing was lost")
+			WithHint("free some space there, or see whether `yester vault gc` does; nothing was lost")
 	}
 	return err
 }

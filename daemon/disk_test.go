@@ -193,3 +193,42 @@ func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
 		t.Errorf("got %v", all)
 	}
 }
+
+// What backups stored that found the vault full, and made no version, takes no room from one that would have enough.
+func TestWhatFilledTheVaultWithoutAVersionIsGivenBack(t *testing.T) {
+	disk := loopDisk(t)
+	s := newStill(t, func(o *Options) {
+		o.Settings.Vault.Places = []string{filepath.Join(disk, "vault")}
+		o.Settings.ScrubDays, o.Settings.DrillDays = new(int), new(int)
+	})
+	file := func(name string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	room := func(bytes int64) { // that the vault may take
+		t.Helper()
+		var fs syscall.Statfs_t
+		ballast, err := os.CreateTemp(disk, "")
+		if err = errors.Join(err, syscall.Statfs(disk, &fs)); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(syscall.Fallocate(int(ballast.Fd()), 0, 0, int64(fs.Bavail)*fs.Bsize-256e6-bytes), ballast.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := random(128 << 20)
+	file("big", content[:96<<20])
+	room(80 << 20)
+	s.days("2026-11-24")
+	s.wantDue(false) // the next one uses what it stored
+	s.change(control.ActivateRequest{Excludes: []string{"big"}})
+	file("small", content[98<<20:])
+	room(8 << 20)
+	s.days("2026-11-25")
+	s.wantDue(true)
+	s.wantChores("g-20261125-0001 completed")
+	s.days("2026-11-26")
+	s.want("24 03:17 failed", "25 03:17 failed", "26 03:17 completed")
+}
