@@ -89,7 +89,7 @@ func (b *backup) makeRoom(ctx context.Context) {
 		defer b.d.wakeUpkeep()
 		b.d.deleting.Lock()
 		defer b.d.deleting.Unlock()
-		err = b.d.collectDue()
+		err = errors.Join(b.d.collectDue(), b.d.changeUpkeep(func(u *upkeepState) { u.Full = true }))
 	}
 	if err != nil {
 		b.log.log.Warn("keep that space can be given back", "task", b.log.task, "err", err)

@@ -178,7 +178,7 @@ func (d *Daemon) collected(deletions int, well bool) error {
 		return nil
 	}
 	return d.changeUpkeep(func(u *upkeepState) {
-		u.Collect = false
+		u.Collect, u.Full = false, false
 		delete(d.resting, control.KindGC)
 	})
 }

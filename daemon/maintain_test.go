@@ -309,6 +309,45 @@ func TestGCThatADeletionIsDueOutlivesAKill(t *testing.T) {
 	s.wantDue(false)
 }
 
+// What a backup that was cut off has stored is used by the next one, and no version says so yet.
+func TestGCWaitsForABackupThatWasCutOff(t *testing.T) {
+	s := newStill(t, func(o *Options) { o.Settings.ScrubDays, o.Settings.DrillDays = new(int), new(int) })
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	cutOff := func(clock, state string) {
+		t.Helper()
+		s.at(clock)
+		end := s.o.Now().Add(time.Hour)
+		task := control.Task{ID: "b-" + clock[:10], Kind: control.KindBackup, State: state, Start: s.o.Now(), End: &end}
+		if err := s.db.PutTask(task); err != nil {
+			t.Fatal(err)
+		}
+		s.at(end.Format("2006-01-02 15:04"))
+	}
+	forget := func() {
+		t.Helper()
+		if err := s.forgetUnpinned(t.Context(), s.vault, s.vault.Versions(s.instance.ID)[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	cutOff("2026-11-26 12:00", control.Cancelled)
+	cutOff("2026-11-27 12:00", control.Failed)
+	cutOff("2026-11-28 12:00", control.Skipped)
+	s.wantChores()
+	s.wantDue(true)
+	s.at("2026-12-03 11:59")
+	s.wantChores()
+	s.at("2026-12-03 12:00") // a week after the first of them began
+	s.wantChores("g-20261203-0001 completed")
+
+	s.days("2026-12-04")
+	cutOff("2026-12-04 12:00", control.Failed)
+	forget()
+	s.wantChores()
+	s.days("2026-12-05")
+	s.wantChores("g-20261205-0001 completed")
+}
+
 // What is due stays so if its task fails, which begins again after a day and not at once, and keeps nothing else from beginning; a gc also when there is more to collect.
 func TestWhatFailedIsDueADayLater(t *testing.T) {
 	s := newStill(t)

@@ -107,8 +107,8 @@ func (d *Daemon) chores(ctx context.Context) error {
 	if len(u.Repair) > 0 && !d.rests(control.KindRepair) {
 		return ifFree(d.repairFound(u.Repair))
 	}
-	if u.Collect && !d.rests(control.KindGC) {
-		return ifFree(d.collectLater())
+	if is, err := d.collectsNow(v, &u); is || err != nil {
+		return errors.Join(err, ifFree(d.collectLater()))
 	}
 	if u.Spread && !d.spreadEnded.Load() && d.tasks.idle() {
 		return ifFree(d.goOnSpreading())
@@ -190,6 +190,37 @@ func (d *Daemon) repairFound(packs []string) error {
 func (m *maintenance) healsLater(ctx context.Context, problems []store.Problem) []string {
 	ill := slices.ContainsFunc(m.vault.Places(ctx), func(p store.PlaceState) bool { return p.Err != nil || p.Gone || p.Behind || p.Replaces })
 	return repairable(slices.DeleteFunc(slices.Clone(problems), func(p store.Problem) bool { return !ill && !p.Heals && !errors.Is(p.Err, store.ErrNoSpace) }))
+}
+
+// maxUnfinished is how long a gc waits for a backup to be brought to its end.
+const maxUnfinished = 7 * 24 * time.Hour
+
+// collectsNow tells whether a gc is to begin by itself. One waits while backups were cut off, failed or were cancelled since the last one that ended well: the next uses what they stored, and no
+// version says yet that it is needed. But not where there was no room for the last one, nor while a place is nearly full.
+func (d *Daemon) collectsNow(v *store.Vault, u *upkeepState) (bool, error) {
+	isFull := func(p store.PlaceState) bool { return p.Total > 0 && nearlyFull(p.Free, p.Total) }
+	switch {
+	case !u.Collect || d.rests(control.KindGC):
+		return false, nil
+	case u.Full || slices.ContainsFunc(v.Places(context.Background()), isFull):
+		return true, nil
+	}
+	all, err := d.tasks.list()
+	if err != nil {
+		return false, err
+	}
+	var unfinished time.Time // since when
+	for i := range all {     // oldest first
+		switch t := &all[i]; {
+		case t.Kind != control.KindBackup || !t.Ended() || t.State == control.Skipped:
+		case t.State == control.Completed || t.State == control.Partial:
+			unfinished = time.Time{}
+		case unfinished.IsZero():
+			unfinished = t.Start
+		}
+	}
+	passed := d.o.Now().Sub(unfinished)
+	return passed < 0 || passed >= maxUnfinished, nil
 }
 
 // collectLater collects what a collection under way, or one that was cut off, could not.

@@ -23,6 +23,7 @@ type Upkeep struct {
 	Scrubbed time.Time `json:"scrubbed,omitzero"` // when a slice of the packs was last read, or reading them began
 	Repair   []string  `json:"repair,omitempty"`  // packs found damaged, until a repair of them has gone through
 	Collect  bool      `json:"collect,omitempty"` // a version was deleted, or is about to be, and no collection has ended well since
+	Full     bool      `json:"full,omitempty"`    // a backup could store next to nothing, and no collection has ended well since
 	Spread   bool      `json:"spread,omitempty"`  // a place was added, and not all packs lie in it yet
 }
 
