@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"yester/control"
@@ -110,6 +112,7 @@ func (b *backup) versions(ctx context.Context) error {
 	b.d.listeners.keepOnly(targets)
 	defer b.d.leaveParents()
 	b.chooseParents(ctx, targets)
+	slices.SortStableFunc(targets, sooner)
 	counting, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { b.job.progress.expect(b.expected(counting, targets)) })
@@ -117,6 +120,20 @@ func (b *backup) versions(ctx context.Context) error {
 	stop()
 	wg.Wait()
 	return err
+}
+
+// sooner orders targets by when a version of them is to be made: those that have one come first, and of the others those with less on them. A first backup of a large disk may take days, and be
+// cut off again and again, and none that comes behind it would have a version meanwhile.
+func sooner(a, b target) int {
+	switch {
+	case a.parent != nil && b.parent != nil:
+		return 0
+	case a.parent != nil:
+		return -1
+	case b.parent != nil:
+		return 1
+	}
+	return cmp.Compare(a.partition.Used, b.partition.Used)
 }
 
 // each makes one version after the other and collects what failed.

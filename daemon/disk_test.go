@@ -232,3 +232,34 @@ func TestWhatFilledTheVaultWithoutAVersionIsGivenBack(t *testing.T) {
 	s.days("2026-11-26")
 	s.want("24 03:17 failed", "25 03:17 failed", "26 03:17 completed")
 }
+
+// The first backup of a large disk lets none wait that has a version already, or has one sooner.
+func TestLargeDiskIsBackedUpForTheFirstTimeAfterTheOthers(t *testing.T) {
+	dir := t.TempDir()
+	var points []string
+	for i, size := range []int{8 << 20, 4 << 20, 0} {
+		point := loopDiskAt(t, filepath.Join(dir, string(rune('a'+i))))
+		if err := os.WriteFile(filepath.Join(point, "file"), random(size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		points = append(points, point)
+	}
+	s := newStill(t)
+	s.limit(nil, nil)
+	order := func(want string, points ...string) {
+		t.Helper()
+		s.only(points...)
+		s.days(s.o.Now().AddDate(0, 0, 1).Format(time.DateOnly))
+		all := mustNot[[]control.Task](t)(s.tasks.list())
+		got := ""
+		for _, r := range all[len(all)-1].Results {
+			got += r.Partition[len(r.Partition)-1:]
+		}
+		if got != want {
+			t.Errorf("the order was %q, want %q", got, want)
+		}
+	}
+	order("b", points[1])
+	order("bca", points...)
+	order("abc", points...)
+}
