@@ -173,7 +173,7 @@ func (m *maintenance) cancelService(ctx context.Context, j *job) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return errors.Join(err, m.endService(ctx, err == nil))
+		return errors.Join(err, m.endService(ctx))
 	}
 }
 
@@ -193,21 +193,45 @@ func (m *maintenance) deleteAll(ctx context.Context, j *job) error {
 	return nil
 }
 
-// endService forgets the policy, and what the vault says of the instance; while some of its packs stay, that keeps its name.
-func (m *maintenance) endService(ctx context.Context, empty bool) error {
+// endService forgets the policy, and what the vault says of the instance; while some of its packs stay, that keeps its name, until a gc finds none, see dropGone.
+func (m *maintenance) endService(ctx context.Context) error {
 	d := m.d
 	d.keeping.Lock()
 	defer d.keeping.Unlock()
 	var err error
-	if empty {
-		err = m.vault.RemoveInstance(ctx, d.instance.ID)
-	} else {
+	if m.vault.Holds(d.instance.ID) {
 		err = m.vault.PutPolicy(ctx, store.Policy{Instance: d.instance.ID})
+	} else {
+		err = m.vault.RemoveInstance(ctx, d.instance.ID)
 	}
 	if err != nil {
 		return err
 	}
 	return d.forgetService()
+}
+
+// dropGone removes what the vault says of instances of which it holds nothing, and that have no policy: their services were cancelled, and their last space was given back only now.
+func (m *maintenance) dropGone(ctx context.Context) error {
+	m.d.registering.Lock()
+	defer m.d.registering.Unlock()
+	all, err := m.vault.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range all {
+		if m.vault.Holds(in.ID) || in.ID == m.d.instance.ID && m.d.serviceState() != control.StateNew {
+			continue
+		}
+		p, err := m.vault.Policy(ctx, in.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) || len(p.Policy)+len(p.Pinned) > 0 {
+			continue
+		}
+		if err := m.vault.RemoveInstance(ctx, in.ID); err != nil {
+			return err
+		}
+		m.d.log.Info("nothing of an instance is left", "instance", in.ID, "name", in.Name)
+	}
+	return nil
 }
 
 // forgetService forgets the policy and what was told of it. d.keeping is held.

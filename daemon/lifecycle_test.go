@@ -650,6 +650,66 @@ func TestCancelGivesAllSpaceBack(t *testing.T) {
 	}
 }
 
+// described are the names of the vault's instances, of the own one "own".
+func (s *still) described() (names []string) {
+	s.t.Helper()
+	for _, in := range mustNot[[]store.Instance](s.t)(s.vault.Instances(s.t.Context())) {
+		if in.ID == s.instance.ID && in.Name == s.instance.Name {
+			in.Name = "own"
+		}
+		names = append(names, in.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// An instance has its name as long as something of it is left, and no longer.
+func TestCancelledInstanceIsNamedUntilNothingOfItIsLeft(t *testing.T) {
+	for name, away := range map[string]bool{"another one needs its packs": false, "its gc failed": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStill(t)
+			s.days("2026-11-24")
+			other := s.other()
+			if err := s.vault.PutPolicy(t.Context(), store.Policy{Instance: other.Instance, Policy: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(s.o.Home.Vault, "instances", other.Instance, "versions", other.Partition, other.Version)
+			move := func(from, to string) {
+				t.Helper()
+				if !away {
+					return
+				}
+				if err := os.Rename(from, to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			move(file, file+".away")
+			task := mustNot[control.Task](t)(s.cancel(t.Context(), control.None{}))
+			if end := wait(t, s.tasks, task.ID); end.State == control.Failed != away {
+				t.Errorf("got %+v", end)
+			}
+			move(file+".away", file)
+			s.wantState(control.StateNew)
+			if got := s.described(); !slices.Equal(got, []string{"other", "own"}) {
+				t.Errorf("there are %q", got)
+			}
+			if err := s.vault.Delete(t.Context(), other); err != nil {
+				t.Fatal(err)
+			}
+			gc := mustNot[control.Task](t)(s.vaultGC(t.Context(), control.None{}))
+			if end := wait(t, s.tasks, gc.ID); end.State != control.Completed {
+				t.Errorf("got %+v", end)
+			}
+			if got := s.described(); !slices.Equal(got, []string{"other"}) { // which has a policy
+				t.Errorf("there are %q", got)
+			}
+			if n := filesBelow(t, filepath.Join(s.o.Home.Vault, "instances", s.instance.ID)); n != 0 {
+				t.Errorf("%d files of it are left", n)
+			}
+		})
+	}
+}
+
 func TestCancelThatWasCutOffGoesOnAndNothingIsSetMeanwhile(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24")

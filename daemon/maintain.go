@@ -152,6 +152,9 @@ func (m *maintenance) collectNow(ctx context.Context, j *job) error {
 	c, err := m.vault.Collect(ctx, store.CollectOptions{
 		Mark: snapshot.Marker(m.vault), Limiter: m.limiter(j), Progress: j.progress.at,
 	})
+	if err == nil {
+		err = m.dropGone(ctx)
+	}
 	return m.report(ctx, j, &control.Report{
 		Versions: c.Versions, DroppedPacks: c.Dropped, RepackedPacks: c.Repacked, WrittenPacks: c.Written, KeptPacks: c.Kept,
 		Freed: c.Freed, Live: c.Live, Dead: c.Dead,

@@ -85,7 +85,7 @@ func (v *Vault) Policy(ctx context.Context, instance string) (p Policy, err erro
 	return p, nil
 }
 
-// RemoveInstance removes what the vault says of an instance that has no versions any more. A place that is away, and would bring the files back,
+// RemoveInstance removes what the vault says of an instance of which it holds nothing any more. A place that is away, and would bring the files back,
 // keeps them everywhere, for they might be written again before it returns; then they say nothing.
 func (v *Vault) RemoveInstance(ctx context.Context, id string) error {
 	for _, p := range v.Places(ctx) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -28,12 +29,17 @@ func (v *Vault) PutInstance(ctx context.Context, in Instance) error {
 	return writeSmall(ctx, v.place, instanceName(in.ID), "instance", in)
 }
 
-// Instances lists the instances, sorted by id. One whose description cannot be read has its id only.
+// Instances lists the instances, sorted by id. One whose description cannot be read has its id only. One that has none, and no versions, is none: there are packs of it, if anything,
+// which others need.
 func (v *Vault) Instances(ctx context.Context) ([]Instance, error) {
 	var all []Instance
 	err := v.eachInstance(ctx, func(id string) error {
 		var in Instance
-		if err := readSmall(ctx, v.place, instanceName(id), "instance", &in); err != nil {
+		err := readSmall(ctx, v.place, instanceName(id), "instance", &in)
+		if errors.Is(err, ErrNotFound) && len(v.Versions(id)) == 0 {
+			return nil
+		}
+		if err != nil {
 			v.log.Warn("description of an instance cannot be read", "instance", id, "err", err)
 			in = Instance{}
 		}
@@ -96,6 +102,28 @@ func (v *Vault) Versions(instance string) []VersionKey {
 	}
 	slices.SortFunc(keys, compareKeys)
 	return keys
+}
+
+// Holds tells whether there are versions or packs of an instance.
+func (v *Vault) Holds(instance string) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for k := range v.versions {
+		if k.Instance == instance {
+			return true
+		}
+	}
+	for k := range v.strays {
+		if k.Instance == instance {
+			return true
+		}
+	}
+	for _, p := range v.packs {
+		if p.instance == instance {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *Vault) hasVersion(k VersionKey) bool {
