@@ -39,7 +39,9 @@ func parseWhen(text string, now time.Time) (until time.Time, ok bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	y, m, d := now.Date()
 	endOf := func(years, months, days int) time.Time {
-		return time.Date(y-years, m-time.Month(months), d-days+1, 0, 0, 0, 0, now.Location())
+		first := time.Date(y-years, m-time.Month(months), 1, 0, 0, 0, 0, now.Location())
+		last := time.Date(first.Year(), first.Month()+1, 0, 0, 0, 0, 0, time.UTC).Day()
+		return time.Date(first.Year(), first.Month(), min(d, last)-days+1, 0, 0, 0, 0, now.Location())
 	}
 	switch text {
 	case "now":

@@ -32,3 +32,21 @@ func TestVersionIsFoundByNameAndByTime(t *testing.T) {
 		}
 	}
 }
+
+// A month that has no such day ends before it.
+func TestDayThatAMonthHasNotIsItsLast(t *testing.T) {
+	for _, tt := range []struct{ text, now, want string }{
+		{"1 month ago", "2026-03-31", "2026-02-28"},
+		{"1 month ago", "2028-03-30", "2028-02-29"},
+		{"a year ago", "2028-02-29", "2027-02-28"},
+		{"13 months ago", "2026-12-31", "2025-11-30"},
+		{"2 months ago", "2026-03-31", "2026-01-31"},
+		{"31 days ago", "2026-03-31", "2026-02-28"},
+		{"yesterday", "2026-03-01", "2026-02-28"},
+	} {
+		now := mustNot[time.Time](t)(time.Parse(time.DateOnly, tt.now))
+		if until, ok := parseWhen(tt.text, now.Add(12*time.Hour)); !ok || until.AddDate(0, 0, -1).Format(time.DateOnly) != tt.want {
+			t.Errorf("%s on %s ends before %v, want the end of %s", tt.text, tt.now, until, tt.want)
+		}
+	}
+}
