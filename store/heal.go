@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -22,9 +23,15 @@ type detour struct {
 	where   *member           // whose it is
 	unread  error             // why nothing is to be made of what there is: of a place that was replaced, why it could not be read, if that says nothing of what it has; errOutvoted
 	others  []*pack.Meta      // of files that say other things of the pack than the index does
+	made    time.Time
 }
 
-func newDetour() *detour { return &detour{errs: map[*member]error{}, absent: map[uint8]error{}} }
+func newDetour() *detour {
+	return &detour{errs: map[*member]error{}, absent: map[uint8]error{}, made: time.Now()}
+}
+
+// detourLasts is how long a detour is taken before the files are tried again: what was in the way may have been so for a moment, and then nothing is written anew that would end it.
+const detourLasts = time.Minute
 
 // note takes in why a member has not the file it should have.
 func (d *detour) note(m *member, shard int, err error) {
@@ -233,7 +240,7 @@ func (v *Vault) readDamaged(f *packFile, l *location, cause error) ([]byte, erro
 	}
 	damaged := d.damagedBlocks(blocks)
 	odd := len(blocks) == 0 && !notThere(cause) && !errors.Is(cause, ErrMissing)
-	if odd {
+	if odd || time.Since(d.made) >= v.files.detours {
 		v.files.forget(f.info.id) // what was in the way may be over
 	}
 	if (len(damaged) > 0 || d.damage != nil || odd) && !v.probe(d) {

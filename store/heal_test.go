@@ -253,6 +253,29 @@ func TestWhatReadingMeetsIsMended(t *testing.T) {
 	}
 }
 
+// A file that could not be opened for a moment is read again soon, though there is nothing to be written anew.
+func TestDetourIsTakenForAWhile(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	name, _, shard, _ := sv.packOfChunk(0)
+	whole := contentOf(t, sv.mems[shard], name)
+	sv.files.close()
+	must(t, sv.mend.working.take(t.Context()))
+	must(t, sv.mems[shard].Remove(t.Context(), name))
+	sv.holds()
+	must(t, sv.mems[shard].Write(t.Context(), name, whole))
+	sv.mend.working.end()
+	sv.mendAll()
+	sv.files.detours = 0
+	before := sv.healed.Load()
+	sv.holds() // of which the first frame ends it
+	after := sv.healed.Load()
+	sv.holds()
+	if before == 0 || after == before || sv.healed.Load() != after || sv.mended.Load() > 0 {
+		t.Errorf("%d blocks were healed, then %d, and %d", before, after, sv.healed.Load())
+	}
+}
+
 func TestDamageWhileAPlaceIsAway(t *testing.T) {
 	sv := newSpreadVault(t, shape{5, 2})
 	sv.backup("v1", 0, 1, 2, 3, 4, 5)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -15,8 +16,9 @@ import (
 
 // packFiles keeps the packs read last open.
 type packFiles struct {
-	place  *spread
-	master *pack.Key
+	place   *spread
+	master  *pack.Key
+	detours time.Duration // how long one is taken
 
 	mu    sync.Mutex
 	files map[pack.ID]*packFile
@@ -48,7 +50,7 @@ type shardFile struct {
 }
 
 func newPackFiles(p *spread, master *pack.Key) *packFiles {
-	return &packFiles{place: p, master: master, files: map[pack.ID]*packFile{}}
+	return &packFiles{place: p, master: master, detours: detourLasts, files: map[pack.ID]*packFile{}}
 }
 
 // open returns the pack's file, to be released after use.
