@@ -1,6 +1,9 @@
 package capture
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // A dirty is a folder on the way to changes, or with some in it. What it does not name is as it was in the parent version.
 type dirty struct {
@@ -10,8 +13,11 @@ type dirty struct {
 	order []string         // of the names, when they were asked for
 	met   bool             // by the capture
 	told  bool             // by the changes; else something that is in it is looked for
-	path  string           // where it was placed, if id is not zero
+	path  string           // where it was placed, if id is not zero and it was not told
 }
+
+// tell takes note that the changes tell of the folder. Where it was placed does not matter then.
+func (d *dirty) tell() { d.told, d.path = true, "" }
 
 // A mark is a name in a dirty folder.
 type mark struct {
@@ -38,7 +44,10 @@ func (d *dirty) name(name string) *mark {
 // at returns the folder of a path, "" for d itself, making those on the way.
 func (d *dirty) at(path string) *dirty {
 	for name := range split(path) {
-		b := d.name(name)
+		b := d.names[name]
+		if b == nil {
+			b = d.name(strings.Clone(name)) // and not keep all of the path
+		}
 		if b.folder == nil {
 			b.folder = &dirty{}
 		}

@@ -276,7 +276,7 @@ func (r *resolver) folder(ctx context.Context, h unix.FileHandle, all bool, name
 	}
 	d := r.place(path, &st)
 	if d != nil {
-		d.told = true
+		d.tell()
 	}
 	if all {
 		return r.whole(ctx, fd, fileID{st.dev, st.ino}, d)
@@ -586,7 +586,7 @@ func (r *resolver) findName(h unix.FileHandle) error {
 	}
 	t.meet(location{fileID{of.dev, of.ino}, name})
 	if d := r.place(dir, &of); d != nil {
-		d.name(name)
+		d.name(strings.Clone(name))
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package capture
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,16 +36,37 @@ func TestFolderIsNotGoneForItsName(t *testing.T) {
 	}
 }
 
+func heap() int {
+	runtime.GC()
+	runtime.GC() // what had a finalizer
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// A set may hold hundreds of thousands of folders, and all of them lie as deep as one can be named.
+func TestFolderWithChangesTakesLittleMemoryWhereverItLies(t *testing.T) {
+	const folders, limit = 2000, 1000
+	f, err := newFilter("/", &Options{System: true})
+	must(t, err)
+	r := &resolver{w: &walker{survey: &survey{filter: f}}, root: &dirty{}, folders: map[fileID]*dirty{}}
+	deep := strings.Repeat(strings.Repeat("d", 249)+"/", 14)
+	before := heap()
+	for i := range uint64(folders) {
+		r.place(deep+fmt.Sprint(i), &stat{ino: i}).tell()
+	}
+	if n := (heap() - before) / folders; n > limit {
+		t.Errorf("a folder takes %d bytes, want %d at most", n, limit)
+	}
+	if d := r.root.find(deep + "7"); d == nil || d != r.folders[fileID{ino: 7}] {
+		t.Errorf("it is not found: %v", d)
+	}
+	runtime.KeepAlive(r)
+}
+
 // A set may hold half a million files.
 func TestTouchedFileTakesLittleMemory(t *testing.T) {
 	const files, limit = 100_000, 100
-	heap := func() int {
-		runtime.GC()
-		runtime.GC() // what had a finalizer
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
 	before := heap()
 	r := &resolver{touched: map[fileID]*touch{}}
 	for i := range uint64(files) {
