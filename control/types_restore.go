@@ -24,6 +24,7 @@ type RestoreRequest struct {
 	DryRun     bool     `json:"dry_run,omitempty"`
 	VerifyOnly bool     `json:"verify_only,omitempty"`
 	NoOwner    bool     `json:"no_owner,omitempty"`
+	NoMetadata bool     `json:"no_metadata,omitempty"` // which means NoOwner too
 	Delete     bool     `json:"delete,omitempty"`
 	Rate       float64  `json:"bytes_per_second,omitempty"` // 0: no limit
 }

@@ -424,7 +424,7 @@ func (o *restoration) options() restore.Options {
 	caches, nodump, named := o.marks()
 	opts := restore.Options{
 		Vault: o.vault, Version: o.version, Target: int(o.target.Fd()), Paths: o.paths, Includes: patterns(r.Includes), Excludes: patterns(r.Excludes),
-		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, Delete: r.Delete, Keep: o.keep, Own: o.own,
+		OnConflict: restore.Conflict(r.OnConflict), DryRun: r.DryRun, VerifyOnly: r.VerifyOnly, NoOwner: r.NoOwner, NoMetadata: r.NoMetadata, Delete: r.Delete, Keep: o.keep, Own: o.own,
 		KeepCaches: caches, KeepNodump: nodump, Named: named,
 		Others: o.covered() && len(r.Includes) == 0,
 	}

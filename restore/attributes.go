@@ -34,7 +34,10 @@ type holder struct {
 
 // give gives a file or folder everything but its content and what would keep it from being changed further.
 func (r *run) give(h *holder, e *snapshot.Entry) error {
-	mode := e.Mode & 0o7777
+	mode, err := r.modeOf(e)
+	if err != nil {
+		return err
+	}
 	h.other = r.o.NoOwner
 	if !h.other {
 		if err := h.chown(int(e.UID), int(e.GID)); err != nil {
@@ -53,7 +56,7 @@ func (r *run) give(h *holder, e *snapshot.Entry) error {
 	}
 	if e.Type() != unix.S_IFLNK {
 		if h.noACL != nil {
-			mode &^= 0o070 &^ (owningGroup(h.noACL) << 3)
+			mode = withoutACL(mode, h.noACL)
 		}
 		if err := h.chmod(mode); err != nil {
 			if !unsupported(err) {
@@ -71,6 +74,27 @@ func (r *run) give(h *holder, e *snapshot.Entry) error {
 	}
 	return nil
 }
+
+// modeOf is the mode that something gets, if the target can hold the rest.
+func (r *run) modeOf(e *snapshot.Entry) (uint32, error) {
+	mode := e.Mode & 0o7777
+	if r.o.NoOwner {
+		mode &^= setID
+	}
+	if r.o.NoMetadata {
+		attributes, err := r.xattrsOf(e)
+		if err != nil {
+			return 0, err
+		}
+		if acl, has := attributes.Get(aclAccess); has {
+			mode = withoutACL(mode, acl)
+		}
+	}
+	return mode, nil
+}
+
+// withoutACL is what is left of a mode if the ACL is not put back.
+func withoutACL(mode uint32, acl []byte) uint32 { return mode &^ (0o070 &^ (owningGroup(acl) << 3)) }
 
 // owningGroup is what an ACL has for the owning group. The mode has there, beside an ACL, what anybody at all may do but the owner and others.
 func owningGroup(acl []byte) uint32 {
@@ -189,7 +213,7 @@ func (h *holder) wanted(name string) bool { return !h.other || name != capabilit
 
 // giveXattrs makes the extended attributes those of e.
 func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
-	if h.fresh && len(e.Xattrs) == 0 && len(e.XattrRefs) == 0 {
+	if r.o.NoMetadata || h.fresh && len(e.Xattrs) == 0 && len(e.XattrRefs) == 0 {
 		return nil
 	}
 	want, err := r.xattrsOf(e)
@@ -268,8 +292,8 @@ const (
 )
 
 // early gives the flags that must be given while there is no content, to what may have got others from its folder.
-func early(fd int, in *folder, flags uint32) {
-	if (in.flags|flags)&formative == 0 {
+func (r *run) early(fd int, in *folder, flags uint32) {
+	if r.o.NoMetadata || (in.flags|flags)&formative == 0 {
 		return
 	}
 	have, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
@@ -280,7 +304,7 @@ func early(fd int, in *folder, flags uint32) {
 
 // giveFlags makes the flags those of the version, but for locks.
 func (r *run) giveFlags(h *holder, flags uint32) {
-	if h.node || flags&inherited == 0 && h.flags == 0 {
+	if r.o.NoMetadata || h.node || flags&inherited == 0 && h.flags == 0 {
 		return
 	}
 	have, err := unix.IoctlGetUint32(h.fd, unix.FS_IOC_GETFLAGS)
@@ -299,7 +323,7 @@ func (r *run) flagsDiffer(fd int, flags uint32) bool {
 	if r.o.NoLocks {
 		mask &^= locks
 	}
-	return err == nil && (have^flags)&mask != 0
+	return err == nil && !r.o.NoMetadata && (have^flags)&mask != 0
 }
 
 // isLocked tells whether something is immutable or append only, and so can be given nothing.

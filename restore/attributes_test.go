@@ -335,3 +335,53 @@ func TestSetIDBitsAreNotGivenWhereOwnersCannotBe(t *testing.T) {
 		t.Errorf("it is %o of %d, and was given %v, noted %+v", st.Mode, st.Uid, f.given, r.Notes)
 	}
 }
+
+// Without metadata comes back what a file is, when it was changed and who may do what with it, as far as whoever restores may say so; all else is as the target has it, also of what is there.
+func TestNoMetadataGivesPermissionBitsAndTimesOnly(t *testing.T) {
+	const noDump = 0x40
+	g := newRig(t)
+	passedOn := snapshot.Xattr{Name: aclDefault, Value: aclOf(7, 7, 5, 7, 5).Value}
+	with := func(e snapshot.Entry, mode, flags uint32) snapshot.Entry {
+		e.Mode, e.Flags = e.Mode&^0o7777|mode, flags
+		set := []snapshot.Xattr{aclOf(6, 6, 4, 6, 4), {Name: "user.a", Value: []byte("theirs")}}
+		if e.IsDir() {
+			set = append(set, passedOn)
+		}
+		return g.xattrs(e, set...)
+	}
+	v := g.version(append(names(with(g.file("", "x"), 0o6664, noDump|0x10), "one", "two"),
+		with(g.file("there", "t"), 0o640, 0), with(g.dir("d", with(g.file("f", "f"), 0o664, noDump)), 0o2775, noDump))...)
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	write(t, path("there"), "t")
+	must(t, unix.Setxattr(path("there"), "user.a", []byte("mine"), 0))
+	chattr(t, path("there"))
+	plain := func(o *Options) { o.NoMetadata, o.OnConflict = true, Overwrite }
+	for range 2 {
+		r := g.restore(v, dir, plain)
+		wantLeft(t, "failed", r.Failed)
+		wantLeft(t, "noted", r.Notes)
+		wantSame(t, g, v, dir, plain)
+	}
+	for name, mode := range map[string]uint32{"one": 0o644, "two": 0o644, "there": 0o640, "d": 0o745, "d/f": 0o644} {
+		var st unix.Stat_t
+		must(t, unix.Lstat(path(name), &st))
+		value := make([]byte, 64)
+		n, err := unix.Getxattr(path(name), "user.a", value)
+		flags := inodeFlags(t, path(name)) & (noDump | locks)
+		_, aclErr := unix.Getxattr(path(name), aclAccess, nil)
+		_, passErr := unix.Getxattr(path(name), aclDefault, nil)
+		asItWas := n <= 0 && flags == 0
+		if name == "there" {
+			asItWas = err == nil && string(value[:n]) == "mine" && flags == noDump
+		}
+		if st.Mode&0o7777 != mode || st.Uid != 0 || !asItWas || aclErr == nil || passErr == nil {
+			t.Errorf("%s is %o of %d, with the flags %x and the attribute %q", name, st.Mode, st.Uid, flags, value[:max(n, 0)])
+		}
+	}
+	if one, links := inode(t, path("one")); links != 2 {
+		t.Errorf("%d has %d names", one, links)
+	}
+	must(t, os.Chmod(path("d"), 0o700))
+	wantLeft(t, "different", g.restore(v, dir, plain, func(o *Options) { o.VerifyOnly = true }).Differs, "d")
+}

@@ -20,7 +20,7 @@ func (r *run) putFile(it *item, replace bool) (m made, err error) {
 		return m, err
 	}
 	defer f.close()
-	early(f.fd, it.in, it.entry.Flags)
+	r.early(f.fd, it.in, it.entry.Flags)
 	if err := r.write(f.fd, &it.entry); err != nil {
 		return m, err
 	}

@@ -151,7 +151,7 @@ func (r *run) make(f *folder) error {
 	f.made, f.fresh, f.ours = true, true, true
 	r.count(func(t *Result) { t.Dirs++ })
 	markUnfinished(f.fd)
-	early(f.fd, f.up, f.entry.Flags)
+	r.early(f.fd, f.up, f.entry.Flags)
 	r.learn(f)
 	return nil
 }

@@ -210,7 +210,7 @@ func (r *run) patch(it *item, old int, d *difference) (m made, err error) {
 		return m, err
 	}
 	defer f.close()
-	early(f.fd, it.in, it.entry.Flags)
+	r.early(f.fd, it.in, it.entry.Flags)
 	cloned := unix.IoctlFileClone(f.fd, old) == nil
 	if cloned {
 		err = r.again(f.fd, it, d)

@@ -56,6 +56,7 @@ type Options struct {
 	ContentOnly bool     // with VerifyOnly: only of what kind files are, and what is in them
 	NoLocks     bool     // make nothing immutable or append only
 	NoOwner     bool     // leave owners to whoever runs this, and so set-id bits and capabilities
+	NoMetadata  bool     // likewise with all but permission bits and times: attributes, ACLs and inode flags stay as they are; it means NoOwner and NoLocks too
 	Delete      bool     // remove what the version has not from folders that are restored as a whole
 	Others      bool     // with VerifyOnly: tell of what is in such folders and not in the version, too
 	Keep        []string // patterns of what Delete leaves alone, and VerifyOnly does not tell of

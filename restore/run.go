@@ -91,6 +91,9 @@ func newRun(o Options) (*run, error) {
 	if o.OnConflict != Skip && o.OnConflict != Overwrite {
 		return nil, fmt.Errorf("%q is no way to deal with a conflict", o.OnConflict)
 	}
+	if o.NoMetadata {
+		o.NoOwner, o.NoLocks = true, true
+	}
 	if o.Workers == 0 {
 		o.Workers = runtime.NumCPU()
 	}

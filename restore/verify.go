@@ -107,15 +107,18 @@ func (r *run) otherwise(h *holder, st *unix.Statx_t, e *snapshot.Entry) (what []
 	if !r.o.NoOwner && (st.Uid != e.UID || st.Gid != e.GID) {
 		what = append(what, fmt.Sprintf("owner (%d:%d, in the version %d:%d)", st.Uid, st.Gid, e.UID, e.GID))
 	}
-	wantMode := e.Mode & 0o7777
-	if r.o.NoOwner {
-		wantMode &^= setID
+	wantMode, err := r.modeOf(e)
+	if err != nil {
+		return nil, err
 	}
 	if mode := uint32(st.Mode) & 0o7777; e.Type() != unix.S_IFLNK && mode != wantMode {
 		what = append(what, fmt.Sprintf("mode (%o, in the version %o)", mode, e.Mode&0o7777))
 	}
 	if fileTime(st.Mtime) != e.Mtime {
 		what = append(what, "time")
+	}
+	if r.o.NoMetadata {
+		return what, nil
 	}
 	want, err := r.xattrsOf(e)
 	if err != nil {

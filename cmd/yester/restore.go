@@ -38,6 +38,7 @@ func (p *program) restoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Usage: "change nothing, say what would be done"},
 			&cli.BoolFlag{Name: "verify-only", Usage: "change nothing, say what differs from the version"},
 			&cli.BoolFlag{Name: "no-owner", Usage: "leave owners, set-id bits and capabilities out"},
+			&cli.BoolFlag{Name: "no-metadata", Usage: "leave all out but content, permission bits and times: owners, attributes, ACLs, inode flags"},
 			&cli.BoolFlag{Name: "delete", Usage: "delete from restored folders what the version has not"},
 			&cli.StringFlag{Name: "limit-rate", Usage: "read at most `RATE` bytes a second: 500k, 10M, 1G"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
@@ -62,7 +63,7 @@ func restoreArgs(c *cli.Context) (o restoreOptions, err error) {
 	r := &o.request
 	*r = control.RestoreRequest{
 		Version: c.Args().First(), Partition: c.String("partition"), Includes: control.PatternTexts(c.StringSlice("include")), Excludes: control.PatternTexts(c.StringSlice("exclude")),
-		OnConflict: c.String("on-conflict"), DryRun: c.Bool("dry-run"), VerifyOnly: c.Bool("verify-only"), NoOwner: c.Bool("no-owner"), Delete: c.Bool("delete"),
+		OnConflict: c.String("on-conflict"), DryRun: c.Bool("dry-run"), VerifyOnly: c.Bool("verify-only"), NoOwner: c.Bool("no-owner"), NoMetadata: c.Bool("no-metadata"), Delete: c.Bool("delete"),
 	}
 	if o.offline, err = offlineArgs(c); err != nil {
 		return o, err
