@@ -59,6 +59,25 @@ func only(t *testing.T, r *rig, v *snapshot.Version) (path string, e snapshot.En
 	return "", e
 }
 
+func TestLinkThatIsReplacedWhileItIsRead(t *testing.T) {
+	r, dir := emptyRig(t)
+	must(t, os.Symlink("there", dir+"/link"))
+	left := maxAgain
+	r.o.trace = func(op, _ string) {
+		if op == "link" && left > 0 {
+			must(t, os.Symlink("there"+strings.Repeat("/and/on", left), dir+"/other"))
+			must(t, os.Rename(dir+"/other", dir+"/link"))
+			left--
+		}
+	}
+	e := r.entries(r.run())["link"]
+	st, err := statPath(dir+"/link", unix.AT_SYMLINK_NOFOLLOW)
+	must(t, err)
+	if string(e.Target) != "there/and/on" || e.Size != st.size || e.Ino != st.ino || e.Ctime != st.ctime {
+		t.Errorf("it leads to %q, of %d bytes, and is file %d; at the source it has %d bytes, and is file %d", e.Target, e.Size, e.Ino, st.size, st.ino)
+	}
+}
+
 func TestFileThatIsCutOffWhileItIsRead(t *testing.T) {
 	r, dir := emptyRig(t)
 	write(t, dir+"/file", strings.Repeat("x", 5<<20))

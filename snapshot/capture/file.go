@@ -126,7 +126,7 @@ func (w *walker) statFD(fd int, st *stat) error {
 	return nil
 }
 
-// other makes the entry of a symbolic link, a device or a fifo, none of which is opened.
+// other makes the entry of a symbolic link, a device or a fifo, none of which is opened. What stat told of it holds if it does so at the end too.
 func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) error {
 	stays, err := w.stays(ctx, e, old)
 	if err != nil {
@@ -138,6 +138,7 @@ func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) e
 		return nil
 	}
 	if t.stat.kind() == unix.S_IFLNK {
+		w.trace("link")
 		target, err := readLink(t.dir, t.name)
 		if err != nil {
 			return err
@@ -147,6 +148,13 @@ func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) e
 	x, err := w.xattrs.at(t.dir, t.name.bytes())
 	if err != nil && !vanished(err) {
 		w.noXattrs(e, err)
+	}
+	var after stat
+	if err := statx(t.dir, t.name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &after); err != nil {
+		return &sourceError{"stat", -1, err}
+	}
+	if !after.same(&t.stat) || !after.untouched(&t.stat) {
+		return errReplaced
 	}
 	w.visited(1, 0)
 	return snapshot.PutXattrs(ctx, w.put, e, x)
