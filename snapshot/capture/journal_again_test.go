@@ -182,8 +182,10 @@ func TestFolderThatWasLockedIsLookedAtAgain(t *testing.T) {
 	if v := r.tryNext(); v.WarningCount != 2 {
 		t.Errorf("warnings: %v", v.Warnings)
 	}
-	if n := len(r.memory.again); n != 1 {
-		t.Errorf("%d paths are to be looked at again: %v", n, r.memory.again)
+	for _, a := range r.memory.again {
+		if a.path != "secret" {
+			t.Errorf("%s is to be looked at again", a.path)
+		}
 	}
 	unlock()
 	r.look()
