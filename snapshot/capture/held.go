@@ -5,12 +5,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +34,7 @@ type holding struct {
 	magic  int64 // of that type, as statfs tells it
 	found  map[fileID]*held
 	unsaid []unsaid
+	read   []byte // of what a thread has mapped
 
 	ended chan struct{} // is closed when the search ends, with err
 	err   error
@@ -105,33 +109,72 @@ func (h *holding) search(ctx context.Context) error {
 	if _, err := os.Stat("/proc/1"); err != nil {
 		return errHidden
 	}
-	processes, err := os.ReadDir("/proc")
-	if err != nil {
-		return err
-	}
-	for _, p := range processes {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if _, err := strconv.Atoi(p.Name()); err != nil {
-			continue
-		}
-		err := h.process("/proc/" + p.Name())
-		for range 20 {
-			if !errors.Is(err, fs.ErrPermission) || p.Name() == "1" {
-				break
-			}
-			time.Sleep(time.Millisecond) // it becomes another program, or ends
-			err = h.process("/proc/" + p.Name())
-		}
-		switch {
-		case ended(err) == nil:
-		case errors.Is(err, fs.ErrPermission) && p.Name() == "1": // in a sandbox, where it is a mere launcher
-		default:
+	looked := map[process]bool{}
+	for range searchAgain {
+		some, err := h.processes(ctx, looked)
+		if err != nil {
 			return err
+		}
+		if !some {
+			break
 		}
 	}
 	return h.loops()
+}
+
+// searchAgain is how often processes are looked for. What is handed on more often meanwhile, from one that ends to one that it started, is passed by.
+const searchAgain = 10
+
+// A process is known by its number, which may be given again, and by that of its folder in /proc, which is not.
+type process struct {
+	id     string
+	folder uint64
+}
+
+// processes looks at the processes that were not looked at before, and tells whether there are some. One that was started meanwhile may have open what it was given by
+// one that has ended.
+func (h *holding) processes(ctx context.Context, looked map[process]bool) (some bool, err error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return false, err
+	}
+	for _, e := range all {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // it has ended
+		}
+		p := process{e.Name(), info.Sys().(*syscall.Stat_t).Ino}
+		if looked[p] {
+			continue
+		}
+		looked[p], some = true, true
+		if err := h.patiently("/proc/" + e.Name()); err != nil {
+			return false, err
+		}
+	}
+	return some, nil
+}
+
+// patiently looks at a process, though it may be about to become another program, or to end.
+func (h *holding) patiently(dir string) error {
+	err := h.process(dir)
+	for tries := 0; errors.Is(err, fs.ErrPermission); tries++ {
+		switch {
+		case dir == "/proc/1": // in a sandbox, where it is a mere launcher
+			return nil
+		case tries == 20:
+			return err
+		}
+		time.Sleep(time.Millisecond)
+		err = h.process(dir)
+	}
+	return ended(err)
 }
 
 // process looks at a process. Its first thread may have ended, and others may have files of their own open.
@@ -211,38 +254,65 @@ func ended(err error) error {
 	return err
 }
 
-// maps looks at what a thread has mapped shared, and tells whether it has anything mapped. It may have been writable, or become so.
+// maps looks at what a thread has mapped shared, and tells whether it has anything mapped. It may have been writable, or become so. The kernel tells of it piece by
+// piece, and meanwhile a mapping may be moved to where was looked before: so it is asked twice at least.
 func (h *holding) maps(dir string) (any bool, err error) {
-	var moved map[string]bool // files of which a mapping has other addresses by now; nil: any
-	for range mapsAgain {
-		b, err := os.ReadFile(dir + "/maps")
+	looked := map[string]bool{} // lines
+	for pass := range mapsAgain {
+		there, err := h.readMaps(dir)
 		if err != nil {
 			return false, ended(err)
 		}
-		again := map[string]bool{}
-		for line := range bytes.Lines(b) {
-			// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
-			f := bytes.Fields(line)
-			if len(f) < 6 || len(f[1]) != 4 || f[1][3] != 's' && f[1][3] != 'S' || string(f[4]) == "0" {
+		moved := false // a mapping has other addresses by now
+		for line := range bytes.Lines(h.read) {
+			if !isShared(line) || looked[string(line)] {
 				continue
 			}
-			file := string(f[3]) + " " + string(f[4])
-			if moved != nil && !moved[file] {
+			// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
+			f := bytes.Fields(line)
+			if len(f) < 6 || string(f[4]) == "0" {
 				continue
 			}
 			err := h.look(dir+"/map_files/"+mapName(string(f[0])), true, f[1][1] == 'w')
 			if err == unix.ENOENT {
-				again[file] = true
+				moved = true
 			} else if err != nil {
 				return false, ended(err)
+			} else {
+				looked[string(line)] = true
 			}
 		}
-		if len(again) == 0 {
-			return len(b) > 0, nil
+		if pass > 0 && !moved {
+			return there, nil
 		}
-		moved = again
 	}
 	return false, errMoving
+}
+
+// readMaps reads what a thread has mapped, and tells whether it has anything.
+func (h *holding) readMaps(dir string) (there bool, err error) {
+	f, err := os.Open(dir + "/maps")
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	for h.read = h.read[:0]; ; {
+		h.read = slices.Grow(h.read, os.Getpagesize()) // the kernel gives no more at once
+		n, err := f.Read(h.read[len(h.read):cap(h.read)])
+		h.read = h.read[:len(h.read)+n]
+		if err == io.EOF {
+			return len(h.read) > 0, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// isShared tells whether a line of maps is of a shared mapping.
+func isShared(line []byte) bool {
+	at := bytes.IndexByte(line, ' ') + len(" rw-")
+	return len(line) > at && (line[at] == 's' || line[at] == 'S')
 }
 
 // mapsAgain is how often mappings are looked at that are divided, joined or moved while that is done.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -201,6 +202,77 @@ func TestMappingThatIsDividedMeanwhileIsFound(t *testing.T) {
 		} else if err == nil && h.found[fileID{st.dev, st.ino}] == nil {
 			t.Fatal("it is not found")
 		}
+	}
+}
+
+// What a process has mapped is told in several pieces, and may be moved meanwhile to where was looked before.
+func TestMappingThatIsMovedMeanwhileIsFound(t *testing.T) {
+	path := partition(t, "ext4") + "/file"
+	write(t, path, "12345678")
+	st, err := statPath(path, lookOnly)
+	must(t, err)
+	page, far := uintptr(os.Getpagesize()), uintptr(3000)
+	b, err := unix.Mmap(-1, 0, int((far+1)*page), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	must(t, err)
+	defer unix.Munmap(b)
+	for i := uintptr(1); i < far; i += 2 { // so that there are many lines in between
+		must(t, unix.Mprotect(b[i*page:(i+1)*page], unix.PROT_READ))
+	}
+	low := unsafe.Pointer(&b[0])
+	high := unsafe.Add(low, far*page)
+	move := func(from, to unsafe.Pointer) {
+		_, err := unix.MremapPtr(from, page, to, page, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED)
+		must(t, err)
+	}
+	m := mapped(t, path)
+	move(unsafe.Pointer(&m[0]), high)
+	for i := range 100 {
+		moved := make(chan struct{})
+		go func() {
+			defer close(moved)
+			time.Sleep(time.Duration(i*20) * time.Microsecond)
+			move(high, low)
+		}()
+		h := &holding{dev: st.dev, fstype: "ext4", found: map[fileID]*held{}}
+		_, err := h.maps("/proc/self")
+		<-moved
+		must(t, err)
+		if h.found[fileID{st.dev, st.ino}] == nil {
+			t.Fatal("it is not found")
+		}
+		move(low, high)
+	}
+}
+
+// A process may end once it has started another, which has open what it had.
+func TestFileThatIsHandedOnMeanwhileIsFound(t *testing.T) {
+	point := partition(t, "ext4")
+	write(t, point+"/file", "12345678")
+	src := openedSource(t, point)
+	st, err := statPath(point+"/file", lookOnly)
+	must(t, err)
+	d, mute := newMute(t)
+	must(t, unix.Unmount(mute, unix.MNT_DETACH)) // so that the search waits when it comes to this process
+	cmd := exec.Command("sh", "-c", `exec 3<>"$0"; echo; read go; sleep 600 >&- & exit`, point+"/file")
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	_, err = out.Read(make([]byte, 1))
+	must(t, err)
+	go func() {
+		<-d.asked
+		d.mute.Store(false)
+		in.Close()
+		_ = cmd.Wait()
+		d.again <- struct{}{}
+	}()
+	held, err := heldFiles(t.Context(), src, time.Hour)
+	if err != nil || held[fileID{st.dev, st.ino}] == nil {
+		t.Errorf("held files are %v, %v", held, err)
 	}
 }
 
