@@ -13,12 +13,12 @@ import (
 	"yester/store/place"
 )
 
-// reshape has the head of a pack's file, and its copy at the end, say another shape, under right checksums.
-func (sv *spreadVault) reshape(m *place.Mem, name string, s pack.Shape) {
+// rehead changes the head of a pack's file, and its copy at the end, and sets their checksums right.
+func (sv *spreadVault) rehead(m *place.Mem, name string, change func(block []byte)) {
 	sv.t.Helper()
 	must(sv.t, m.Damage(name, func(b []byte) []byte {
 		for _, block := range [][]byte{b[:pack.BlockSize], b[len(b)-pack.BlockSize:]} {
-			block[10], block[11] = byte(s.Data), byte(s.Parity)
+			change(block)
 			binary.LittleEndian.PutUint32(block[4:], crc32.Checksum(block[8:], crc32.MakeTable(crc32.Castagnoli)))
 			if _, _, err := pack.ParseBlock(block); err != nil {
 				sv.t.Fatal(err)
@@ -26,6 +26,11 @@ func (sv *spreadVault) reshape(m *place.Mem, name string, s pack.Shape) {
 		}
 		return b
 	}))
+}
+
+func (sv *spreadVault) reshape(m *place.Mem, name string, s pack.Shape) {
+	sv.t.Helper()
+	sv.rehead(m, name, func(block []byte) { block[10], block[11] = byte(s.Data), byte(s.Parity) })
 }
 
 func (sv *spreadVault) packNames() []string {
@@ -50,6 +55,27 @@ func TestForgedHeadInOnePlaceIsOutvoted(t *testing.T) {
 			sv.clean()
 			sv.whole()
 		}
+	}
+}
+
+// Of two places neither is most of them. What new packs are like counts then, if the table is there.
+func TestForgedHeadInOneOfTwoPlaces(t *testing.T) {
+	sv := newSpreadVault(t, shape{2, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	name, other := sv.packNames()[0], pack.Shape{Data: 2, Parity: 1}
+	sv.reshape(sv.mems[0], name, other)
+	sv.reopen(sv.mems...)
+	sv.holds()
+	sv.repair()
+	sv.holds()
+	sv.clean()
+	sv.whole()
+
+	sv.reshape(sv.mems[0], name, other)
+	sv.rehead(sv.mems[1], name, func(block []byte) { block[64] ^= 1 })
+	_, id, _ := parsePackName(name)
+	if p, _, err := sv.readTable(t.Context(), machine, id); err != nil || p.shape != other {
+		t.Errorf("read %+v, %v", p, err)
 	}
 }
 

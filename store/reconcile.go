@@ -214,13 +214,16 @@ func (v *Vault) readTable(ctx context.Context, instance string, id pack.ID) (inf
 	if best == *info {
 		return info, frames, nil
 	}
-	v.log.Error("a file of a pack says other things of it than most do", "pack", id, "shape", info.shape, "of most", best.shape)
+	v.log.Error("the files of a pack do not say the same of it", "pack", id, "shape", info.shape, "believed", best.shape)
 	for _, m := range sources {
-		if info, frames, err = v.readTableIn(ctx, m, instance, id); err == nil && *info == best {
-			return info, frames, nil
+		if said, table, err := v.readTableIn(ctx, m, instance, id); err == nil && *said == best {
+			return said, table, nil
 		}
 	}
-	return nil, nil, v.corrupt(id, -1, errors.New("no file that says of it what most do has its table"))
+	if votes[best] > votes[*info] {
+		return nil, nil, v.corrupt(id, -1, errors.New("no file that says of it what most do has its table"))
+	}
+	return info, frames, nil
 }
 
 // readHeadIn reads what a member's file says of a pack, but for its table.
