@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +37,7 @@ type holding struct {
 	found  map[fileID]*held
 	unsaid []unsaid
 	read   []byte // of what a thread has mapped
+	device []byte // dev as it is told there
 
 	ended chan struct{} // is closed when the search ends, with err
 	err   error
@@ -254,8 +257,9 @@ func ended(err error) error {
 	return err
 }
 
-// maps looks at what a thread has mapped shared, and tells whether it has anything mapped. It may have been writable, or become so. The kernel tells of it piece by
-// piece, and meanwhile a mapping may be moved to where was looked before: so it is asked twice at least.
+// maps looks at what a thread has mapped, and tells whether it has anything. What is mapped shared may have been writable, or become so; what is not may be all that keeps
+// a file open that was opened for writing. The kernel tells of mappings piece by piece, and meanwhile one may be moved to where was looked before: so it is asked twice at
+// least.
 func (h *holding) maps(dir string) (any bool, err error) {
 	looked := map[string]bool{} // lines
 	for pass := range mapsAgain {
@@ -264,16 +268,20 @@ func (h *holding) maps(dir string) (any bool, err error) {
 			return false, ended(err)
 		}
 		moved := false // a mapping has other addresses by now
-		for line := range bytes.Lines(h.read) {
-			if !isShared(line) || looked[string(line)] {
+		for line := range h.mattering() {
+			if looked[string(line)] {
 				continue
 			}
-			// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
 			f := bytes.Fields(line)
-			if len(f) < 6 || string(f[4]) == "0" {
-				continue
+			link, shared, written := dir+"/map_files/"+mapName(string(f[0])), f[1][3] != 'p', f[1][1] == 'w'
+			if !shared {
+				var st unix.Stat_t
+				err = unix.Fstatat(unix.AT_FDCWD, link, &st, unix.AT_SYMLINK_NOFOLLOW)
+				written = st.Mode&0o200 != 0 // of the link, it says what the file is open for
 			}
-			err := h.look(dir+"/map_files/"+mapName(string(f[0])), true, f[1][1] == 'w')
+			if err == nil && (shared || written) {
+				err = h.look(link, shared, written)
+			}
 			if err == unix.ENOENT {
 				moved = true
 			} else if err != nil {
@@ -309,11 +317,42 @@ func (h *holding) readMaps(dir string) (there bool, err error) {
 	}
 }
 
-// isShared tells whether a line of maps is of a shared mapping.
-func isShared(line []byte) bool {
-	at := bytes.IndexByte(line, ' ') + len(" rw-")
-	return len(line) > at && (line[at] == 's' || line[at] == 'S')
+// mattering are those lines of what was read that are of a file mapped shared, or of one that may be of the partition, but for programs and libraries, which are most.
+func (h *holding) mattering() iter.Seq[[]byte] {
+	programs := map[string]bool{}
+	for line := range bytes.Lines(h.read) {
+		if mode, file := mapOf(line); mode[2] == 'x' && mode[3] == 'p' && !programs[string(file)] {
+			programs[string(file)] = true
+		}
+	}
+	h.device = fmt.Appendf(h.device[:0], "%02x:%02x ", unix.Major(h.dev), unix.Minor(h.dev))
+	return func(yield func([]byte) bool) {
+		for line := range bytes.Lines(h.read) {
+			mode, file := mapOf(line)
+			ours := mode[3] != 'p' || (bytes.HasPrefix(file, h.device) || bytes.HasPrefix(file, anonymousDevice)) && !programs[string(file)]
+			if ours && !bytes.HasSuffix(file, noInode) && !yield(line) {
+				return
+			}
+		}
+	}
 }
+
+var anonymousDevice, noInode = []byte("00:"), []byte(" 0")
+
+// mapOf returns from a line of maps what may be done with the mapping, and the device and inode number of the file.
+func mapOf(line []byte) (mode, file []byte) {
+	// 7f0000000000-7f0000001000 rw-s 00000000 fe:00 1234 /path
+	_, rest, _ := bytes.Cut(line, space)
+	mode, rest, _ = bytes.Cut(rest, space)
+	_, rest, _ = bytes.Cut(rest, space)
+	device := bytes.IndexByte(rest, ' ') + 1
+	if end := bytes.IndexByte(rest[device:], ' '); len(mode) == 4 && end >= 0 {
+		return mode, rest[:device+end]
+	}
+	return []byte("---p"), noInode
+}
+
+var space = []byte(" ")
 
 // mapsAgain is how often mappings are looked at that are divided, joined or moved while that is done.
 const mapsAgain = 100

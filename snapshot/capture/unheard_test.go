@@ -25,33 +25,54 @@ func TestJournalFindsWhatIsWrittenAsynchronously(t *testing.T) {
 		must(t, err)
 		defer f.Close()
 		r.next("walk")
-		var context uintptr
-		if _, _, e := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&context)), 0); e != 0 {
-			t.Skip(e)
-		}
-		defer unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0)
-		b := []byte("x")
-		type iocb struct {
-			_         uint64
-			_, _      uint32
-			op        uint16
-			_         int16
-			fd        uint32
-			buf, size uint64
-			off       int64
-			_         uint64
-			_, _      uint32
-		}
-		const pwrite = 1
-		c := &iocb{op: pwrite, fd: uint32(f.Fd()), buf: uint64(uintptr(unsafe.Pointer(&b[0]))), size: 1, off: 2}
-		cs := []*iocb{c}
-		if n, _, e := unix.Syscall(unix.SYS_IO_SUBMIT, context, 1, uintptr(unsafe.Pointer(&cs[0]))); n != 1 {
-			t.Fatal(e)
-		}
-		var done [32]byte
-		if n, _, e := unix.Syscall6(unix.SYS_IO_GETEVENTS, context, 1, 1, uintptr(unsafe.Pointer(&done)), 0, 0); n != 1 {
-			t.Fatal(e)
-		}
+		writeAsync(t, f)
+		r.look()
+	})
+}
+
+// writeAsync writes a byte to a file by io_submit.
+func writeAsync(t *testing.T, f *os.File) {
+	var context uintptr
+	if _, _, e := unix.Syscall(unix.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&context)), 0); e != 0 {
+		t.Skip(e)
+	}
+	defer unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0)
+	b := []byte("x")
+	type iocb struct {
+		_         uint64
+		_, _      uint32
+		op        uint16
+		_         int16
+		fd        uint32
+		buf, size uint64
+		off       int64
+		_         uint64
+		_, _      uint32
+	}
+	const pwrite = 1
+	c := &iocb{op: pwrite, fd: uint32(f.Fd()), buf: uint64(uintptr(unsafe.Pointer(&b[0]))), size: 1, off: 2}
+	cs := []*iocb{c}
+	if n, _, e := unix.Syscall(unix.SYS_IO_SUBMIT, context, 1, uintptr(unsafe.Pointer(&cs[0]))); n != 1 {
+		t.Fatal(e)
+	}
+	var done [32]byte
+	if n, _, e := unix.Syscall6(unix.SYS_IO_GETEVENTS, context, 1, 1, uintptr(unsafe.Pointer(&done)), 0, 0); n != 1 {
+		t.Fatal(e)
+	}
+}
+
+// A mapping keeps a file open that was opened for writing, also if it is not shared, so that its close is not told.
+func TestJournalFindsWhatWasWrittenBeforeItWasOnlyMapped(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/file", "12345678")
+		f, err := os.OpenFile(point+"/file", os.O_RDWR, 0)
+		must(t, err)
+		r.next("walk")
+		writeAsync(t, f)
+		m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ, unix.MAP_PRIVATE)
+		must(t, err)
+		defer unix.Munmap(m)
+		must(t, f.Close())
 		r.look()
 	})
 }
