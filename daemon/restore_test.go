@@ -171,3 +171,18 @@ func TestRestoreThatWasBrokenOffGoesOnAsItBegan(t *testing.T) {
 		t.Errorf("it is not what the version has: %v", err)
 	}
 }
+
+// What a request wants left out is left out.
+func TestRestoreLeavesOutWhatTheRequestSays(t *testing.T) {
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	for _, r := range []control.RestoreRequest{{}, {NoOwner: true}, {NoMetadata: true}} {
+		o := &restoration{version: &snapshot.Version{}, request: r, target: dir}
+		if got := o.options(); got.NoOwner != r.NoOwner || got.NoMetadata != r.NoMetadata {
+			t.Errorf("%+v became %+v", r, got)
+		}
+	}
+}

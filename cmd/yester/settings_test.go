@@ -63,6 +63,21 @@ func TestPatternsThatAreNoTextAreQuoted(t *testing.T) {
 	}
 }
 
+// What is to be left out of a restore is asked for by its flag alone.
+func TestFlagsOfARestoreSayWhatIsLeftOut(t *testing.T) {
+	for flag, want := range map[string][2]bool{"--yes": {}, "--no-owner": {true, false}, "--no-metadata": {false, true}} {
+		var r control.RestoreRequest
+		app := &cli.App{Commands: []*cli.Command{{Name: "restore", Flags: (&program{}).restoreCommand().Flags, Action: func(c *cli.Context) error {
+			o, err := restoreArgs(c)
+			r = o.request
+			return err
+		}}}}
+		if err := app.Run([]string{"yester", "restore", flag, "latest"}); err != nil || [2]bool{r.NoOwner, r.NoMetadata} != want {
+			t.Errorf("%s: %+v, %v", flag, r, err)
+		}
+	}
+}
+
 func TestWhatIsLeftOutIsShown(t *testing.T) {
 	p := control.Policy{Excludes: []string{"*.iso"}, ExcludeCaches: true, ExcludeNodump: true}
 	const want = "*.iso, what is in caches (CACHEDIR.TAG), what has the no-dump flag"
