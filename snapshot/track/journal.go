@@ -85,7 +85,7 @@ func (j *Journal) begin() (err error) {
 		j.end()
 		return err
 	}
-	j.late = false
+	j.late = false // one may be under way: what it does after the capture that follows looked there is not known of, but to the next walk
 	j.cert = Certificate{Boot: j.boot, Since: time.Now().UTC()}
 	j.set = j.newSet()
 	return nil

@@ -316,6 +316,21 @@ func TestCountingBeginsAnewAfterAGap(t *testing.T) {
 	}
 }
 
+func TestRepairsOfXFSAreCounted(t *testing.T) {
+	u := counting(t)
+	const scrub, scrubVector = 0xc040583c, 0xc0285840
+	for _, call := range []uintptr{scrub, scrubVector} {
+		before, err := u.Count()
+		must(t, err)
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, ^uintptr(0), call, 0); e != unix.EBADF {
+			t.Fatal(e)
+		}
+		if after, err := u.Count(); err != nil || after <= before {
+			t.Errorf("%#x: %d after %d, %v", call, after, before, err)
+		}
+	}
+}
+
 // counting counts the calls that are not heard, until the test ends.
 func counting(t *testing.T) *Unheard {
 	t.Helper()

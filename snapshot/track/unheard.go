@@ -27,6 +27,8 @@ var unheardCalls = []uint32{
 	0x40809440, // BTRFS_IOC_ENCODED_WRITE
 	0xc0c0586d, // XFS_IOC_SWAPEXT
 	0x4048587b, // XFS_IOC_ATTRMULTI_BY_HANDLE: extended attributes, as xfsrestore sets them
+	0xc040583c, // XFS_IOC_SCRUB_METADATA: xfs_scrub(8) repairs folders and attributes, and gives files a name that have none
+	0xc0285840, // XFS_IOC_SCRUBV_METADATA
 	0xc020f509, // F2FS_IOC_MOVE_RANGE
 	0xc0506617, // FS_IOC_ADD_ENCRYPTION_KEY: names and contents become readable
 	0xc0406618, // FS_IOC_REMOVE_ENCRYPTION_KEY
