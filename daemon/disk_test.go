@@ -24,8 +24,8 @@ func loopDiskAt(t *testing.T, point string) string {
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil || os.Geteuid() != 0 {
 		t.Skip("needs root and mkfs.ext4")
 	}
-	image := filepath.Join(t.TempDir(), "image")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 600<<20), os.MkdirAll(point, 0o755)); err != nil {
+	image := point + ".image"
+	if err := errors.Join(os.MkdirAll(point, 0o755), os.WriteFile(image, nil, 0o600), os.Truncate(image, 600<<20)); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, point}} {
@@ -60,7 +60,7 @@ func TestVaultOnADiskThatIsUnpluggedIsUsedWhenItIsBack(t *testing.T) {
 			}
 			held := mustNot[*os.File](t)(os.Open(point)) // so that its device stays taken
 			defer held.Close()
-			image := filepath.Join(filepath.Dir(point), "image")
+			image := point + ".image"
 			if out, err := exec.Command("cp", "--sparse=always", image, image+".copy").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}

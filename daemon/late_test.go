@@ -311,7 +311,11 @@ func mountAt(name, point string) capture.Mount {
 func TestPartitionOfWhichNothingCanBeReachedFailsAndEndsNothing(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24")
-	broken := mountAt(s.unmount(), "/mnt/disk")
+	m, _, err := capture.Locate(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := mountAt(s.unmount(), m.MountPoint)
 	broken.Excluded, broken.Broken = "cannot be reached: input/output error", true
 	other := mountAt("other", "/other")
 	s.o.Discover = func() ([]capture.Mount, error) { return []capture.Mount{other, broken}, nil }

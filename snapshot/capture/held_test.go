@@ -263,7 +263,9 @@ func TestFileThatIsHandedOnMeanwhileIsFound(t *testing.T) {
 	defer unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 	_, err = out.Read(make([]byte, 1))
 	must(t, err)
+	told := make(chan struct{})
 	go func() {
+		defer close(told)
 		<-d.asked
 		d.mute.Store(false)
 		in.Close()
@@ -271,6 +273,7 @@ func TestFileThatIsHandedOnMeanwhileIsFound(t *testing.T) {
 		d.again <- struct{}{}
 	}()
 	held, err := heldFiles(t.Context(), src, time.Hour)
+	<-told
 	if err != nil || held[fileID{st.dev, st.ino}] == nil {
 		t.Errorf("held files are %v, %v", held, err)
 	}
@@ -282,17 +285,15 @@ func TestMappingThatMayNotBeLookedAtIsAnError(t *testing.T) {
 	path := t.TempDir() + "/file"
 	write(t, path, "12345678")
 	defer unix.Munmap(mapped(t, path))
-	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	err := onThread(func() error {
 		var none [2]unix.CapUserData
 		err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
 		if err == nil {
 			_, err = (&holding{}).maps("/proc/self")
 		}
-		failed <- err
-	}()
-	if err := <-failed; !errors.Is(err, fs.ErrPermission) {
+		return err
+	})
+	if !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
 	}
 }
@@ -414,29 +415,40 @@ func TestJournalIsNotGoneByWhereOthersProcessesAreNotSeen(t *testing.T) {
 
 func TestHiddenProcessesAreAnError(t *testing.T) {
 	needRoot(t)
-	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		failed <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-				return err
-			}
-			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-				return err
-			}
-			if err := unix.Mount("proc", "/proc", "proc", 0, "hidepid=2,gid=12345"); err != nil {
-				return err
-			}
-			var none [2]unix.CapUserData
-			if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
-				return err
-			}
-			return (&holding{}).search(context.Background())
-		}()
-	}()
-	if err := <-failed; !errors.Is(err, errHidden) {
+	err := onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("proc", "/proc", "proc", 0, "hidepid=2,gid=12345"); err != nil {
+			return err
+		}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
+			return err
+		}
+		return (&holding{}).search(context.Background())
+	})
+	if !errors.Is(err, errHidden) {
 		t.Error(err)
 	}
+}
+
+// onThread calls what makes another thread of the one it is called on: one that ends with it. The first thread of the process never does, and /proc/self is that.
+func onThread(call func() error) error {
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			failed <- call()
+			return
+		}
+		defer runtime.UnlockOSThread()
+		failed <- onThread(call) // on another one, as this goroutine has the first
+	}()
+	return <-failed
 }
 
 // What the kernel writes to them makes no event.
