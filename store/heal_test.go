@@ -468,3 +468,17 @@ func TestBrokenOffMendingIsNoDamage(t *testing.T) {
 		t.Errorf("told %+v\n%s", sv.troubles, sv.log.String())
 	}
 }
+
+// Nor is it of the small files.
+func TestPassingErrorIsNoDamageOfSmallFiles(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	sv.backup("v1", 0, 1)
+	sv.mems[0].FailReads(unix.ESTALE)
+	if err := sv.mendSmall(t.Context(), vaultFile); !errors.Is(err, unix.ESTALE) || len(sv.troubles) > 0 {
+		t.Errorf("%v, told %+v", err, sv.troubles)
+	}
+	sv.mems[0].FailReads(nil)
+	if err := sv.mendSmall(t.Context(), vaultFile); err != nil {
+		t.Error(err)
+	}
+}

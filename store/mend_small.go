@@ -41,6 +41,9 @@ func (v *Vault) mendSmall(ctx context.Context, name string) error {
 	if notThere(err) || ctx.Err() != nil { // reading that was broken off says nothing of the file
 		return ctx.Err()
 	}
+	if err != nil && !ofFile(err) {
+		return fmt.Errorf("read %s: %w", name, placeError(err))
+	}
 	if err != nil {
 		v.tooDamaged(&CorruptError{Place: v.place.String(), Offset: -1, Err: fmt.Errorf("%s: %w", name, err)}, name)
 		return ctx.Err()
