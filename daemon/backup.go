@@ -110,6 +110,7 @@ func (b *backup) versions(ctx context.Context) error {
 		return control.Errorf(control.NotFound, "nothing of what the policy names is there").WithHint("see `yester status`")
 	}
 	b.d.listeners.keepOnly(targets)
+	b.d.keepUnfinished(targets)
 	defer b.d.leaveParents()
 	b.chooseParents(ctx, targets)
 	slices.SortStableFunc(targets, sooner)
@@ -125,15 +126,20 @@ func (b *backup) versions(ctx context.Context) error {
 // sooner orders targets by when a version of them is to be made: those that have one come first, and of the others those with less on them. A first backup of a large disk may take days, and be
 // cut off again and again, and none that comes behind it would have a version meanwhile.
 func sooner(a, b target) int {
-	switch {
-	case a.parent != nil && b.parent != nil:
+	switch first, second := a.isFirst(), b.isFirst(); {
+	case !first && !second:
 		return 0
-	case a.parent != nil:
+	case !first:
 		return -1
-	case b.parent != nil:
+	case !second:
 		return 1
 	}
 	return cmp.Compare(a.partition.Used, b.partition.Used)
+}
+
+// isFirst tells whether all of a target will be read: it has no version, or those of another disk that was there.
+func (t *target) isFirst() bool {
+	return !capture.SameFileSystem(t.parent, &t.partition)
 }
 
 // each makes one version after the other and collects what failed.

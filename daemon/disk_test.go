@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/snapshot"
 	"yester/snapshot/capture"
 )
 
@@ -262,4 +263,17 @@ func TestLargeDiskIsBackedUpForTheFirstTimeAfterTheOthers(t *testing.T) {
 	order("b", points[1])
 	order("bca", points...)
 	order("abc", points...)
+}
+
+// A version of another disk that was there is no parent.
+func TestDiskThatWasMadeAnewIsBackedUpAfterTheOthersToo(t *testing.T) {
+	of := func(name, uuid string, parent *snapshot.Version) target {
+		return target{partition: snapshot.Partition{Name: name, FSType: "ext4", UUID: uuid, Used: 1}, parent: parent}
+	}
+	old := &snapshot.Version{Partition: snapshot.Partition{FSType: "ext4", UUID: "1"}}
+	targets := []target{of("anew", "2", old), of("first", "3", nil), of("other", "1", old)}
+	slices.SortStableFunc(targets, sooner)
+	if got := targets[0].partition.Name + " " + targets[1].partition.Name; got != "other anew" {
+		t.Errorf("first come %s", got)
+	}
 }

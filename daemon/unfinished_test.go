@@ -45,10 +45,21 @@ func TestBackupThatIsCancelledLeavesANoteOfWhatItHasRead(t *testing.T) {
 		t.Fatalf("%s, %d bytes are noted", end.State, noted())
 	}
 	leased.Close()
+	left, old := filepath.Join(s.o.Home.Unfinished, "left"), time.Now().Add(-unfinishedStays)
+	put(left)
+	put(left + " of late")
+	if err := os.Chtimes(left, old, old); err != nil {
+		t.Fatal(err)
+	}
+	s.backedUp()
+	if n := noted(); n != 500_000 {
+		t.Errorf("%d bytes are noted, want those of late", n)
+	}
+	os.Remove(left + " of late")
 	if end := s.backedUp(); end.State != control.Completed || noted() != 0 {
 		t.Errorf("%s (%s), %d bytes are noted", end.State, end.Error, noted())
 	}
-	put(filepath.Join(s.o.Home.Unfinished, "left"))
+	put(left)
 	if _, err := s.cancelAndWait(); err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func (w *walker) whyWalk() string {
 	switch {
 	case p == nil:
 		return "it is the first version"
-	case !sameFileSystem(p, &w.o.Partition):
+	case !SameFileSystem(p, &w.o.Partition):
 		return "another file system was backed up there before"
 	case w.o.Because != "":
 		return w.o.Because

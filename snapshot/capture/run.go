@@ -253,9 +253,9 @@ func touchedBySnapshot(src *source, e, old *snapshot.Entry) bool {
 	return src.live >= 0 && alike(e, &o)
 }
 
-// sameFileSystem tells whether the parent is of this very file system. One that was made at this place since has inode numbers and times of its
+// SameFileSystem tells whether a version, nil for none, is of this very file system. One that was made at this place since has inode numbers and times of its
 // own.
-func sameFileSystem(parent *snapshot.Version, p *snapshot.Partition) bool {
+func SameFileSystem(parent *snapshot.Version, p *snapshot.Partition) bool {
 	return parent != nil && parent.Partition.FSType == p.FSType &&
 		(parent.Partition.UUID == p.UUID || parent.Partition.UUID == "" || p.UUID == "")
 }
@@ -263,7 +263,7 @@ func sameFileSystem(parent *snapshot.Version, p *snapshot.Partition) bool {
 // parentRoot returns the parent version's root folder, nil if there is none to compare with.
 func (w *walker) parentRoot() (*snapshot.Entry, error) {
 	p := w.o.Parent
-	if !sameFileSystem(p, &w.o.Partition) {
+	if !SameFileSystem(p, &w.o.Partition) {
 		return nil, nil
 	}
 	root, err := p.RootEntry()
@@ -279,7 +279,7 @@ func (w *walker) nameVersion(v *snapshot.Version, parent *snapshot.Version) {
 	if parent == nil {
 		return
 	}
-	if sameFileSystem(parent, &v.Partition) {
+	if SameFileSystem(parent, &v.Partition) {
 		v.Parent = parent.Name
 	}
 	if v.Name > parent.Name {

@@ -43,6 +43,7 @@ type unfinished struct {
 	buf  []byte
 	full bool // nothing is added any more
 	n    int  // files in it
+	size int64
 }
 
 // An unfinishedRun is a capture that was cut off.
@@ -61,8 +62,10 @@ const (
 	// minUnfinished is how large a file must be to be worth a line: all smaller ones of a partition are read in an hour or two.
 	minUnfinished = 128 << 10
 
-	// maxUnfinished is how many files are named, in some 20 bytes of memory and 300 of the disk each.
-	maxUnfinished = 400_000
+	// maxUnfinished is how many files are named, in some 20 bytes of memory and 300 of the disk each. Anybody can make many files that seem large, and lie deep.
+	maxUnfinished      = 400_000
+	maxUnfinishedPath  = unix.PathMax // bytes
+	maxUnfinishedBytes = 256 << 20    // of the file
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -79,7 +82,7 @@ func openUnfinished(name string, p *snapshot.Partition) (*unfinished, error) {
 		err = f.Truncate(end)
 	}
 	if err == nil {
-		_, err = f.Seek(end, io.SeekStart)
+		u.size, err = f.Seek(end, io.SeekStart)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -87,7 +90,7 @@ func openUnfinished(name string, p *snapshot.Partition) (*unfinished, error) {
 	return u, nil
 }
 
-// whatFileSystem tells file systems apart, as sameFileSystem does.
+// whatFileSystem tells file systems apart, as SameFileSystem does.
 func whatFileSystem(p *snapshot.Partition) string {
 	return p.FSType + "\x00" + p.UUID + "\x00" + p.MountPoint
 }
@@ -185,7 +188,7 @@ func (u *unfinished) keep(path []byte, e *snapshot.Entry) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.n++; u.n > maxUnfinished {
+	if u.n++; u.n > maxUnfinished || len(path) > maxUnfinishedPath {
 		return
 	}
 	u.open(unfinishedFile)
@@ -210,12 +213,13 @@ func (u *unfinished) open(kind byte) {
 func (u *unfinished) write(b []byte) {
 	u.buf = b
 	payload := b[unfinishedHead:]
-	if u.full || len(payload) > unfinishedMax {
+	if u.full || len(payload) > unfinishedMax || u.size+int64(len(b)) > maxUnfinishedBytes {
 		return
 	}
 	binary.LittleEndian.PutUint32(b, uint32(len(payload)))
 	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(payload, castagnoli))
-	_, err := u.file.Write(b)
+	n, err := u.file.Write(b)
+	u.size += int64(n)
 	u.full = err != nil
 }
 

@@ -162,3 +162,30 @@ func TestCaptureGoesOnWhereNothingCanBeNoted(t *testing.T) {
 		t.Errorf("read %d bytes", v.ReadBytes)
 	}
 }
+
+// Anybody can make very many files that seem large, in folders of long names.
+func TestWhatIsNotedTakesLittleRoom(t *testing.T) {
+	p := &snapshot.Partition{MountPoint: "/m", FSType: "ext4"}
+	name := filepath.Join(t.TempDir(), "unfinished")
+	u, err := openUnfinished(name, p)
+	must(t, err)
+	u.begin(time.Now(), p)
+	e := &snapshot.Entry{Name: []byte("f"), Mode: unix.S_IFREG, Nlink: 1, Size: minUnfinished}
+	u.keep(make([]byte, maxUnfinishedPath+1), e)
+	if u.size > 100 {
+		t.Errorf("%d bytes with a path that is too long", u.size)
+	}
+	u.keep(make([]byte, maxUnfinishedPath), e)
+	if u.size < maxUnfinishedPath {
+		t.Errorf("%d bytes with the longest path", u.size)
+	}
+	before := u.size
+	u.size = maxUnfinishedBytes
+	u.keep([]byte("f"), e)
+	u.close(false)
+	info, err := os.Stat(name)
+	must(t, err)
+	if info.Size() != before {
+		t.Errorf("%d bytes were added beyond the bound", info.Size()-before)
+	}
+}
