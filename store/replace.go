@@ -13,7 +13,7 @@ import (
 // the old one is rebuilt in the new one, from the old one too as long as it can be read; the vault is in use meanwhile. It goes on by itself when
 // the vault is opened after an interruption, and when called again, also when it is done already. The old place is not one of the vault's any more
 // when it returns nil. ErrNotFound if there is no such place, ErrExists if the new one is not empty. ErrMissing while another is missing, as what lies only in that and in the old one is seen
-// nowhere: it goes on by itself when that is back.
+// nowhere: it goes on by itself when that is back. ErrMissing also if the old one drops out before it was read; called again, it is done without.
 func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o PlaceOptions) error {
 	p = v.place.patience.with(p)
 	v.changing.Lock()
@@ -31,6 +31,11 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o P
 	}
 	if err == nil {
 		err = v.fill(ctx, p, o.step("fill"))
+	}
+	if n := v.lostFormerOf(id); n >= 0 && errors.Is(err, ErrMissing) {
+		if err = v.doWithout(ctx, n); err == nil {
+			err = v.fill(ctx, p, o.step("fill"))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("replace place %s by %s: %w", old, p, err)
@@ -67,6 +72,32 @@ func (d *description) replace(l *layout, old string, p place.Place) error {
 	return fmt.Errorf("place %s: %w", old, ErrNotFound)
 }
 
+// lostFormerOf is the number of the place with that id if the one that it takes over from is gone, and none of the others; else -1.
+func (v *Vault) lostFormerOf(id string) int {
+	l := v.place.layout()
+	return slices.IndexFunc(l.members, func(m *member) bool { return m.id == id && l.lostFormer(m.shard) })
+}
+
+// lostFormer tells whether a place that was replaced by that of a number is gone, and none of the others.
+func (l *layout) lostFormer(number int) bool {
+	isGone := func(m *member) bool { return m.reader() == nil }
+	return !slices.ContainsFunc(l.members, isGone) && slices.ContainsFunc(l.former, func(m *member) bool { return m.shard == number && isGone(m) })
+}
+
+// doWithout lets go of the place that was replaced by that of a number, and is gone.
+func (v *Vault) doWithout(ctx context.Context, number int) error {
+	return v.redescribe(ctx, func(_ *description, l *layout) error {
+		l.former = slices.DeleteFunc(l.former, func(m *member) bool {
+			goes := m.shard == number && m.reader() == nil
+			if goes {
+				v.log.Warn("a place that is replaced fails, and is done without", "place", m)
+			}
+			return goes
+		})
+		return nil
+	})
+}
+
 // fill brings all places up to date that can be, and p among them.
 func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, total int)) error {
 	l := v.place.layout()
@@ -96,8 +127,12 @@ func (v *Vault) filled(p place.Place) error {
 		if err := m.trouble(); err != nil {
 			return fmt.Errorf("the new place fails; it goes on when it is well: %w", placeError(err))
 		}
-		if m.waits() || m.inherits() {
-			return fmt.Errorf("%w: %s may have what the new place lacks; it goes on when that is there or replaced", ErrMissing, titles(l.gone()))
+		switch gone := titles(l.gone()); {
+		case !m.waits() && !m.inherits():
+		case l.lostFormer(m.shard):
+			return fmt.Errorf("%w: %s may have what the new place lacks; it goes on when that is there, or ask again to do without it", ErrMissing, gone)
+		default:
+			return fmt.Errorf("%w: %s may have what the new place lacks; it goes on when that is there or replaced", ErrMissing, gone)
 		}
 	}
 	return nil

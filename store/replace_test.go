@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -285,6 +286,87 @@ func TestPlaceIsNotLetGoForAPassingError(t *testing.T) {
 		sv.holds()
 		sv.whole()
 	}
+}
+
+// A listing is a place whose folders may not be listed any more, by the medium.
+type listing struct {
+	*place.Mem
+	bad   atomic.Bool
+	roots atomic.Int64 // how often the folder of all instances was listed
+}
+
+func (p *listing) List(ctx context.Context, dir string) ([]place.Info, error) {
+	if dir == "instances" {
+		p.roots.Add(1)
+	}
+	if p.bad.Load() && dir != "" {
+		return nil, syscall.EIO
+	}
+	return p.Mem.List(ctx, dir)
+}
+
+// A dying disk, which still says whose it is and cannot be listed, keeps its replacement from ending until it is asked for again, and then only if it alone may have what lacks.
+func TestReplacingEndsWithoutADyingPlaceWhenAskedAgain(t *testing.T) {
+	for name, lacks := range map[string]func(sv *spreadVault, name string){
+		"a pack that was not written to its end": func(sv *spreadVault, _ string) {
+			must(t, sv.mems[0].Write(t.Context(), packName(machine, pack.ID{1}), []byte("the beginning")))
+		},
+		"a pack past healing": func(sv *spreadVault, name string) { must(t, sv.mems[0].Remove(t.Context(), name)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			sv := newSpreadVault(t, shape{3, 1})
+			sv.backup("v1", 0, 1, 2, 3)
+			damaged := sv.packNames()[0]
+			sv.backup("v2", 4, 5)
+			old, by := &listing{Mem: sv.mems[1]}, sv.fresh()
+			sv.reopenWith(old, sv.mems[0], sv.mems[2])
+			lacks(sv, damaged)
+			replace := func() error { return sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}) }
+			old.bad.Store(true)
+			if err := replace(); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "ask again") {
+				t.Errorf("replaced, with %v", err)
+			}
+			sv.mendAll()
+			hurts["gone"].begin(sv.mems[2])
+			if err := replace(); !errors.Is(err, ErrMissing) || strings.Contains(err.Error(), "ask again") || len(sv.place.layout().former) != 1 {
+				t.Errorf("replaced beside a place that is missing, with %v", err)
+			}
+			hurts["gone"].end(sv.mems[2])
+			sv.mendAll()
+			if sv.letGo() || sv.told(Damaged, false) > 0 {
+				t.Errorf("it is let go, told %+v", sv.troubles)
+			}
+			must(t, replace())
+			if !sv.letGo() || sv.place.layout().inheriting() {
+				t.Error("it is still one of the vault's")
+			}
+			for _, p := range sv.Places(t.Context()) {
+				if p.Err != nil || p.Behind {
+					t.Errorf("place %+v", p)
+				}
+			}
+		})
+	}
+}
+
+// What an old place has that can be read again is taken over, when its replacement is asked for again.
+func TestReplacedPlaceThatIsBackIsNotDoneWithout(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	old, by := &listing{Mem: sv.mems[1]}, sv.fresh()
+	sv.reopenWith(old, sv.mems[0], sv.mems[2])
+	for _, name := range sv.packNames() {
+		must(t, sv.mems[0].Remove(t.Context(), name))
+	}
+	old.bad.Store(true)
+	if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}); !errors.Is(err, ErrMissing) {
+		t.Errorf("replaced, with %v", err)
+	}
+	old.bad.Store(false)
+	must(t, sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}))
+	sv.mems[1] = by
+	sv.holds()
+	sv.whole()
 }
 
 func TestAddedPlaceIsUsed(t *testing.T) {
