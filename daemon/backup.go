@@ -30,6 +30,7 @@ type backup struct {
 	log      taskLog
 	never    []string // folders that are not entered
 	stored   uint64   // bytes that the vault grew by
+	full     bool     // the vault took no more
 
 	before sched.History  // of the scheduled backup, without this one
 	turn   *sched.History // the same with it; nil: this one was begun by hand
@@ -76,7 +77,7 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	}
 	return b.around(ctx, func() error {
 		err := b.versions(ctx)
-		if isDone = err == nil; errors.Is(err, control.NoSpace) {
+		if isDone = err == nil; b.full {
 			b.makeRoom(ctx)
 		}
 		return err
@@ -241,6 +242,7 @@ func (b *backup) inVault(err error) error {
 	case errors.Is(err, store.ErrIndexSpace):
 		return control.Errorf(control.NoSpace, "the disk of the index is full (%s)", sentence(err)).WithHint("free some space there; nothing was lost")
 	case errors.Is(err, store.ErrNoSpace):
+		b.full = true
 		return control.Errorf(control.NoSpace, "the vault in %s is full (%s)", list(places), sentence(err)).
 			WithHint("free some space there, or see whether `yester vault gc` does; nothing was lost")
 	}

@@ -234,6 +234,43 @@ func TestWhatFilledTheVaultWithoutAVersionIsGivenBack(t *testing.T) {
 	s.want("24 03:17 failed", "25 03:17 failed", "26 03:17 completed")
 }
 
+// A gc gives no room back on the disk of the index, and what a cut-off backup stored is of use to the next one.
+func TestFullDiskOfTheIndexBeginsNoGC(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	var index string
+	s := newStill(t, func(o *Options) {
+		index = o.Home.Index
+		if err := os.MkdirAll(index, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mount("yester-test", index, "tmpfs", 0, "size=200m,mode=0700"); err != nil {
+			t.Skipf("no tmpfs can be mounted here: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := syscall.Unmount(index, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	file := func(name string, size int) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(s.dir, name), random(size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file("big", 16<<20)
+	s.days("2026-11-24")
+	if err := syscall.Mount("", index, "", syscall.MS_REMOUNT, "size=60m"); err != nil {
+		t.Fatal(err)
+	}
+	file("small", 10<<10)
+	s.days("2026-11-25")
+	s.want("24 03:17 completed", "25 03:17 failed")
+	s.wantDue(false)
+}
+
 // The first backup of a large disk lets none wait that has a version already, or has one sooner.
 func TestLargeDiskIsBackedUpForTheFirstTimeAfterTheOthers(t *testing.T) {
 	dir := t.TempDir()
