@@ -116,8 +116,12 @@ func (v *Vault) withoutUnknown(s *survey) (left uint64) {
 	if l := v.place.layout(); s.all(l) && len(l.gone()) == 0 {
 		return 0
 	}
+	known := map[pack.ID]bool{}
+	for _, p := range v.known() {
+		known[p.id] = true
+	}
 	for id, seen := range s.packs {
-		if seen.in != 0 && v.packByID(id) == nil && !v.place.stones.has(packName(seen.instance, id)) {
+		if seen.in != 0 && !known[id] && !v.place.stones.has(packName(seen.instance, id)) {
 			left |= s.listed &^ uint64(seen.in)
 		}
 	}
