@@ -14,9 +14,10 @@ import (
 // A vault that is only read knows the packs that were there when it was opened. Who writes to it meanwhile may collect it: then some are gone, and what is needed of them lies in new
 // ones. So who cannot read a pack looks again, see Vault.went.
 type lookingAgain struct {
-	mu   sync.Mutex
-	saw  map[pack.ID]packSeen  // the last time
-	vain map[pack.ID]time.Time // when that was done for a pack, and it was still there
+	mu     sync.Mutex
+	saw    map[pack.ID]packSeen  // the last time
+	looked time.Time             // when that was
+	vain   map[pack.ID]time.Time // when that was done for a pack, and it was still there
 }
 
 // lookAfter is how long a pack that is still there, and cannot be read, is taken for damaged without looking again.
@@ -34,6 +35,9 @@ func (v *Vault) went(ctx context.Context, number uint32, p *packInfo) bool {
 	if since, in := a.vain[p.id]; v.packOf(at, nil) != p || in && time.Since(since) < lookAfter {
 		return v.packOf(at, nil) == nil
 	}
+	if time.Since(a.looked) < lookAfter && v.isSomewhere(ctx, p) { // it takes long to list all places for each of many damaged packs
+		return false
+	}
 	if err := v.lookAgain(ctx, a); err != nil {
 		v.log.Warn("the packs of the vault cannot be looked at again", "err", err)
 		return false
@@ -41,8 +45,18 @@ func (v *Vault) went(ctx context.Context, number uint32, p *packInfo) bool {
 	if a.vain == nil {
 		a.vain = map[pack.ID]time.Time{}
 	}
-	a.vain[p.id] = time.Now()
+	a.looked = time.Now()
+	a.vain[p.id] = a.looked
 	return v.packOf(at, nil) == nil
+}
+
+// isSomewhere tells whether a place has a file of a pack. Of one that was collected none has.
+func (v *Vault) isSomewhere(ctx context.Context, p *packInfo) bool {
+	f, err := v.place.Open(ctx, packName(p.instance, p.id))
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
 }
 
 // lookAgain brings the temporary index in line with the packs that are there now.

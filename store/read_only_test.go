@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 
@@ -113,5 +114,31 @@ func TestReadOnlyVaultKeepsAVersionThatAPlaceMayHave(t *testing.T) {
 	sv.mems[0].FailReads(syscall.ESTALE)
 	if !reader.Remains(key("v1")) {
 		t.Error("it is taken for deleted")
+	}
+}
+
+// A vault in which much is damaged is not looked through anew for each pack.
+func TestReadOnlyVaultLooksOnceAtManyDamagedPacks(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	for i := range 5 {
+		sv.backup(fmt.Sprint("v", i), i)
+	}
+	p := &listing{Mem: sv.mems[0]}
+	o := sv.options()
+	o.ReadOnly, o.Places = true, []place.Place{p}
+	reader, err := Open(t.Context(), o)
+	must(t, err)
+	defer reader.Close()
+	for _, name := range sv.packNames() {
+		must(t, p.Damage(name, func(b []byte) []byte { clear(b); return b }))
+	}
+	before := p.roots.Load()
+	for i := range 5 {
+		if _, err := reader.Get(t.Context(), sv.hash.id(sv.chunks[i])); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("chunk %d: %v", i, err)
+		}
+	}
+	if n := p.roots.Load() - before; n != 1 {
+		t.Errorf("it was looked through %d times", n)
 	}
 }
