@@ -85,7 +85,8 @@ func (v *Vault) catchUp(ctx context.Context, progress func(done, total int)) err
 	return v.endReplacing(ctx)
 }
 
-// fillIn writes the packs and then the records that lack somewhere. Left are the members that still lack something, as another is missing that may have what it takes.
+// fillIn writes the packs and then the records that lack somewhere. Left are the members that still lack something, as another is missing that may have what it takes,
+// or the index says wrong things of it.
 func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total int)) (left uint64, err error) {
 	todo := v.lackingFiles(s)
 	var why []error
@@ -96,6 +97,11 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 		err := v.fillInFile(ctx, s, f.name)
 		if errors.Is(err, ErrMissing) {
 			why, left = append(why, err), left|f.by
+			continue
+		}
+		if errors.Is(err, errBadIndex) {
+			v.log.Error("a file lacks in places until the index is rebuilt", "file", f.name, "err", err)
+			left |= f.by
 			continue
 		}
 		if err != nil {

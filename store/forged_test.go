@@ -143,3 +143,59 @@ func TestPacksInAnotherFolderOfOnePlaceAreLeftAlone(t *testing.T) {
 		sv.whole()
 	}
 }
+
+// A pack that the index is wrong about keeps no place from having all the rest, and a rebuilt index is right about it.
+func TestPackThatTheIndexIsWrongAboutKeepsNoPlaceBehind(t *testing.T) {
+	sv := newSpreadVault(t, shape{5, 2})
+	sv.backup("v1", 0, 1, 2, 3)
+	name := sv.packNames()[0]
+	sv.reshape(sv.mems[0], name, pack.Shape{Data: 1, Parity: 4})
+	for number, right := range sv.known() {
+		wrong, frames, err := sv.readTableIn(t.Context(), sv.place.layout().members[0], right.instance, right.id)
+		must(t, err)
+		must(t, sv.index.add(number, wrong, frames, newUse(frames), nil))
+		sv.Vault.mu.Lock()
+		sv.packs[number] = wrong
+		sv.Vault.mu.Unlock()
+	}
+	sv.files.close()
+	must(t, sv.mems[4].Remove(t.Context(), name))
+	hurts["gone"].begin(sv.mems[3])
+	sv.backup("v2", 4, 5)
+	hurts["gone"].end(sv.mems[3])
+	sv.mendAll()
+	if p := sv.Places(t.Context())[3]; p.Behind || p.Err != nil {
+		t.Errorf("the place that is back: %+v", p)
+	}
+	old, by := sv.mems[4], sv.fresh()
+	if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}); !errors.Is(err, errBadIndex) || sv.letGo() {
+		t.Errorf("replaced, with %v", err)
+	}
+	sv.mems[4] = by
+	w, err := sv.Writer(machine, WriterOptions{})
+	must(t, err)
+	defer w.Close()
+	_, _, err = w.Put(t.Context(), pack.KindFile, sv.chunks[0])
+	must(t, err)
+	if n, err := sv.RebuildIndex(t.Context(), nil); err != nil || n != len(sv.packs) {
+		t.Errorf("rebuilt %d packs of %d, %v", n, len(sv.packs), err)
+	}
+	must(t, w.Commit(t.Context(), key("v3"), []byte("record of v3")))
+	sv.versions["v3"] = []int{0}
+	must(t, w.Close())
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+	if !sv.letGo() {
+		t.Error("the old place is still one of the vault's")
+	}
+	sv.remove("v1")
+	sv.collect()
+	sv.holds()
+	sv.reopen(sv.mems[2:]...)
+	sv.holds()
+	sv.reopen(sv.mems...)
+	sv.mendAll()
+	sv.clean()
+	sv.whole()
+}

@@ -81,6 +81,8 @@ func (d *detour) certain(members []*member, want func(*member) int) error {
 		return fmt.Errorf("%w: %s may have what lacks", ErrMissing, m)
 	case m != nil:
 		return fmt.Errorf("%s could not be asked: %w", m, placeError(d.errs[m]))
+	case errors.Is(d.unread, errBadIndex):
+		return d.unread
 	case d.unread != nil:
 		return fmt.Errorf("a place that is being replaced could not be asked: %w", d.unread)
 	}

@@ -33,6 +33,7 @@ func (v *Vault) RebuildIndex(ctx context.Context, p Progress) (packs int, err er
 type rebuild struct {
 	v        *Vault
 	progress Progress
+	seen     map[pack.ID]packSeen
 	chunks   map[uint32][]uint32 // by pack, the first bytes of the ids of its chunks
 	choice   choice
 }
@@ -43,6 +44,7 @@ func (r *rebuild) enterNew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.seen = maps.Clone(s.packs)
 	if r.v.isWritten() {
 		r.v.log.Info("packs that the index does not know are not looked for, as a backup is under way")
 		return nil
@@ -129,7 +131,7 @@ func (r *rebuild) each(ctx context.Context, step string, f func(uint32, *packInf
 			return err
 		}
 		p := known[number]
-		frames, err := r.v.tableOf(ctx, p)
+		number, p, frames, err := r.table(ctx, number, p)
 		if err == nil {
 			err = f(number, p, frames)
 		} else if isDamage(err) || errors.Is(err, errBadIndex) {
@@ -141,6 +143,60 @@ func (r *rebuild) each(ctx context.Context, step string, f func(uint32, *packInf
 		}
 	}
 	return nil
+}
+
+// table reads the table of a known pack. One of which the index says other things than most of its files is entered anew, by another number.
+func (r *rebuild) table(ctx context.Context, number uint32, p *packInfo) (uint32, *packInfo, []pack.Frame, error) {
+	info, frames, err := r.v.readTable(ctx, p.instance, p.id)
+	if err != nil || *info != *p {
+		if err == nil && info.readable(r.seen[p.id].in.shards()) && r.v.isOutvoted(ctx, p) {
+			number, err = r.enterAnew(ctx, number, p, info, frames)
+			return number, info, frames, err
+		}
+		frames, err = r.v.tableOf(ctx, p)
+	}
+	return number, p, frames, err
+}
+
+// isOutvoted tells whether the index says other things of a pack than most of its files.
+func (v *Vault) isOutvoted(ctx context.Context, p *packInfo) bool {
+	g := v.gatherPack(ctx, p)
+	defer g.close()
+	return errors.Is(g.unread, errOutvoted)
+}
+
+// enterAnew enters a pack as info says it is, instead of as the index does. It is taken out first, for were it known by two numbers, and one be of no use, its files would be collected;
+// until it is entered, by the next start at the latest, its chunks are not found.
+func (r *rebuild) enterAnew(ctx context.Context, number uint32, p, info *packInfo, frames []pack.Frame) (uint32, error) {
+	v := r.v
+	defer v.place.locks.lock(packName(p.instance, p.id))()
+	if err := errors.Join(ctx.Err(), v.index.room()); err != nil {
+		return number, err
+	}
+	forget := func(number uint32) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.packs, number)
+		delete(v.uses, number)
+	}
+	forget(number)
+	v.files.forget(p.id)
+	if err := v.index.removePack(number, idsOf(frames)); err != nil {
+		return number, err
+	}
+	u := newUse(frames)
+	v.mu.Lock()
+	number = v.number(info, u)
+	v.mu.Unlock()
+	if err := v.index.add(number, info, frames, u, v.keepFound); err != nil {
+		forget(number)
+		return number, err
+	}
+	v.allRelyOn(number) // a backup under way may have found its chunks where they were
+	v.log.Warn("a pack was entered anew, as the index said wrong things of it", "instance", p.instance, "pack", p.id)
+	v.mend.later.Store(true) // places may lack it
+	v.mend.poke()
+	return number, nil
 }
 
 func shortID(id *ID) uint32 { return binary.LittleEndian.Uint32(id[:]) }

@@ -129,6 +129,8 @@ func (v *Vault) filled(p place.Place) error {
 		}
 		switch gone := titles(l.gone()); {
 		case !m.waits() && !m.inherits():
+		case gone == "":
+			return fmt.Errorf("%w, by which the new place cannot have all packs; it goes on when it is rebuilt", errBadIndex)
 		case l.lostFormer(m.shard):
 			return fmt.Errorf("%w: %s may have what the new place lacks; it goes on when that is there, or ask again to do without it", ErrMissing, gone)
 		default:
