@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"yester/store/pack"
@@ -43,8 +44,8 @@ func (v *Vault) AddPlace(ctx context.Context, p place.Place, o PlaceOptions) err
 	if err == nil {
 		err = v.fill(ctx, p, o.step("fill"))
 	}
-	if err == nil {
-		err = v.rebalance(ctx, &o)
+	if err == nil || errors.Is(err, ErrMissing) {
+		err = errors.Join(err, v.rebalance(ctx, &o))
 	}
 	if err != nil {
 		return fmt.Errorf("add place %s: %w", p, err)

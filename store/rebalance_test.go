@@ -90,3 +90,20 @@ func TestSpreadingEndsBesideADamagedPack(t *testing.T) {
 		t.Errorf("told %+v", sv.troubles)
 	}
 }
+
+// A pack that was not written to its end, and may be more in a place that is missing, keeps no other from being spread.
+func TestPacksAreSpreadBesideOneThatIsUnknown(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	sv.reopen(sv.mems[:2]...)
+	must(t, sv.mems[0].Write(t.Context(), packName(machine, pack.ID{1}), []byte("the beginning")))
+	if err := sv.AddPlace(t.Context(), sv.fresh(), PlaceOptions{}); !errors.Is(err, ErrMissing) {
+		t.Errorf("added, with %v", err)
+	}
+	for _, i := range sv.versions["v1"] {
+		if _, p, err := sv.locate(sv.hash.id(sv.chunks[i])); err != nil || p.shape != sv.place.shape() {
+			t.Errorf("chunk %d is found in %+v, %v", i, p, err)
+		}
+	}
+	sv.holds()
+}
