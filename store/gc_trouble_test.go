@@ -260,6 +260,22 @@ func TestBackupDoesNotCountOnWhatARebuildFindsNowhere(t *testing.T) {
 	must(t, w.Close())
 }
 
+// Nor on what is lost, and found where it was for a moment longer.
+func TestBackupDoesNotCountOnWhatIsStillFoundWhereItWasLost(t *testing.T) {
+	tv, _ := memVault(t)
+	chunks := someChunks(1, 10, 50_000)
+	tv.version("v1", chunks[:5])
+	w := tv.writer(WriterOptions{})
+	ids := tv.put(w, chunks)
+	l, _, err := tv.lookUp(ids[0])
+	must(t, err)
+	tv.doubt([]location{l})
+	if err := w.Commit(t.Context(), key("v2"), flatRecord(ids)); !errors.Is(err, ErrLost) {
+		t.Errorf("committed without what was lost: %v", err)
+	}
+	must(t, w.Close())
+}
+
 // A pack that cannot be read keeps a repair of a full disk from no other pack.
 func TestRepairOfAFullDiskGoesOn(t *testing.T) {
 	tv, m := memVault(t)

@@ -285,11 +285,16 @@ func (w *Writer) Commit(ctx context.Context, k VersionKey, record []byte) error 
 // allThere looks whether what a repair could not read meanwhile is stored elsewhere, if this writer relies on it. ErrLost.
 func (w *Writer) allThere() error {
 	for _, l := range w.v.doubted(&w.relies) {
-		_, p, err := w.v.lookUpWith(l.frame.Chunk, w.relies.hit)
+		isThere := false // and not only where it could not be read
+		_, _, err := w.v.lookUpWith(l.frame.Chunk, func(at *location, p *packInfo) {
+			if isThere = at.pack != l.pack || at.num != l.num; isThere {
+				w.relies.hit(at, p)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		if p == nil {
+		if !isThere {
 			return fmt.Errorf("something that was stored already was %w meanwhile; the next backup stores it again", ErrLost)
 		}
 	}
