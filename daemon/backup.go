@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -85,17 +86,40 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 }
 
 // makeRoom has a gc begin after a backup that found the vault full and could store next to nothing: what others stored before that made no version is of no use to this one, as the policy
-// leaves more out since, say, and nothing else would ever have its space given back.
+// leaves more out since, say, and nothing else would ever have its space given back. But once only for what is to be backed up: where that is larger than the vault, the next one stores
+// the same again.
 func (b *backup) makeRoom(ctx context.Context) {
 	info, err := b.vault.Info(ctx)
-	if err == nil && b.stored <= info.Stored/100 {
+	u, upkeepErr := b.d.upkeepState()
+	of := scope(&b.policy)
+	if err = errors.Join(err, upkeepErr); err == nil && nextToNothing(b.stored, info.Stored) && u.FullOf != of {
 		defer b.d.wakeUpkeep()
 		b.d.deleting.Lock()
 		defer b.d.deleting.Unlock()
-		err = errors.Join(b.d.collectDue(), b.d.changeUpkeep(func(u *upkeepState) { u.Full = true }))
+		err = errors.Join(b.d.collectDue(), b.d.changeUpkeep(func(u *upkeepState) { u.Full, u.FullOf = true, of }))
 	}
 	if err != nil {
 		b.log.log.Warn("keep that space can be given back", "task", b.log.task, "err", err)
+	}
+}
+
+// nextToNothing tells whether what a backup stored is of no account, in bytes, and beside all that the vault has.
+func nextToNothing(stored, all uint64) bool { return stored <= min(all/100, 64<<20) }
+
+// scope is a hash of what a policy has backed up.
+func scope(p *control.Policy) string {
+	text := fmt.Appendf(nil, "%q %q %q %t %t %t", p.Partitions, p.Paths, p.Excludes, p.IncludeSystem, p.ExcludeCaches, p.ExcludeNodump)
+	return fmt.Sprintf("%x", sha256.Sum256(text))
+}
+
+// hadRoom keeps that there was room for all that is to be backed up.
+func (b *backup) hadRoom() {
+	u, err := b.d.upkeepState()
+	if err == nil && u.FullOf != "" {
+		err = b.d.changeUpkeep(func(u *upkeepState) { u.FullOf = "" })
+	}
+	if err != nil {
+		b.log.log.Warn("keep that the vault had room", "task", b.log.task, "err", err)
 	}
 }
 
@@ -121,6 +145,9 @@ func (b *backup) versions(ctx context.Context) error {
 	err = b.each(ctx, targets)
 	stop()
 	wg.Wait()
+	if err == nil {
+		b.hadRoom()
+	}
 	return err
 }
 

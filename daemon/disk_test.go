@@ -195,20 +195,21 @@ func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
 	}
 }
 
-// What backups stored that found the vault full, and made no version, takes no room from one that would have enough.
-func TestWhatFilledTheVaultWithoutAVersionIsGivenBack(t *testing.T) {
+// newSmall is a still daemon whose vault is alone on a disk of which room leaves it so many bytes; file writes one that is backed up.
+func newSmall(t *testing.T) (s *still, file func(name string, content []byte), room func(bytes int64)) {
+	t.Helper()
 	disk := loopDisk(t)
-	s := newStill(t, func(o *Options) {
+	s = newStill(t, func(o *Options) {
 		o.Settings.Vault.Places = []string{filepath.Join(disk, "vault")}
 		o.Settings.ScrubDays, o.Settings.DrillDays = new(int), new(int)
 	})
-	file := func(name string, content []byte) {
+	file = func(name string, content []byte) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	room := func(bytes int64) { // that the vault may take
+	room = func(bytes int64) {
 		t.Helper()
 		var fs syscall.Statfs_t
 		ballast, err := os.CreateTemp(disk, "")
@@ -219,6 +220,12 @@ func TestWhatFilledTheVaultWithoutAVersionIsGivenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return s, file, room
+}
+
+// What backups stored that found the vault full, and made no version, takes no room from one that would have enough.
+func TestWhatFilledTheVaultWithoutAVersionIsGivenBack(t *testing.T) {
+	s, file, room := newSmall(t)
 	content := random(128 << 20)
 	file("big", content[:96<<20])
 	room(80 << 20)
@@ -269,6 +276,39 @@ func TestFullDiskOfTheIndexBeginsNoGC(t *testing.T) {
 	s.days("2026-11-25")
 	s.want("24 03:17 completed", "25 03:17 failed")
 	s.wantDue(false)
+}
+
+// It would be stored and deleted in turn for ever.
+func TestWhatIsLargerThanTheVaultIsGivenBackOnceUntilThereWasRoom(t *testing.T) {
+	s, file, room := newSmall(t)
+	content := random(64 << 20)
+	file("big", content)
+	room(40 << 20)
+	s.days("2026-11-24", "2026-11-25")
+	s.wantChores("g-20261125-0001 completed")
+	s.days("2026-11-26", "2026-11-27")
+	s.wantDue(false)
+	s.wantChores()
+	if gc := wait(t, s.tasks, mustNot[control.Task](t)(s.vaultGC(t.Context(), control.None{})).ID); gc.State != control.Completed {
+		t.Errorf("got %+v", gc)
+	}
+	file("big", content[:1<<20])
+	s.days("2026-11-28")
+	file("big", random(64<<20))
+	s.days("2026-11-29", "2026-11-30", "2026-12-01")
+	s.wantChores("g-20261201-0001 completed")
+	s.want("24 03:17 failed", "25 03:17 failed", "26 03:17 failed", "27 03:17 failed", "28 03:17 completed", "29 03:17 failed", "30 03:17 failed", "01 03:17 failed")
+}
+
+func TestWhatABackupStoresIsOfNoAccountInBytesAndBesideTheVault(t *testing.T) {
+	for _, tt := range []struct {
+		stored, all uint64
+		want        bool
+	}{{0, 0, true}, {1, 99, false}, {1, 100, true}, {64 << 20, 1 << 50, true}, {64<<20 + 1, 1 << 50, false}} {
+		if got := nextToNothing(tt.stored, tt.all); got != tt.want {
+			t.Errorf("%d of %d: %v", tt.stored, tt.all, got)
+		}
+	}
 }
 
 // The first backup of a large disk lets none wait that has a version already, or has one sooner.
