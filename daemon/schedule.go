@@ -71,15 +71,17 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 	p, h, ok := d.calendar()
 	for ok && !d.tasks.stopping() {
 		now := d.o.Now()
-		s := p.Decide(h, now, d.zone(), d.tasks.atWork(control.KindBackup))
+		running := d.tasks.atWork(control.KindBackup)
+		s := p.Decide(h, now, d.zone(), running)
 		if s.Do == sched.Wait {
 			return s.Turn, true, d.keepSchedule(h)
 		}
-		if why := d.awaits(); s.Do == sched.Run && why != "" {
+		last := !p.CatchUp && now.Add(2*nap).After(s.Turn.Add(p.Window)) // it may be over when it is asked again
+		if why := d.awaits(last); s.Do == sched.Run && why != "" {
 			d.waits, d.why = s.Turn, why
 			return next, false, d.keepSchedule(h) // it is decided when that is there, or its window is over
 		}
-		if s.Do == sched.Skip && s.Turn.Equal(d.waits) {
+		if s.Do == sched.Skip && s.Turn.Equal(d.waits) && running == "" {
 			s.Reason = d.why
 		}
 		if err := d.do(s, h.Done(s)); err != nil {
@@ -93,15 +95,16 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 // settling is how long after its start a machine may still mount what it does not wait for, as disks with nofail.
 const settling = 5 * time.Minute
 
-// awaits says what a backup that is due waits for: the vault, and of a machine that has just started what is to be backed up and not there yet; "" for nothing.
-func (d *Daemon) awaits() string {
+// awaits says what a backup that is due waits for: the vault, and of a machine that has just started what is to be backed up and not there yet, but not at last, when the window is about to
+// be over; "" for nothing.
+func (d *Daemon) awaits(last bool) string {
 	if away := d.unopenedVault(); len(away) > 0 {
 		return away[0].text
 	}
 	d.mu.Lock()
 	policy, v := d.policy, d.vault
 	d.mu.Unlock()
-	if _, up := d.o.Boot(); up >= settling || policy == nil || v == nil {
+	if _, up := d.o.Boot(); last || up >= settling || policy == nil || v == nil {
 		return ""
 	}
 	all, err := d.wanted(context.Background(), v, policy)

@@ -298,6 +298,35 @@ func TestBackupOfAMachineThatHasJustStartedWaitsForWhatIsNotMountedYet(t *testin
 	s.want("24 03:17 completed", "25 05:01 completed", "26 03:17 skipped", "27 03:17 failed")
 }
 
+// A disk that never comes would else have the others of a machine that starts for its backup skipped every day.
+func TestBackupWaitsForWhatIsNotMountedYetNoLongerThanItsWindow(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24")
+	s.change(control.ActivateRequest{WindowSeconds: ptr(300)})
+	s.o.Boot = func() (string, time.Duration) { return "again", time.Minute }
+	s.unmount()
+	s.to("2026-11-25 03:17")
+	s.to("2026-11-25 03:20")
+	s.want("24 03:17 completed")
+	s.to("2026-11-25 03:21")
+	s.want("24 03:17 completed", "25 03:21 failed")
+}
+
+func TestBackupThatWaitedAndIsSkippedForAnotherOneSaysSo(t *testing.T) {
+	s := newStill(t)
+	back := s.vaultAway()
+	s.to("2026-11-24 03:17")
+	back()
+	s.at("2026-11-24 03:18")
+	other := begin(t, s.tasks, untilCancelled)
+	s.turn()
+	s.want("24 03:17 skipped")
+	if r := mustNot[recent](t)(s.tasks.recent()); r.last == nil || !strings.Contains(r.last.Error, other.ID+" was still running") {
+		t.Errorf("got %+v", r.last)
+	}
+	mustNot[control.Task](t)(s.tasks.cancel(t.Context(), other.ID))
+}
+
 // A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and no second one.
 func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	s := newStill(t)
