@@ -174,6 +174,29 @@ func TestCancelledInstanceIsNamedUntilNothingOfItIsLeft(t *testing.T) {
 	}
 }
 
+// No backup will follow the one that the cancel cut off.
+func TestGCOfACancelThatFailedIsDueADayLater(t *testing.T) {
+	s := newStill(t, func(o *Options) { o.Settings.ScrubDays, o.Settings.DrillDays = new(int), new(int) })
+	s.days("2026-11-24")
+	begin(t, s.tasks, untilCancelled)
+	other := s.other()
+	file := filepath.Join(s.o.Home.Vault, "instances", other.Instance, "versions", other.Partition, other.Version)
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if task, err := s.cancelAndWait(); err != nil || task.State != control.Failed {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	s.wantState(control.StateNew)
+	s.wantDue(true)
+	s.wantChores()
+	s.at("2026-11-25 03:17")
+	s.wantChores("g-20261125-0001 completed")
+}
+
 func TestCancelThatWasCutOffGoesOnAndNothingIsSetMeanwhile(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24")

@@ -196,13 +196,13 @@ func (m *maintenance) healsLater(ctx context.Context, problems []store.Problem) 
 const maxUnfinished = 7 * 24 * time.Hour
 
 // collectsNow tells whether a gc is to begin by itself. One waits while backups were cut off, failed or were cancelled since the last one that ended well: the next uses what they stored, and no
-// version says yet that it is needed. But not where there was no room for the last one, nor while a place is nearly full.
+// version says yet that it is needed. But not where there was no room for the last one, nor while a place is nearly full, nor where none is to come as the service was cancelled.
 func (d *Daemon) collectsNow(v *store.Vault, u *upkeepState) (bool, error) {
 	isFull := func(p store.PlaceState) bool { return p.Total > 0 && nearlyFull(p.Free, p.Total) }
 	switch {
 	case !u.Collect || d.rests(control.KindGC):
 		return false, nil
-	case u.Full || slices.ContainsFunc(v.Places(context.Background()), isFull):
+	case u.Full || d.serviceState() == control.StateNew || slices.ContainsFunc(v.Places(context.Background()), isFull):
 		return true, nil
 	}
 	all, err := d.tasks.list()
