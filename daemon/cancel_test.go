@@ -174,6 +174,47 @@ func TestCancelledInstanceIsNamedUntilNothingOfItIsLeft(t *testing.T) {
 	}
 }
 
+// A place that is away would bring its name back.
+func TestCancelledInstanceHasNoNameADayAfterAPlaceIsBack(t *testing.T) {
+	places := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c")}
+	s := newStill(t, func(o *Options) {
+		o.Settings.Vault.Places, o.Settings.ScrubDays, o.Settings.DrillDays = places, new(int), new(int)
+	})
+	s.days("2026-11-24")
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	named := func(want ...string) {
+		t.Helper()
+		if got := s.described(); !slices.Equal(got, want) {
+			t.Errorf("there are %q, want %q", got, want)
+		}
+	}
+	move(places[1], places[1]+".away")
+	if task, err := s.cancelAndWait(); err != nil || task.State != control.Completed {
+		t.Errorf("got %+v, %v", task, err)
+	}
+	s.wantState(control.StateNew)
+	s.wantChores()
+	s.at("2026-11-25 03:17")
+	s.wantChores("g-20261125-0001 completed") // and no other at once
+	named("own")
+	move(places[1]+".away", places[1])
+	if err := s.vault.Mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantDue(true)
+	s.at("2026-11-26 03:17")
+	s.wantChores("g-20261126-0001 completed")
+	named()
+	s.wantDue(false)
+	s.at("2026-11-27 03:17")
+	s.wantChores()
+}
+
 // No backup will follow the one that the cancel cut off.
 func TestGCOfACancelThatFailedIsDueADayLater(t *testing.T) {
 	s := newStill(t, func(o *Options) { o.Settings.ScrubDays, o.Settings.DrillDays = new(int), new(int) })

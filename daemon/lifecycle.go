@@ -202,12 +202,23 @@ func (m *maintenance) endService(ctx context.Context) error {
 	if m.vault.Holds(d.instance.ID) {
 		err = m.vault.PutPolicy(ctx, store.Policy{Instance: d.instance.ID})
 	} else {
-		err = m.vault.RemoveInstance(ctx, d.instance.ID)
+		_, err = m.removeInstance(ctx, d.instance.ID)
 	}
 	if err != nil {
 		return err
 	}
 	return d.forgetService()
+}
+
+// removeInstance removes what the vault says of an instance of which it holds nothing. Where that cannot be yet, as a place is away, a gc a day later is to see to it.
+func (m *maintenance) removeInstance(ctx context.Context, id string) (gone bool, err error) {
+	gone, err = m.vault.RemoveInstance(ctx, id)
+	if gone || err != nil {
+		return gone, err
+	}
+	m.unremoved = true
+	m.d.rest(control.KindGC)
+	return false, m.d.changeUpkeep(func(u *upkeepState) { u.Collect = true })
 }
 
 // dropGone removes what the vault says of instances of which it holds nothing, and that have no policy: their services were cancelled, and their last space was given back only now.
@@ -226,10 +237,13 @@ func (m *maintenance) dropGone(ctx context.Context) error {
 		if err != nil && !errors.Is(err, store.ErrNotFound) || len(p.Policy)+len(p.Pinned) > 0 {
 			continue
 		}
-		if err := m.vault.RemoveInstance(ctx, in.ID); err != nil {
+		gone, err := m.removeInstance(ctx, in.ID)
+		if err != nil {
 			return err
 		}
-		m.d.log.Info("nothing of an instance is left", "instance", in.ID, "name", in.Name)
+		if gone {
+			m.d.log.Info("nothing of an instance is left", "instance", in.ID, "name", in.Name)
+		}
 	}
 	return nil
 }

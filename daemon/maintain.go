@@ -17,6 +17,8 @@ type maintenance struct {
 	d     *Daemon
 	vault *store.Vault
 	rate  float64 // bytes per second read and written at most; 0: no limit
+
+	unremoved bool // an instance of which nothing is left has its name until a place is back
 }
 
 // maintain starts a task of a kind on the vault, with a priority. NoVault, Busy.
@@ -145,7 +147,7 @@ func (m *maintenance) collect(ctx context.Context, j *job) error {
 	if m.d.tasks.stopping() {
 		return err
 	}
-	return errors.Join(err, m.d.collected(deletions, err == nil))
+	return errors.Join(err, m.d.collected(deletions, err == nil && !m.unremoved))
 }
 
 func (m *maintenance) collectNow(ctx context.Context, j *job) error {

@@ -21,8 +21,8 @@ func TestOwnerIsTheOneThatWasWrittenLast(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	}
-	if err := v.RemoveInstance(t.Context(), machine); err != nil {
-		t.Fatal(err)
+	if gone, err := v.RemoveInstance(t.Context(), machine); !gone || err != nil {
+		t.Fatalf("gone %v, %v", gone, err)
 	}
 	if _, err := v.Owner(t.Context(), machine); !errors.Is(err, ErrNotFound) {
 		t.Errorf("the owner of an instance that is gone: %v", err)

@@ -86,11 +86,11 @@ func (v *Vault) Policy(ctx context.Context, instance string) (p Policy, err erro
 }
 
 // RemoveInstance removes what the vault says of an instance of which it holds nothing any more. A place that is away, and would bring the files back,
-// keeps them everywhere, for they might be written again before it returns; then they say nothing.
-func (v *Vault) RemoveInstance(ctx context.Context, id string) error {
+// keeps them everywhere, for they might be written again before it returns; then they say nothing, and it is not gone.
+func (v *Vault) RemoveInstance(ctx context.Context, id string) (gone bool, err error) {
 	for _, p := range v.Places(ctx) {
 		if p.Err != nil || p.Behind {
-			return v.PutPolicy(ctx, Policy{Instance: id})
+			return false, v.PutPolicy(ctx, Policy{Instance: id})
 		}
 	}
 	v.keys.Lock() // one of which a copy is gone must not come back from the other
@@ -103,5 +103,5 @@ func (v *Vault) RemoveInstance(ctx context.Context, id string) error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return len(errs) == 0, errors.Join(errs...)
 }

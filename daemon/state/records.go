@@ -22,7 +22,7 @@ type Upkeep struct {
 	Cursor   string    `json:"cursor,omitempty"`  // pack that was read last
 	Scrubbed time.Time `json:"scrubbed,omitzero"` // when a slice of the packs was last read, or reading them began
 	Repair   []string  `json:"repair,omitempty"`  // packs found damaged, until a repair of them has gone through
-	Collect  bool      `json:"collect,omitempty"` // a version was deleted, or is about to be, and no collection has ended well since
+	Collect  bool      `json:"collect,omitempty"` // a version was deleted, or is about to be, and no collection has ended well since; or an instance that is gone still has its name
 	Full     bool      `json:"full,omitempty"`    // a backup could store next to nothing, and no collection has ended well since
 	FullOf   string    `json:"full_of,omitempty"` // a hash of what was to be backed up when that was so last; empty once there was room for all of it
 	Spread   bool      `json:"spread,omitempty"`  // a place was added, and not all packs lie in it yet
