@@ -114,10 +114,11 @@ type Daemon struct {
 	owing     sync.Mutex    // held while what is kept of the hook that is owed is changed
 	unpaid    bool          // it has run, and that could not be kept
 
-	spreadEnded atomic.Bool // a task that spreads packs failed or was cancelled; the next daemon goes on
-	spreadWaits atomic.Bool // it failed; so does this one when a place is back
-	keeping     sync.Mutex  // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
-	times       sync.Map    // store.VersionKey → times
+	spreadEnded atomic.Bool   // a task that spreads packs failed or was cancelled; the next daemon goes on
+	spreadWaits atomic.Bool   // it failed; so does this one when a place is back
+	backs       atomic.Uint64 // places that were back so far
+	keeping     sync.Mutex    // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
+	times       sync.Map      // store.VersionKey → times
 
 	crew   sched.Crew    // of the threads of backups and maintenance
 	served atomic.Uint64 // requests of the mount when it was looked last whether somebody waits

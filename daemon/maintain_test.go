@@ -459,6 +459,27 @@ func TestSpreadingGoesOnWhenAPlaceIsBack(t *testing.T) {
 	s.wantChores()
 }
 
+// A place that is back while the task still fails is no less a reason to go on.
+func TestSpreadingGoesOnWhenAPlaceIsBackBeforeItHasFailed(t *testing.T) {
+	s := newStill(t, func(o *Options) { o.Settings.ScrubDays, o.Settings.DrillDays = new(int), new(int) })
+	m := &maintenance{d: s.Daemon, vault: s.vault}
+	for _, back := range []bool{false, true} {
+		err := m.spread(func() error {
+			if back {
+				s.tell(store.Trouble{Kind: store.PlaceBack})
+			}
+			return errors.New("a place is missing")
+		})
+		if err == nil {
+			t.Error("nothing failed")
+		}
+		if !back {
+			s.wantChores()
+		}
+	}
+	s.wantChores("p-20261123-0001 completed")
+}
+
 // busy has somebody collect, so that no repair and no gc goes well, until end is called.
 func (s *still) busy() (end func()) {
 	began, let, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)

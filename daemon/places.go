@@ -143,9 +143,13 @@ func (m *maintenance) spread(work func() error) error {
 	if err := wanted(true); err != nil {
 		return err
 	}
+	backs := m.d.backs.Load()
 	if err := work(); err != nil {
 		m.d.spreadEnded.Store(true)
 		m.d.spreadWaits.Store(!errors.Is(err, context.Canceled))
+		if m.d.backs.Load() != backs { // maybe too late for the work, and too soon to find that it waits
+			m.d.wakeSpread()
+		}
 		return err
 	}
 	m.d.spreadEnded.Store(false)
@@ -157,6 +161,7 @@ func (m *maintenance) spread(work func() error) error {
 
 // wakeSpread has what failed go on: a place is there again, in which there may be packs that could not be spread, or seen.
 func (d *Daemon) wakeSpread() {
+	d.backs.Add(1)
 	if d.spreadWaits.Swap(false) {
 		d.spreadEnded.Store(false)
 	}
