@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,7 +65,7 @@ func TestLinkThatIsReplacedWhileItIsRead(t *testing.T) {
 	must(t, os.Symlink("there", dir+"/link"))
 	left := maxAgain
 	r.o.trace = func(op, _ string) {
-		if op == "link" && left > 0 {
+		if op == "other" && left > 0 {
 			must(t, os.Symlink("there"+strings.Repeat("/and/on", left), dir+"/other"))
 			must(t, os.Rename(dir+"/other", dir+"/link"))
 			left--
@@ -75,6 +76,33 @@ func TestLinkThatIsReplacedWhileItIsRead(t *testing.T) {
 	must(t, err)
 	if string(e.Target) != "there/and/on" || e.Size != st.size || e.Ino != st.ino || e.Ctime != st.ctime {
 		t.Errorf("it leads to %q, of %d bytes, and is file %d; at the source it has %d bytes, and is file %d", e.Target, e.Size, e.Ino, st.size, st.ino)
+	}
+}
+
+// A fifo through which data goes has other times at each look.
+func TestFifoOrDeviceThatIsWrittenToAllTheTimeIsKept(t *testing.T) {
+	r, dir := emptyRig(t)
+	must(t, unix.Mkfifo(dir+"/fifo", 0o600))
+	must(t, unix.Mknod(dir+"/device", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
+	now := time.Now().Add(-time.Hour).Truncate(time.Second)
+	r.o.trace = func(_, path string) {
+		now = now.Add(time.Second)
+		must(t, os.Chtimes(dir+"/"+path, now, now))
+	}
+	all := r.entries(r.run())
+	for _, name := range []string{"fifo", "device"} {
+		if e, ok := all[name]; !ok || !e.Racy {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+	r.o.trace = nil
+	all = r.entries(r.run())
+	for _, name := range []string{"fifo", "device"} {
+		st, err := statPath(dir+"/"+name, lookOnly)
+		must(t, err)
+		if e := all[name]; e.Mtime != st.mtime || e.Ctime != st.ctime || e.Racy {
+			t.Errorf("%s: %+v; at the source it has the times %v and %v", name, e, st.mtime, st.ctime)
+		}
 	}
 }
 

@@ -126,7 +126,8 @@ func (w *walker) statFD(fd int, st *stat) error {
 	return nil
 }
 
-// other makes the entry of a symbolic link, a device or a fifo, none of which is opened. What stat told of it holds if it does so at the end too.
+// other makes the entry of a symbolic link, a device, a fifo or a folder that is not entered, none of which is opened. Where a link leads is what stat told of if it tells
+// the same at the end.
 func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) error {
 	stays, err := w.stays(ctx, e, old)
 	if err != nil {
@@ -137,8 +138,8 @@ func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) e
 		w.visited(1, 0)
 		return nil
 	}
+	w.trace("other")
 	if t.stat.kind() == unix.S_IFLNK {
-		w.trace("link")
 		target, err := readLink(t.dir, t.name)
 		if err != nil {
 			return err
@@ -153,9 +154,11 @@ func (w *walker) other(ctx context.Context, t *target, e, old *snapshot.Entry) e
 	if err := statx(t.dir, t.name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statMask, &w.statx, &after); err != nil {
 		return &sourceError{"stat", -1, err}
 	}
-	if !after.same(&t.stat) || !after.untouched(&t.stat) {
+	touched := !after.untouched(&t.stat) // as a fifo or device is by everything that is written to it
+	if !after.same(&t.stat) || touched && t.stat.kind() == unix.S_IFLNK {
 		return errReplaced
 	}
+	e.Racy = e.Racy || touched
 	w.visited(1, 0)
 	return snapshot.PutXattrs(ctx, w.put, e, x)
 }
