@@ -2,7 +2,6 @@ package capture
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,8 +71,10 @@ const leftPatience = time.Second
 // heldFiles finds the held files of an open partition, in all processes. An error is the context's, or says that they cannot be known. Past its patience the
 // search is left to itself, for no signal ends what it may wait for.
 func heldFiles(ctx context.Context, src *source, patience time.Duration) (map[fileID]*held, error) {
-	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != allProcesses {
-		return nil, cmp.Or(err, errNamespace)
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && ns != allProcesses {
+		return nil, errNamespace
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is not there if the kernel has no such namespaces
+		return nil, err
 	}
 	if left := leftHolding.Load(); left != nil {
 		select {

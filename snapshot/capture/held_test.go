@@ -413,6 +413,37 @@ func TestJournalIsNotGoneByWhereOthersProcessesAreNotSeen(t *testing.T) {
 	}
 }
 
+// A kernel without PID namespaces shows every process, and has no link to one in /proc.
+func TestHeldFilesAreFoundWithoutPIDNamespaces(t *testing.T) {
+	point := partition(t, "ext4")
+	write(t, point+"/file", "12345678")
+	defer unix.Munmap(mapped(t, point+"/file"))
+	st, err := statPath(point+"/file", lookOnly)
+	must(t, err)
+	src := openedSource(t, point)
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		failed <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			if err := unix.Mount("none", "/proc/self/ns", "tmpfs", 0, ""); err != nil {
+				return err
+			}
+			held, err := heldFiles(context.Background(), src, time.Hour)
+			if err == nil && held[fileID{st.dev, st.ino}] == nil {
+				err = errors.New("it is not found")
+			}
+			return err
+		}()
+	}()
+	must(t, <-failed)
+}
+
 func TestHiddenProcessesAreAnError(t *testing.T) {
 	needRoot(t)
 	err := onThread(func() error {
