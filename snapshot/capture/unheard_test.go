@@ -130,11 +130,9 @@ func TestWalkFindsWhatAMappingLeft(t *testing.T) {
 // holderEnv makes a process of the test program one that has the file at that path open, and stores something in it for each line of its input.
 const holderEnv = "YESTER_TEST_HOLDER"
 
-func init() {
-	if os.Getenv(holderEnv) != "" {
-		runtime.LockOSThread() // main is the first thread
-	}
-}
+// main is the first thread, so that no test runs on it: what one takes from its thread, or another file system that it has it see, would stay, for that thread does not end
+// with a goroutine, and /proc/self tells of it.
+func init() { runtime.LockOSThread() }
 
 // hold has the file open as only a thread can that is not the process's first one, which ends.
 func hold(path string) error {
