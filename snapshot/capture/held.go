@@ -260,9 +260,9 @@ func ended(err error) error {
 
 // maps looks at what a thread has mapped, and tells whether it has anything. What is mapped shared may have been writable, or become so; what is not may be all that keeps
 // a file open that was opened for writing. The kernel tells of mappings piece by piece, and meanwhile one may be moved to where was looked before: so it is asked twice at
-// least.
+// least. A file that is first told of after that had none then: it was open, or was opened since, and is found by what is open, or by its times.
 func (h *holding) maps(dir string) (any bool, err error) {
-	looked := map[string]bool{} // lines
+	looked, known := map[string]bool{}, map[string]bool{} // lines, and files that were told of the first two times
 	for pass := range mapsAgain {
 		there, err := h.readMaps(dir)
 		if err != nil {
@@ -270,9 +270,14 @@ func (h *holding) maps(dir string) (any bool, err error) {
 		}
 		moved := false // a mapping has other addresses by now
 		for line := range h.mattering() {
+			_, file := mapOf(line)
+			if pass < 2 {
+				known[string(file)] = true
+			}
 			if looked[string(line)] {
 				continue
 			}
+			var err error // of this line
 			f := bytes.Fields(line)
 			link, shared, written := dir+"/map_files/"+mapName(string(f[0])), f[1][3] != 'p', f[1][1] == 'w'
 			if !shared {
@@ -284,7 +289,7 @@ func (h *holding) maps(dir string) (any bool, err error) {
 				err = h.look(link, shared, written)
 			}
 			if err == unix.ENOENT {
-				moved = true
+				moved = moved || known[string(file)]
 			} else if err != nil {
 				return false, ended(err)
 			} else {

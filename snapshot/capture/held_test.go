@@ -244,6 +244,49 @@ func TestMappingThatIsMovedMeanwhileIsFound(t *testing.T) {
 	}
 }
 
+// Others are what a process has mapped that maps one file after another: each time it is read there are some of other files, which are gone when they are looked at.
+type others struct {
+	gofuse.Inode
+	file  stat // that stays
+	times atomic.Int64
+}
+
+func (o *others) Open(context.Context, uint32) (gofuse.FileHandle, uint32, syscall.Errno) {
+	device := fmt.Sprintf("00000000 %02x:%02x", unix.Major(o.file.dev), unix.Minor(o.file.dev))
+	return told(fmt.Sprintf("1000-2000 rw-s %s %d /a\n2000-3000 rw-p %[1]s %[2]d /a\n3000-4000 rw-s %[1]s %[3]d /file\n", device, 1_000_000_000+o.times.Add(1), o.file.ino)), fuse.FOPEN_DIRECT_IO, 0
+}
+
+type told string
+
+func (t told) Read(_ context.Context, _ []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	return fuse.ReadResultData([]byte(t[min(int(off), len(t)):])), 0
+}
+
+func TestMappingsThatComeAndGoAllTheTimeAreNotWaitedFor(t *testing.T) {
+	needRoot(t)
+	dir, point := t.TempDir(), t.TempDir()
+	write(t, dir+"/file", "12345678")
+	st, err := statPath(dir+"/file", lookOnly)
+	must(t, err)
+	must(t, os.Mkdir(dir+"/map_files", 0o755))
+	must(t, os.Symlink(dir+"/file", dir+"/map_files/3000-4000"))
+	must(t, os.Symlink(point+"/maps", dir+"/maps"))
+	root, maps := &gofuse.Inode{}, &others{file: st}
+	server, err := gofuse.Mount(point, root, &gofuse.Options{
+		MountOptions: fuse.MountOptions{DirectMountStrict: true},
+		OnAdd: func(ctx context.Context) {
+			root.AddChild("maps", root.NewPersistentInode(ctx, maps, gofuse.StableAttr{}), true)
+		},
+	})
+	must(t, err)
+	defer server.Wait()
+	defer unix.Unmount(point, unix.MNT_DETACH)
+	h := &holding{dev: st.dev, fstype: "ext4", found: map[fileID]*held{}}
+	if _, err := h.maps(dir); err != nil || h.found[fileID{st.dev, st.ino}] == nil {
+		t.Errorf("after %d times: %v, found %v", maps.times.Load(), err, h.found)
+	}
+}
+
 // A process may end once it has started another, which has open what it had.
 func TestFileThatIsHandedOnMeanwhileIsFound(t *testing.T) {
 	point := partition(t, "ext4")
