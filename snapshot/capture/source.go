@@ -109,9 +109,10 @@ func (s *source) lookAround(point string) error {
 	if err != nil {
 		return err
 	}
+	own := s.ownMounts(lines, point)
 	for i := range lines {
 		rel, ok := below(lines[i].point, point)
-		if !ok || rel == "" || uint64(lines[i].parent) != s.mount {
+		if !ok || rel == "" || !own[lines[i].parent] || own[lines[i].id] {
 			continue
 		}
 		if ino := s.coveredFolder(rel); ino != 0 {
@@ -121,6 +122,24 @@ func (s *source) lookAround(point string) error {
 	slices.Sort(s.covered)
 	s.covered = slices.Compact(s.covered)
 	return nil
+}
+
+// ownMounts are the numbers of the mounts in which all users see the partition at its mount point: its own, and those of folders of it on themselves, as
+// `mount --bind /home /home` makes them to give a folder other options. It goes by the list alone, for to look at a mount may take forever.
+func (s *source) ownMounts(lines []mountLine, point string) map[int]bool {
+	found := map[int]bool{int(s.mount): true}
+	at := slices.IndexFunc(lines, func(l mountLine) bool { return uint64(l.id) == s.mount })
+	for n := 0; at >= 0 && n < len(found); { // one that was moved may come before the one that it lies on
+		n = len(found)
+		for i := range lines {
+			l, own := &lines[i], &lines[at]
+			rel, ok := below(l.point, point)
+			if ok && found[l.parent] && l.major == own.major && l.minor == own.minor && l.root == path.Join(own.root, rel) {
+				found[l.id] = true
+			}
+		}
+	}
+	return found
 }
 
 // coveredFolder returns the number of a folder that another mount lies on, 0 if there is nothing in it, or if it is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -94,6 +95,44 @@ func TestOtherMountsAreNotEnteredAndWhatTheyCoverIsSeen(t *testing.T) {
 	}
 	if got := r.paths(v, point); !slices.Equal(got, []string{"lost+found/", "sub/", "sub/covered"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestFoldersThatAreMountedOnThemselvesAreNotCovered(t *testing.T) {
+	point := partition(t, "ext4")
+	for _, dir := range []string{"itself", "itself/in/itself", "itself/covered", "other", "under"} {
+		write(t, point+"/"+dir+"/file", "x")
+	}
+	bind := func(from, to string) { mount(t, point+to, "mount", "--bind", point+from, point+to) }
+	bind("/itself", "/itself")
+	bind("/itself/in/itself", "/itself/in/itself")
+	bind("/itself", "/other")
+	bind("/under", "/under")
+	for _, dir := range []string{"/itself/covered", "/under"} {
+		mount(t, point+dir, "mount", "-t", "tmpfs", "none", point+dir)
+	}
+	r := newRig(t, point)
+	v := r.run()
+	all := r.entries(v)
+	want := []uint64{all["itself/covered"].Ino, all["other"].Ino, all["under"].Ino}
+	slices.Sort(want)
+	if got := v.Partition.Covered; !slices.Equal(got, want) {
+		t.Errorf("covered are %d, want %d", got, want)
+	}
+}
+
+// A mount that was moved is listed where it was made.
+func TestMountsCountInAnyOrder(t *testing.T) {
+	lines := []mountLine{
+		{id: 4, parent: 3, minor: 1, root: "/@/a/b", point: "/p/a/b"},
+		{id: 3, parent: 2, minor: 1, root: "/@/a", point: "/p/a"},
+		{id: 2, parent: 1, minor: 1, root: "/@", point: "/p"},
+		{id: 5, parent: 2, minor: 2, root: "/@/c", point: "/p/c"},
+		{id: 6, parent: 5, minor: 1, root: "/@/c/d", point: "/p/c/d"},
+	}
+	s := source{mount: 2}
+	if got := s.ownMounts(lines, "/p"); !maps.Equal(got, map[int]bool{2: true, 3: true, 4: true}) {
+		t.Errorf("%v", got)
 	}
 }
 
