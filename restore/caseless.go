@@ -97,10 +97,21 @@ var foldSeed = maphash.MakeSeed()
 
 func (f *folded) add(name string) { *f = append(*f, maphash.String(foldSeed, fold(name))) }
 
-// twice tells whether two of them may be one.
-func (f folded) twice() bool {
+// twice are those that may be of two names or more, in order.
+func (f folded) twice() (all folded) {
 	slices.Sort(f)
-	return len(slices.Compact(f)) < len(f)
+	for i, one := range f {
+		if i > 0 && one == f[i-1] {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// have tells whether a name may be that of one of them, which are in order.
+func (f folded) have(name string) bool {
+	_, is := slices.BinarySearch(f, maphash.String(foldSeed, fold(name)))
+	return is
 }
 
 // A twin is what is no folder and has a name in the version that may be that of another there, where names have no case.
@@ -109,13 +120,13 @@ type twin struct {
 	inode uint64 // at the source, of what has several names; 0: it has one
 }
 
-// twins finds them among what is restored in a folder.
-func (r *run) twins(f *folder, at spot) (all [][]twin) {
+// twins finds them among what is restored in a folder. Names that are not among those that were met twice are not kept: there may be millions, and but two that differ in case.
+func (r *run) twins(f *folder, at spot, twice folded) (all [][]twin) {
 	by := map[string][]twin{}
 	rd := snapshot.NewReader(r.o.Vault, f.entry.Tree)
 	for e := (snapshot.Entry{}); rd.Next(r.ctx, &e); {
 		name := string(e.Name)
-		if next, visit := r.select_.enter(at, join(f.path, name), name); visit && next.in && !e.IsDir() {
+		if next, visit := r.select_.enter(at, join(f.path, name), name); visit && next.in && !e.IsDir() && twice.have(name) {
 			t := twin{name: name}
 			if e.Nlink > 1 {
 				t.inode = e.Ino

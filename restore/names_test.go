@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -109,6 +110,29 @@ func TestLongNamesAreRestored(t *testing.T) {
 		if f == nil || string(f.Data) != text(len(name), 100) {
 			t.Errorf("the file with the name of %d bytes is %v", len(name), f)
 		}
+	}
+}
+
+// A folder may have millions of names, and memory only those that may be one.
+func TestOfNamesOnlyThoseThatMayBeOneAreKept(t *testing.T) {
+	g := newRig(t)
+	v := g.version(names(g.file("", "x"), "A", "B", "a", "b", "d", "s", "ſ")...)
+	r, err := newRun(Options{Vault: g.vault, Version: v, Target: openDir(t, t.TempDir())})
+	must(t, err)
+	r.ctx = t.Context()
+	var met folded
+	for _, name := range []string{"A", "a", "b", "d", "s", "ſ"} { // B is as one that nothing was met with
+		met.add(name)
+	}
+	var got []string
+	for _, same := range r.twins(&folder{entry: r.root}, r.select_.top(), met.twice()) {
+		for _, t := range same {
+			got = append(got, t.name)
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"A", "a", "s", "ſ"}; !slices.Equal(got, want) {
+		t.Errorf("kept are %q, want %q", got, want)
 	}
 }
 

@@ -211,8 +211,8 @@ func (r *run) walk(f *folder, at spot) error {
 		r.fail(f.path, fmt.Errorf("the vault has not all that is in the folder any more: %w", err))
 		return nil
 	}
-	if met.twice() {
-		f.twins = r.twins(f, at)
+	if twice := met.twice(); len(twice) > 0 {
+		f.twins = r.twins(f, at, twice)
 	}
 	switch {
 	case !f.whole || f.fd < 0:
