@@ -230,7 +230,7 @@ func unmark(fd int) bool {
 }
 
 // isUnfinished tells whether a restore that was broken off left the folder to this one. If a restore has ended well since, or somebody has given the folder a mode or an
-// owner, the mark means nothing, and goes.
+// owner, the mark means nothing, and goes; so it does if any owner may have set it, where the target has a mark of the other kind.
 func (r *run) isUnfinished(f *folder) bool {
 	value := make([]byte, 64)
 	n, err := unix.Fgetxattr(f.fd, snapshot.UnfinishedMark, value)
@@ -248,8 +248,9 @@ func (r *run) isUnfinished(f *folder) bool {
 	if n == 0 && privileged && err == nil && mode == 0o700 && int(st.Uid) == os.Geteuid() { // of a yester that did not mark the target: the folder is as it made it
 		return true
 	}
+	ofRestore := r.resumes && (privileged || r.mark == snapshot.RestoringMarkOfUser)
 	own := func(has, then, version uint32) bool { return has == then || has == version } // it may have been broken off between the two
-	if r.resumes && scanErr == nil && err == nil && own(mode, then.mode, e.Mode&0o7777) && own(st.Uid, then.uid, e.UID) && own(st.Gid, then.gid, e.GID) {
+	if ofRestore && scanErr == nil && err == nil && own(mode, then.mode, e.Mode&0o7777) && own(st.Uid, then.uid, e.UID) && own(st.Gid, then.gid, e.GID) {
 		return true
 	}
 	if r.writes() {

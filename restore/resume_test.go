@@ -486,9 +486,20 @@ func TestFoldersAreMarkedWithoutPrivileges(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, st.Mode(), err)
 		}
 	}
-	must(t, os.Remove(filepath.Join(d, "f")))
-	g.breakOff(v, dir, 1)
-	without(t, unix.CAP_SYS_ADMIN, func() { markUnfinished(openDir(t, d)) })
+	breakOff := func() {
+		must(t, os.Remove(filepath.Join(d, "f")))
+		g.breakOff(v, dir, 1)
+		must(t, unix.Setxattr(d, snapshot.UnfinishedMarkOfUser, []byte("700 0 0"), 0))
+	}
+	breakOff() // with a mark that not everybody can set
+	g.restore(v, dir)
+	if st, err := os.Stat(d); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("marked by its owner: %v, %v", st.Mode(), err)
+	}
+	if _, err := unix.Getxattr(d, snapshot.UnfinishedMarkOfUser, nil); err == nil {
+		t.Error("the mark of its owner stays")
+	}
+	without(t, unix.CAP_SYS_ADMIN, breakOff)
 	g.restore(v, dir)
 	if st, err := os.Stat(d); err != nil || st.Mode().Perm() != 0o750 {
 		t.Errorf("%v, %v", st.Mode(), err)
