@@ -259,15 +259,27 @@ func (r *run) isUnfinished(f *folder) bool {
 	return false
 }
 
-// noteClosed tells, once, of a folder that stays closed to all but whoever restores, and is not so in the version: where no mark can be set it may be one that a restore was broken off over.
+// noteClosed tells, once, of a folder that stays closed to some whom the version lets in: where no mark can be set it may be one that a restore was broken off over, which made it or narrowed
+// it, whoever owns it.
 func (r *run) noteClosed(f *folder) {
-	if !r.unmarked || !f.whole || f.up == nil || !r.writes() {
+	if !r.unmarked || !f.whole || !r.writes() {
 		return
 	}
 	st, err := lookFD(f.fd)
-	owned := r.o.NoOwner || f.entry.UID == st.Uid
-	if err == nil && st.Mode&0o7777 == 0o700 && int(st.Uid) == unix.Geteuid() && (f.entry.Mode&0o777 != 0o700 || !owned) {
-		r.noteOnce("closed", f.path, "this folder stays closed to others, as it was, and is not so in the version; if a restore that was broken off left it so, "+
+	if err != nil {
+		return
+	}
+	const group, other = 0o050, 0o005 // who may list it, and go through
+	has, e := uint32(st.Mode), &f.entry
+	missing := e.Mode & (group | other) &^ has
+	if !r.o.NoOwner && e.UID != st.Uid { // then whom it belongs to in the version is but one of the others
+		missing |= e.Mode >> 6 & other &^ has
+	}
+	if !r.o.NoOwner && e.GID != st.Gid {
+		missing |= e.Mode >> 3 & other &^ has
+	}
+	if missing != 0 {
+		r.noteOnce("closed", f.path, "this folder stays closed to some, as it was, whom the version lets in; if a restore that was broken off left it so, "+
 			"`--on-conflict overwrite` puts it right; said once for all folders")
 	}
 }

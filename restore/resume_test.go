@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -528,5 +529,45 @@ func TestFoldersThatMayHaveBeenLeftClosedAreToldOf(t *testing.T) {
 			t.Errorf("noted %+v", r.Notes)
 		}
 		wantLeft(t, "noted", g.restore(v, dir, overwrite).Notes)
+	}
+}
+
+// Also those, and the target, that a restore found empty and closed to whom the version closes them, whoever has them.
+func TestFoldersThatMayHaveBeenNarrowedAreToldOf(t *testing.T) {
+	g := newRig(t)
+	withACL := g.xattrs(g.dir("d", g.file("f", "f")), aclOf(7, 5, 5, 5, 5))
+	withACL.Mode = unix.S_IFDIR | 0o755
+	plain := g.dir("d", g.file("f", "f"), g.file("g", text(1, 9*pieceLen)))
+	point := t.TempDir()
+	must(t, unix.Mount("ramfs", point, "ramfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(point, unix.MNT_DETACH)) })
+	for i, c := range []struct {
+		d        snapshot.Entry
+		mode     os.FileMode
+		uid, gid int
+		told     bool
+	}{
+		{withACL, 0o700, 2000, 1001, true},
+		{withACL, 0o755, 2000, 1001, false},
+		{plain, 0o750, 0, 0, true},
+		{plain, 0o750, 1000, 0, true},
+		{plain, 0o750, 0, 1001, true},
+		{plain, 0o755, 0, 0, false},
+		{plain, 0o750, 1000, 1001, false},
+	} {
+		dir := filepath.Join(point, strconv.Itoa(i))
+		write(t, filepath.Join(dir, "d", "mine"), "mine")
+		must(t, os.Chmod(filepath.Join(dir, "d"), c.mode))
+		must(t, os.Chown(filepath.Join(dir, "d"), c.uid, c.gid))
+		if r := g.restore(g.version(c.d), dir); (r.Notes.Count == 1) != c.told {
+			t.Errorf("%o of %d:%d: noted %+v", c.mode, c.uid, c.gid, r.Notes)
+		}
+	}
+	for path, v := range map[string]*snapshot.Version{"d": g.version(plain), ".": g.version(g.file("f", "f"), g.file("g", text(1, 9*pieceLen)))} {
+		dir := filepath.Join(point, "narrowed", path, "target")
+		must(t, os.MkdirAll(filepath.Join(dir, path), 0o755))
+		must(t, os.Chmod(filepath.Join(dir, path), 0o755))
+		g.breakOff(v, dir, 5, func(o *Options) { o.Workers = 1 })
+		wantLeft(t, "noted", g.restore(v, dir).Notes, path)
 	}
 }
