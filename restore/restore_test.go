@@ -383,6 +383,27 @@ func TestLostContentFailsItsFileOnly(t *testing.T) {
 	}
 }
 
+// Attributes that are lost fail nothing that is to have none; what the group may do is not known without the ACL that may be among them, so it may nothing.
+func TestLostAttributesFailNothingWithoutMetadata(t *testing.T) {
+	g := newRig(t)
+	lost := func(e snapshot.Entry) snapshot.Entry {
+		e.XattrRefs = []snapshot.Ref{{ID: store.ID{1}, Len: 100}}
+		return e
+	}
+	v, dir := g.version(lost(g.file("a", "well")), lost(g.dir("d", g.file("f", "f")))), t.TempDir()
+	wantLeft(t, "failed", g.restore(v, dir).Failed, "a", "d")
+	plain := func(o *Options) { o.NoMetadata, o.OnConflict = true, Overwrite }
+	for range 2 {
+		wantLeft(t, "failed", g.restore(v, dir, plain).Failed)
+		wantSame(t, g, v, dir, plain)
+	}
+	for name, want := range map[string]os.FileMode{"a": 0o604, "d": 0o700, "d/f": 0o644} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", name, st.Mode(), err)
+		}
+	}
+}
+
 // A large file of which something is lost fails alone too, whichever of its threads meets it, and whatever it cancels for that.
 func TestLostContentOfALargeFileFailsItsFileOnly(t *testing.T) {
 	g := newRig(t)
