@@ -398,8 +398,10 @@ func TestLostAttributesFailNothingWithoutMetadata(t *testing.T) {
 		wantSame(t, g, v, dir, plain)
 	}
 	for name, want := range map[string]os.FileMode{"a": 0o604, "d": 0o700, "d/f": 0o644} {
-		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != want {
-			t.Errorf("%s: %v, %v", name, st.Mode(), err)
+		st, err := os.Stat(filepath.Join(dir, name))
+		must(t, err)
+		if st.Mode().Perm() != want {
+			t.Errorf("%s: %v", name, st.Mode())
 		}
 	}
 }
