@@ -291,7 +291,7 @@ func TestPlaceIsNotLetGoForAPassingError(t *testing.T) {
 // A listing is a place whose folders may not be listed any more, by the medium.
 type listing struct {
 	*place.Mem
-	bad   atomic.Bool
+	bad   atomic.Bool  // packs cannot be listed; an opened vault lists the small files in the background
 	roots atomic.Int64 // how often the folder of all instances was listed
 }
 
@@ -299,7 +299,7 @@ func (p *listing) List(ctx context.Context, dir string) ([]place.Info, error) {
 	if dir == "instances" {
 		p.roots.Add(1)
 	}
-	if p.bad.Load() && dir != "" {
+	if p.bad.Load() && strings.Contains(dir, "packs") {
 		return nil, syscall.EIO
 	}
 	return p.Mem.List(ctx, dir)
