@@ -24,7 +24,6 @@ import (
 // makes no event before the file is closed (io_submit(2)), or it is the image of a loop device, or of a disk that the kernel serves to others.
 type held struct {
 	id     fileID
-	mapped bool
 	handle *unix.FileHandle // nil if it is not known
 }
 
@@ -37,6 +36,7 @@ type holding struct {
 	unsaid []unsaid
 	read   []byte // of what a thread has mapped
 	device []byte // dev as it is told there
+	proc   int    // a mount of its own of proc, or -1
 
 	ended chan struct{} // is closed when the search ends, with err
 	err   error
@@ -44,9 +44,9 @@ type holding struct {
 
 // An unsaid is a file of which the device number does not tell what file system it is of.
 type unsaid struct {
-	link            string // to it, in /proc; or its path
-	stat            stat
-	mapped, written bool
+	link    string // to it, in /proc; or its path
+	stat    stat
+	written bool
 }
 
 // heldPatience is how long a capture looks for held files. There are files that cannot even be looked at while a server does not answer, and a process's
@@ -112,6 +112,10 @@ func heldFiles(ctx context.Context, src *source, patience time.Duration) (map[fi
 func (h *holding) search(ctx context.Context) error {
 	if _, err := os.Stat("/proc/1"); err != nil {
 		return errHidden
+	}
+	h.proc = mountProc()
+	if h.proc >= 0 {
+		defer unix.Close(h.proc)
 	}
 	looked := map[process]bool{}
 	for range searchAgain {
@@ -242,7 +246,7 @@ func (h *holding) files(dir string) (there bool, err error) {
 		var link unix.Stat_t
 		// The mode of the link says what the file is open for.
 		if unix.Fstatat(int(d.Fd()), name, &link, unix.AT_SYMLINK_NOFOLLOW) == nil && link.Mode&0o200 != 0 {
-			if err := ended(h.look(dir+"/fd/"+name, false, true)); err != nil {
+			if err := ended(h.look(dir+"/fd/"+name, true)); err != nil {
 				return false, err
 			}
 		}
@@ -263,6 +267,7 @@ func ended(err error) error {
 // least. A file that is first told of after that had none then: it was open, or was opened since, and is found by what is open, or by its times.
 func (h *holding) maps(dir string) (any bool, err error) {
 	looked, known := map[string]bool{}, map[string]bool{} // lines, and files that were told of the first two times
+	asked := map[string]bool{}                            // links, for what they are open
 	for pass := range mapsAgain {
 		there, err := h.readMaps(dir)
 		if err != nil {
@@ -281,12 +286,16 @@ func (h *holding) maps(dir string) (any bool, err error) {
 			f := bytes.Fields(line)
 			link, shared, written := dir+"/map_files/"+mapName(string(f[0])), f[1][3] != 'p', f[1][1] == 'w'
 			if !shared {
+				written = asked[link] || h.proc < 0
+				asked[link] = true
+			}
+			if !shared && !written {
 				var st unix.Stat_t
-				err = unix.Fstatat(unix.AT_FDCWD, link, &st, unix.AT_SYMLINK_NOFOLLOW)
+				err = unix.Fstatat(h.proc, strings.TrimPrefix(link, "/proc/"), &st, unix.AT_SYMLINK_NOFOLLOW)
 				written = st.Mode&0o200 != 0 // of the link, it says what the file is open for
 			}
 			if err == nil && (shared || written) {
-				err = h.look(link, shared, written)
+				err = h.look(link, written)
 			}
 			if err == unix.ENOENT {
 				moved = moved || known[string(file)]
@@ -301,6 +310,24 @@ func (h *holding) maps(dir string) (any bool, err error) {
 		}
 	}
 	return false, errMoving
+}
+
+// mountProc mounts proc where nobody sees it, until what it returns is closed; -1 if that cannot be done. The kernel keeps the mode of a link in map_files for as
+// long as something is mapped at these addresses whenever it looks, and so may tell in /proc what another file was open for that was mapped there before.
+func mountProc() int {
+	fd, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1
+	}
+	defer unix.Close(fd)
+	if unix.FsconfigCreate(fd) != nil {
+		return -1
+	}
+	proc, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return -1
+	}
+	return proc
 }
 
 // readMaps reads what a thread has mapped, and tells whether it has anything.
@@ -374,7 +401,7 @@ func mapName(stretch string) string {
 
 // look takes in the file that a link in /proc leads to, if it is of the partition. written tells that it is open, or mapped, for writing. What only its mount tells
 // of is left to byMounts. Nothing is asked of the file system that might be that of a server that does not answer. The error is ENOENT if the link is gone.
-func (h *holding) look(link string, mapped, written bool) error {
+func (h *holding) look(link string, written bool) error {
 	st, err := statPath(link, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC)
 	switch {
 	case err == unix.ESTALE || err == unix.ENOTCONN: // of a server, and lost
@@ -384,9 +411,9 @@ func (h *holding) look(link string, mapped, written bool) error {
 		return err
 	case st.kind() != unix.S_IFREG:
 	case h.ours(&st, ""):
-		h.takeIn(link, &st, mapped)
+		h.takeIn(link, &st)
 	case unix.Major(st.dev) == 0:
-		h.unsaid = append(h.unsaid, unsaid{link, st, mapped, written})
+		h.unsaid = append(h.unsaid, unsaid{link, st, written})
 	}
 	return nil
 }
@@ -446,9 +473,9 @@ func (h *holding) byMounts(dir string) (there bool, err error) {
 	for _, f := range files {
 		fstype := h.mountType(mounts, f.link, &f.stat)
 		if h.ours(&f.stat, fstype) {
-			h.takeIn(f.link, &f.stat, f.mapped)
+			h.takeIn(f.link, &f.stat)
 		} else if fstype == "overlay" && strings.HasPrefix(f.link, "/proc/") {
-			if err := h.overlaid(f.link, f.mapped, f.written); err != nil {
+			if err := h.overlaid(f.link, f.written); err != nil {
 				return true, err
 			}
 		}
@@ -476,8 +503,8 @@ func (h *holding) mountType(mounts []byte, path string, st *stat) string {
 }
 
 // takeIn takes in a file of the partition, of which there is a path.
-func (h *holding) takeIn(path string, st *stat, mapped bool) {
-	f := h.take(fileID{st.dev, st.ino}, mapped)
+func (h *holding) takeIn(path string, st *stat) {
+	f := h.take(fileID{st.dev, st.ino})
 	if f.handle == nil {
 		if handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err == nil {
 			f.handle = &handle
@@ -485,13 +512,12 @@ func (h *holding) takeIn(path string, st *stat, mapped bool) {
 	}
 }
 
-func (h *holding) take(id fileID, mapped bool) *held {
+func (h *holding) take(id fileID) *held {
 	f := h.found[id]
 	if f == nil {
 		f = &held{id: id}
 		h.found[id] = f
 	}
-	f.mapped = f.mapped || mapped
 	return f
 }
 
@@ -518,7 +544,7 @@ func (h *holding) loops() error {
 		if err != nil {
 			continue
 		}
-		_ = h.look(strings.TrimSuffix(string(image), "\n"), false, true)
+		_ = h.look(strings.TrimSuffix(string(image), "\n"), true)
 		h.loop("/dev/" + d.Name())
 	}
 	h.served("/sys/kernel/config")
@@ -532,7 +558,7 @@ func (h *holding) served(config string) {
 	spaces, _ := filepath.Glob(config + "/nvmet/subsystems/*/namespaces/*/device_path")
 	for _, s := range spaces {
 		if image, err := os.ReadFile(s); err == nil {
-			_ = h.look(strings.TrimSuffix(string(image), "\n"), false, true)
+			_ = h.look(strings.TrimSuffix(string(image), "\n"), true)
 		}
 	}
 	disks, _ := filepath.Glob(config + "/target/core/fileio_*/*/info")
@@ -542,7 +568,7 @@ func (h *holding) served(config string) {
 		_, image, is := strings.Cut(string(info), " File: ")
 		end := strings.LastIndex(image, "  Size: ")
 		if err == nil && is && end >= 0 {
-			_ = h.look(image[:end], false, true)
+			_ = h.look(image[:end], true)
 		}
 	}
 }
@@ -560,6 +586,6 @@ func (h *holding) loop(device string) {
 	}
 	dev := unix.Mkdev(uint32(info.Device>>8&0xfff), uint32(info.Device&0xff|info.Device>>12&0xfff00))
 	if dev == h.dev || anonymous[h.fstype] && unix.Major(dev) == 0 {
-		h.take(fileID{dev, info.Inode}, false)
+		h.take(fileID{dev, info.Inode})
 	}
 }

@@ -13,7 +13,7 @@ var errOverlaid = errors.New("a file is open in an overlay file system, and it c
 
 // overlaid takes in the file that lies in the upper folder of an overlay file system, as containers have them: what is stored in a mapping there is heard as
 // little as elsewhere. What has no file in the upper folder is only read.
-func (h *holding) overlaid(link string, mapped, written bool) error {
+func (h *holding) overlaid(link string, written bool) error {
 	for range 5 { // it may be renamed, or written to
 		over, err := statPath(link, unix.AT_NO_AUTOMOUNT|unix.AT_STATX_DONT_SYNC)
 		if err != nil || over.nlink == 0 {
@@ -36,14 +36,14 @@ func (h *holding) overlaid(link string, mapped, written bool) error {
 				return nil
 			}
 		case err == nil && real.kind() == unix.S_IFREG && real.untouched(&over):
-			return h.upper(filepath.Join(dir, rel), &real, mapped)
+			return h.upper(filepath.Join(dir, rel), &real)
 		}
 	}
 	return errOverlaid
 }
 
 // upper takes in a file in the upper folder of an overlay file system, if that is of the partition.
-func (h *holding) upper(path string, st *stat, mapped bool) error {
+func (h *holding) upper(path string, st *stat) error {
 	fstype := ""
 	if anonymous[h.fstype] {
 		mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -53,7 +53,7 @@ func (h *holding) upper(path string, st *stat, mapped bool) error {
 		fstype = h.mountType(mounts, path, st)
 	}
 	if h.ours(st, fstype) {
-		h.takeIn(path, st, mapped)
+		h.takeIn(path, st)
 	}
 	return nil
 }

@@ -77,6 +77,31 @@ func TestJournalFindsWhatWasWrittenBeforeItWasOnlyMapped(t *testing.T) {
 	})
 }
 
+// What the kernel tells in /proc of what a mapping's file is open for is that of the file that was mapped there when it was asked before.
+func TestJournalFindsWhatWasMappedWhereAnotherFileWas(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		write(t, point+"/file", "12345678")
+		write(t, point+"/other", "12345678")
+		f, err := os.OpenFile(point+"/file", os.O_RDWR, 0)
+		must(t, err)
+		other, err := os.Open(point + "/other")
+		must(t, err)
+		defer other.Close()
+		at, err := unix.MmapPtr(int(other.Fd()), 0, nil, 8, unix.PROT_READ, unix.MAP_PRIVATE)
+		must(t, err)
+		defer unix.MunmapPtr(at, 8)
+		address := fmt.Sprintf("%x-%x", uintptr(at), uintptr(at)+uintptr(os.Getpagesize()))
+		_, err = os.Lstat("/proc/self/map_files/" + address)
+		must(t, err)
+		r.next("walk")
+		writeAsync(t, f)
+		_, err = unix.MmapPtr(int(f.Fd()), 0, at, 8, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED)
+		must(t, err)
+		must(t, f.Close())
+		r.look()
+	})
+}
+
 // A mapping that ends after the changes were cut off is told of too late, and may be gone when it is looked for.
 func TestJournalFindsWhatAMappingLeft(t *testing.T) {
 	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
