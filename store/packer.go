@@ -49,6 +49,9 @@ func (p *packer) seal(chunks int, payload []byte, reserve func() pack.Reserved) 
 		p.mu.Unlock()
 		return err
 	}
+	if p.filling.Moves(len(payload)) {
+		p.sealing.Wait()
+	}
 	r := reserve()
 	p.sealing.Add(1)
 	p.mu.Unlock()

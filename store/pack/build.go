@@ -14,16 +14,16 @@ type Builder struct {
 	built    Built
 	sealer   *Sealer
 	codec    reedsolomon.Encoder
-	capacity int
+	capacity int // bytes of data region that fit
+	whole    int // bytes of memory that these take
 	frames   []Frame
 	lines    []byte   // the table so far, open
 	sums     []uint32 // of the data blocks so far, 0 where not known
 }
 
 // NewBuilder returns a builder of pack id, which must never have been used before, sealed by sealer, which must be
-// that pack's. It takes memory for capacity bytes of data region and for their parity at once, and more only if
-// Append goes past that. The error is that of an impossible shape, or of one whose shards would be longer than
-// MaxFile.
+// that pack's. It takes memory for capacity bytes of data region as frames need it, and more only if Append goes past
+// that. The error is that of an impossible shape, or of one whose shards would be longer than MaxFile.
 func NewBuilder(vault [16]byte, id ID, sealer *Sealer, shape Shape, capacity int) (*Builder, error) {
 	codec, err := newCodec(shape)
 	if err != nil {
@@ -34,8 +34,7 @@ func NewBuilder(vault [16]byte, id ID, sealer *Sealer, shape Shape, capacity int
 	if b.built.header.Blocks() > MaxFile/BlockSize {
 		return nil, fmt.Errorf("packs of %d bytes with %d+%d shards are too long", capacity, shape.Data, shape.Parity)
 	}
-	b.built.data = make([]byte, 0, b.built.header.firstParity()*BlockSize)
-	b.built.parity = make([]byte, 0, b.built.header.ParityBlocks()*BlockSize)
+	b.whole = b.built.header.firstParity() * BlockSize
 	b.sums = make([]uint32, 0, b.built.header.firstParity()) // which do not move while frames are sealed
 	b.Reset(id, sealer)
 	return b, nil
@@ -64,6 +63,9 @@ func (b *Builder) Frames() []Frame { return b.frames }
 func (b *Builder) Fits(n int) bool {
 	return b.Len()+n+Overhead <= b.capacity && len(b.frames) < MaxFrames
 }
+
+// Moves says whether the frames so far move in memory when a payload of n bytes gets its place: those that were reserved must be sealed before.
+func (b *Builder) Moves(n int) bool { return b.Len()+n+Overhead > cap(b.built.data) }
 
 // Append seals payload, a chunk as Encode gave it, as the next frame. Of f it reads Chunk, Kind, Encoding and Raw; it
 // returns f with Offset and Stored. The frame's number is the length of Frames before the call. Append grows the
@@ -113,7 +115,7 @@ func (b *Builder) ReserveGroup(frames []Frame, enc Encoding, n int) Reserved {
 	return r
 }
 
-// A Reserved is the place of a frame in its pack. Many may be sealed at once, and while the pack takes more frames, as long as these fit in its capacity.
+// A Reserved is the place of a frame in its pack. Many may be sealed at once, and while the pack takes more frames, unless it Moves for these.
 type Reserved struct {
 	sealer *Sealer
 	number uint32
@@ -146,13 +148,27 @@ func (b *Builder) reserve(f *Frame, n int) Reserved {
 	if to > MaxData {
 		panic("pack: data region too long")
 	}
-	b.built.data = slices.Grow(b.built.data, to-from)[:to]
+	if to > cap(b.built.data) {
+		b.grow(to)
+	}
+	b.built.data = b.built.data[:to]
 	r := Reserved{sealer: b.sealer, number: uint32(len(b.frames)), frame: *f, at: b.built.data[from:from:to]}
 	if first, end := ceil(from, BlockSize), to/BlockSize; first < end {
 		b.sums = extend(b.sums, end)
 		r.sums = b.sums[first:end]
 	}
 	return r
+}
+
+// grow takes memory for n bytes of data region: a small backup never needs that of a whole pack, and what does has moved twice by then.
+func (b *Builder) grow(n int) {
+	room := max(n, b.whole)
+	for _, less := range []int{4 << 20, 512 << 10} {
+		if n <= less {
+			room = min(room, less)
+		}
+	}
+	b.built.data = append(make([]byte, 0, room), b.built.data...)
 }
 
 // Finish computes parity, sums and table. The result is in the builder's memory: valid until Reset, and nothing may
