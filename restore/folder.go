@@ -175,9 +175,9 @@ func folderError(err error) error {
 	return err
 }
 
-// inspect looks at a folder that was there.
+// inspect looks at a folder that was there, at what it passes on last: it may have another owner by then.
 func (r *run) inspect(f *folder) {
-	r.learn(f)
+	defer r.learn(f)
 	if f.locked = f.up != nil && f.up.locked; !f.locked && (r.o.Delete || r.o.Others) { // before anything is looked for by its name
 		if err := lacksKey(f.fd); err != nil {
 			f.locked = true
@@ -203,7 +203,8 @@ func (r *run) inspect(f *folder) {
 	}
 }
 
-// narrow takes from a folder that was there and empty what the version lets nobody do in it, before anything is. It gets the rest when all is there.
+// narrow takes from a folder that was there and empty what the version lets nobody do in it, before anything is. One of somebody else than in the version, or of another group, or with an ACL
+// of its own, is closed like one that is made. It gets the rest when all is there.
 func (r *run) narrow(f *folder) {
 	const kept = 0o7700 // by itself none of this lets anybody see what is in it
 	may := f.entry.Mode & 0o777
@@ -213,8 +214,28 @@ func (r *run) narrow(f *folder) {
 		may = 0
 	}
 	st, err := lookFD(f.fd)
-	if mode := uint32(st.Mode & 0o7777); err == nil && mode&^(may|kept) != 0 {
+	if err != nil {
+		return
+	}
+	if !r.o.NoOwner && (st.Uid != f.entry.UID || st.Gid != f.entry.GID) {
+		may = 0
+		if own := unix.Geteuid(); int(st.Uid) != own { // first, as an owner may change all the rest
+			_ = unix.Fchown(f.fd, own, -1)
+		}
+	}
+	_, err = unix.Fgetxattr(f.fd, aclAccess, nil)
+	acl := err == nil && !r.o.NoMetadata
+	if acl {
+		may = 0
+	}
+	if st, err = lookFD(f.fd); err != nil {
+		return
+	}
+	if mode := uint32(st.Mode & 0o7777); mode&^(may|kept) != 0 {
 		_ = unix.Fchmod(f.fd, mode&(may|kept))
+	}
+	if acl { // when the mode gives no group what the ACL did
+		_ = unix.Fremovexattr(f.fd, aclAccess)
 	}
 }
 

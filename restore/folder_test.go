@@ -111,29 +111,56 @@ func TestWhomTheTargetGivesAllToIsFoundOutOnce(t *testing.T) {
 	}
 }
 
-// A folder that is there and empty, the target itself too, is closed to whom the version closes it before anything is in it, and lets nobody in whom it kept out; one that holds something stays
-// as it is.
+// A folder that is there and empty, the target itself too, is closed to whom the version closes it before anything is in it, be it its owner, its group or who is in its ACL, and lets nobody in
+// whom it kept out; one that holds something stays as it is.
 func TestFoldersThatWereThereAreNoMoreOpenThanInTheVersion(t *testing.T) {
 	g := newRig(t)
 	as := func(e snapshot.Entry, mode uint32, set ...snapshot.Xattr) snapshot.Entry {
-		e.Mode = unix.S_IFDIR | mode
+		e.Mode, e.UID, e.GID = unix.S_IFDIR|mode, 0, 0
 		return g.xattrs(e, set...)
+	}
+	of := func(e snapshot.Entry, uid, gid uint32) snapshot.Entry {
+		e.UID, e.GID = uid, gid
+		return e
 	}
 	in := g.dir("in", g.file("z", text(1, 9*pieceLen)))
 	v := g.version(
 		as(g.dir("closed", in), 0o700), as(g.dir("shut", in), 0o755), as(g.dir("acl", in), 0o770, aclOf(7, 7, 0, 7, 0)), as(g.dir("sticky", in), 0o777),
 		as(g.dir("used", in), 0o700), as(g.dir("group", in), 0o550),
+		of(as(g.dir("theirs", in), 0o755), 1000, 1001), of(as(g.dir("another's", in), 0o750), 1000, 1001), of(as(g.dir("of a group", in), 0o770), 0, 1001), as(g.dir("listed", in), 0o770),
 	)
 	root, err := v.RootEntry()
 	must(t, err)
-	root.Mode = unix.S_IFDIR | 0o710
+	root.Mode, root.UID, root.GID = unix.S_IFDIR|0o710, 0, 0
 	v.SetRoot(&root)
-	dir := t.TempDir()
-	before := map[string]os.FileMode{"closed": 0o755, "shut": 0o700, "acl": 0o775, "sticky": os.ModeSticky | 0o777, "group": os.ModeSetgid | 0o775}
-	for name, mode := range before {
-		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
-		must(t, os.Chmod(filepath.Join(dir, name), mode))
+	before := map[string]os.FileMode{
+		"closed": 0o755, "shut": 0o700, "acl": 0o775, "sticky": os.ModeSticky | 0o777, "group": os.ModeSetgid | 0o775,
+		"theirs": 0o777, "another's": 0o777, "of a group": 0o770, "listed": 0o770,
 	}
+	owners := map[string]uint32{"theirs": 1000, "another's": 1234}
+	listed := func(path string) bool {
+		_, err := unix.Getxattr(path, aclAccess, nil)
+		return err == nil
+	}
+	fill := func() (dir string) {
+		dir = t.TempDir()
+		must(t, os.Chmod(dir, 0o755))
+		for name, mode := range before {
+			path := filepath.Join(dir, name)
+			must(t, os.Mkdir(path, 0o755))
+			if name == "listed" {
+				must(t, unix.Setxattr(path, aclAccess, aclOf(7, 7, 0, 7, 0).Value, 0))
+			}
+			must(t, os.Chmod(path, mode))
+		}
+		must(t, os.Chown(filepath.Join(dir, "theirs"), 1000, 1001))
+		must(t, os.Chown(filepath.Join(dir, "another's"), 1234, 1001))
+		must(t, os.Chown(filepath.Join(dir, "of a group"), 0, 1234))
+		write(t, filepath.Join(dir, "used/mine"), "mine")
+		must(t, os.Chmod(filepath.Join(dir, "used"), 0o755))
+		return dir
+	}
+	dir := fill()
 	want := func(when string, modes map[string]os.FileMode) {
 		t.Helper()
 		for name, mode := range modes {
@@ -142,17 +169,33 @@ func TestFoldersThatWereThereAreNoMoreOpenThanInTheVersion(t *testing.T) {
 			}
 		}
 	}
-	write(t, filepath.Join(dir, "used/mine"), "mine")
-	must(t, os.Chmod(filepath.Join(dir, "used"), 0o755))
-	must(t, os.Chmod(dir, 0o755))
+	wantOwners := func(when string, owners map[string]uint32, acl bool) {
+		t.Helper()
+		for name, uid := range owners {
+			var st unix.Stat_t
+			if must(t, unix.Stat(filepath.Join(dir, name), &st)); st.Uid != uid {
+				t.Errorf("%s %s belongs to %d", when, name, st.Uid)
+			}
+		}
+		if has := listed(filepath.Join(dir, "listed")); has != acl {
+			t.Errorf("%s there is an ACL: %v", when, has)
+		}
+	}
 	g.restore(v, dir, func(o *Options) { o.DryRun = true })
 	want("after a dry run", before)
+	wantOwners("after a dry run", owners, true)
 	g.breakOff(v, dir, 1)
 	want("meanwhile", map[string]os.FileMode{
 		".": 0o755, "used": 0o755, "closed": 0o700, "shut": 0o700, "acl": 0o700, "sticky": os.ModeSticky | 0o777, "group": os.ModeSetgid | 0o750,
+		"theirs": 0o755, "another's": 0o700, "of a group": 0o700, "listed": 0o700,
 	})
+	wantOwners("meanwhile", map[string]uint32{"theirs": 1000, "another's": 0}, false)
 	g.restore(v, dir)
-	want("at the end", map[string]os.FileMode{".": 0o755, "used": 0o755, "closed": 0o700, "shut": 0o755, "acl": 0o770, "sticky": 0o777, "group": 0o550})
+	want("at the end", map[string]os.FileMode{".": 0o755, "used": 0o755})
+	wantLeft(t, "different at the end", g.restore(v, dir, func(o *Options) { o.VerifyOnly = true }).Differs, ".", "used")
+	dir = fill()
+	g.breakOff(v, dir, 1, func(o *Options) { o.NoMetadata = true }) // owners and ACLs are the target's
+	wantOwners("without metadata", owners, true)
 	empty := t.TempDir()
 	must(t, os.Chmod(empty, 0o755))
 	g.breakOff(v, empty, 1)
