@@ -269,7 +269,7 @@ func (r *run) noXattr(h *holder, name string, err error) error {
 	return err
 }
 
-// dropXattrs removes what the version has not. What a security module put there is its own affair.
+// dropXattrs removes what the version has not. What a security module put there is its own affair, and what the target lets nobody remove, as NFS does with the ACL that it makes of a mode, stays.
 func (r *run) dropXattrs(h *holder, have, want snapshot.Xattrs) error {
 	var failed error
 	err := have.All(func(n, _ []byte) bool {
@@ -277,7 +277,7 @@ func (r *run) dropXattrs(h *holder, have, want snapshot.Xattrs) error {
 		if _, keep := want.Get(name); keep && h.wanted(name) || name == "security.selinux" || name == "security.SMACK64" {
 			return true
 		}
-		if err := h.removeXattr(name); err != nil && !errors.Is(err, unix.ENODATA) && !unsupported(err) {
+		if err := h.removeXattr(name); err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EINVAL) && !unsupported(err) {
 			failed = err
 		}
 		return failed == nil

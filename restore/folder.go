@@ -30,7 +30,7 @@ type folder struct {
 	fresh  bool  // nothing is in it but what this restore made
 	made   bool  // by this restore
 	ours   bool  // fresh, or left unfinished by an earlier restore
-	acl    bool  // what is made in it gets an ACL
+	acl    bool  // what is made in it gets an ACL, or may
 	flags  uint32
 	cased  bool          // it has names that differ in case only, or may have
 	met    map[made]bool // if not: folders in it that the version has by a name that was met
@@ -239,10 +239,11 @@ func (r *run) narrow(f *folder) {
 	}
 }
 
-// learn looks at what a folder passes on to what is made in it.
+// learn looks at what a folder passes on to what is made in it. Somebody else whose it is can give it an ACL for that at any time.
 func (r *run) learn(f *folder) {
-	_, err := unix.Fgetxattr(f.fd, aclDefault, nil)
-	f.acl = err == nil
+	st, err := lookFD(f.fd)
+	_, aclErr := unix.Fgetxattr(f.fd, aclDefault, nil)
+	f.acl = aclErr == nil || err != nil || int(st.Uid) != unix.Geteuid()
 	f.flags, _ = unix.IoctlGetUint32(f.fd, unix.FS_IOC_GETFLAGS)
 	f.flags &= inherited
 }

@@ -2,8 +2,11 @@ package restore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -201,4 +204,113 @@ func TestFoldersThatWereThereAreNoMoreOpenThanInTheVersion(t *testing.T) {
 	g.breakOff(v, empty, 1)
 	dir = empty
 	want("meanwhile, of an empty target,", map[string]os.FileMode{".": 0o710})
+}
+
+// A watcher is told of what is done with.
+type watcher func()
+
+func (w watcher) Add(uint64, uint64) { w() }
+
+// Whose folder something is restored in may give it an ACL meanwhile for all that is made there: nothing that is has it.
+func TestOwnersOfFoldersThatWereThereGainNothingByAnACL(t *testing.T) {
+	g := newRig(t)
+	v := g.version(g.dir("home", g.dir("before"), g.dir("d", g.file("f", "f"), g.dir("deep", g.file("f", "f"))), g.file("f", "f"), g.entry("fifo", unix.S_IFIFO|0o660), g.symlink("l", "f")))
+	dir := t.TempDir()
+	home := filepath.Join(dir, "home")
+	write(t, filepath.Join(home, "mine"), "mine")
+	must(t, os.Chown(home, 1234, 1234))
+	var once sync.Once
+	err := errors.New("it has none")
+	r := g.restore(v, dir, func(o *Options) {
+		o.Progress = watcher(func() { // for the first time when the first folder in it was made
+			once.Do(func() { err = unix.Setxattr(home, aclDefault, aclOf(7, 7, 7, 7, 7).Value, 0) })
+		})
+	})
+	must(t, err)
+	wantLeft(t, "failed", r.Failed)
+	if r.Dirs != 3 || r.Files != 5 {
+		t.Errorf("restored %+v", r)
+	}
+	wantLeft(t, "different", g.restore(v, dir, func(o *Options) { o.VerifyOnly = true }).Differs, ".", "home")
+}
+
+// A remote is a file or folder as NFS shows it: what its mode says is an attribute too, which cannot be removed, and there are neither inode flags nor files without a name.
+type remote struct{ *gofuse.LoopbackNode }
+
+const remoteACL = "system.nfs4_acl"
+
+func (r *remote) WrapChild(_ context.Context, ops gofuse.InodeEmbedder) gofuse.InodeEmbedder {
+	return &remote{ops.(*gofuse.LoopbackNode)}
+}
+
+func (r *remote) Tmpfile(context.Context, uint32, uint32, *fuse.EntryOut) (*gofuse.Inode, gofuse.FileHandle, uint32, syscall.Errno) {
+	return nil, nil, 0, syscall.ENOSYS
+}
+
+func (r *remote) Ioctl(context.Context, gofuse.FileHandle, uint32, uint64, []byte, []byte) (int32, syscall.Errno) {
+	return 0, syscall.ENOTTY
+}
+
+// acl is the value, none for symlinks.
+func (r *remote) acl(ctx context.Context) string {
+	var out fuse.AttrOut
+	if r.Getattr(ctx, nil, &out) != 0 || out.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return ""
+	}
+	return fmt.Sprintf("%o of %d", out.Mode&0o7777, out.Uid)
+}
+
+func (r *remote) Listxattr(ctx context.Context, to []byte) (uint32, syscall.Errno) {
+	n, errno := r.LoopbackNode.Listxattr(ctx, to)
+	if errno != 0 || r.acl(ctx) == "" {
+		return n, errno
+	}
+	const more = remoteACL + "\x00"
+	if len(to) > 0 && copy(to[n:], more) < len(more) {
+		return 0, syscall.ERANGE
+	}
+	return n + uint32(len(more)), 0
+}
+
+func (r *remote) Getxattr(ctx context.Context, name string, to []byte) (uint32, syscall.Errno) {
+	if name != remoteACL {
+		return r.LoopbackNode.Getxattr(ctx, name, to)
+	}
+	value := r.acl(ctx)
+	copy(to, value)
+	return uint32(len(value)), 0
+}
+
+func (r *remote) Removexattr(ctx context.Context, name string) syscall.Errno {
+	if name == remoteACL {
+		return syscall.EINVAL
+	}
+	return r.LoopbackNode.Removexattr(ctx, name)
+}
+
+// mountRemote mounts a folder like that until the test ends.
+func mountRemote(t *testing.T) (point, below string) {
+	t.Helper()
+	point, below = t.TempDir(), t.TempDir()
+	var st unix.Stat_t
+	must(t, unix.Stat(below, &st))
+	top := &gofuse.LoopbackRoot{Path: below, Dev: st.Dev}
+	root := &remote{&gofuse.LoopbackNode{RootData: top}}
+	top.RootNode = root
+	server, err := gofuse.Mount(point, root, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Unmount()) })
+	return point, below
+}
+
+// What the target lets nobody remove fails nothing.
+func TestAttributesThatCannotBeRemovedFailNothing(t *testing.T) {
+	g := newRig(t)
+	dir, below := mountRemote(t)
+	write(t, filepath.Join(below, "theirs"), "theirs")
+	must(t, os.Chown(below, 7, 7))
+	wantLeft(t, "failed", g.restore(g.version(g.file("f", "f")), dir).Failed)
+	if content(t, filepath.Join(below, "f")) != "f" {
+		t.Error("the file is wrong")
+	}
 }
