@@ -357,11 +357,15 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 		held.Mtime = now
 	}
 	fd, err := openIn(r.o.Target, ".", unix.O_TMPFILE|unix.O_RDWR)
+	probe := &file{fd: fd}
+	if err != nil && r.writes() {
+		probe, err = r.create(r.o.Target)
+	}
 	if err != nil {
 		return &held
 	}
-	defer unix.Close(fd)
-	h, given := &holder{fd: fd, path: path, flags: inherited}, *e
+	defer probe.close()
+	h, given := &holder{fd: probe.fd, path: path, flags: inherited}, *e
 	var passedOn []byte // the ACL that only a folder can have
 	if e.IsDir() {
 		all, err := r.xattrsOf(e)
@@ -381,10 +385,10 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 			}
 		}
 	}
-	now, err := lookFD(fd)
+	now, err := lookFD(h.fd)
 	xattrs, xattrsErr := h.xattrs()
-	flags, flagsErr := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil || xattrsErr != nil || flagsErr != nil {
+	flags, flagsErr := unix.IoctlGetUint32(h.fd, unix.FS_IOC_GETFLAGS)
+	if err != nil || xattrsErr != nil {
 		return &held
 	}
 	held.UID, held.GID, held.Mode, held.Mtime = now.Uid, now.Gid, e.Type()|uint32(now.Mode)&0o7777, fileTime(now.Mtime)
@@ -392,6 +396,9 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 	if e.IsDir() {
 		asItIs |= ofFolders
 		xattrs = with(xattrs, aclDefault, passedOn)
+	}
+	if flagsErr != nil { // the target has none
+		asItIs = ^uint32(0)
 	}
 	held.Xattrs, held.XattrRefs, held.Flags = xattrs, nil, flags&^asItIs|e.Flags&asItIs
 	return &held

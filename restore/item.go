@@ -101,8 +101,14 @@ func (r *run) skip(it *item, st *unix.Statx_t) (m made, err error) {
 	} else if it.link != nil && !it.entry.IsRegular() && uint32(st.Mode)&unix.S_IFMT == it.entry.Type() && sameTime(fileTime(st.Mtime), it.entry.Mtime) {
 		m = madeOf(st)
 	}
-	if m.ok && st.Nlink > 1 && !r.takes(it, m) {
-		m = made{}
+	if m.ok && it.link != nil {
+		all, err := r.hasAll(it, m)
+		if err != nil {
+			return made{}, r.failed(it, err)
+		}
+		if !all || st.Nlink > 1 && !r.takes(it, m) {
+			m = made{}
+		}
 	}
 	r.count(func(t *Result) { t.Skipped.add(it.path(), "it is there") })
 	r.progress(1, it.entry.Size)
@@ -129,6 +135,25 @@ func (r *run) asItShouldBe(it *item) (m made, err error) {
 		m = madeOf(&st)
 	}
 	return m, err
+}
+
+// hasAll tells whether what is there, and has the right content, has all else that the version has too, as far as the target can hold that: whom it belongs to, above all, as another name of it
+// may lie where only its owner may put anything.
+func (r *run) hasAll(it *item, m made) (bool, error) {
+	fd, st, err := openNode(it.in.fd, it.name, &it.entry)
+	if errors.Is(err, errSwapped) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	h := &holder{fd: fd, node: true, path: it.path()}
+	what, err := r.otherwise(h, &st, &it.entry)
+	if err == nil && len(what) > 0 {
+		what, err = r.otherwise(h, &st, r.asHeld(h.path, &st, &it.entry))
+	}
+	return madeOf(&st) == m && len(what) == 0, err
 }
 
 // putForFolder puts an item in the place of a folder, if what the version has not is to be removed.

@@ -1,9 +1,11 @@
 package restore
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +135,90 @@ func TestNamesInAnotherSubvolumeBecomeFiles(t *testing.T) {
 		if content(t, filepath.Join(dir, name)) != text(1, 2*pieceLen) {
 			t.Errorf("%s is wrong", name)
 		}
+	}
+}
+
+// A name that is missing becomes a hard link of what is there by another one only if that is what the version has, as far as the target can hold it: it may be somebody else's by now.
+func TestMissingNamesBecomeLinksOfWhatTheVersionHasOnly(t *testing.T) {
+	g := newRig(t)
+	null := g.entry("", unix.S_IFCHR|0o620)
+	null.Rdev = unix.Mkdev(1, 3)
+	fifo, file, link := g.entry("", unix.S_IFIFO|0o606), g.file("", "the same"), g.symlink("", "to")
+	replaced := func(e *snapshot.Entry, do func(path string) error) func(path string) error {
+		return func(path string) error {
+			return errors.Join(os.Remove(path), do(path), os.Lchown(path, int(e.UID), int(e.GID)))
+		}
+	}
+	all := map[string]struct {
+		e      *snapshot.Entry
+		change func(path string) error // nil: it stays as it is
+	}{
+		"file": {&file, nil}, "link": {&link, nil}, "fifo": {&fifo, nil}, "device": {&null, nil},
+		"file of another":   {&file, func(path string) error { return os.Chown(path, 7, 7) }},
+		"open file":         {&file, func(path string) error { return os.Chmod(path, 0o666) }},
+		"file with an ACL":  {&file, func(path string) error { return unix.Setxattr(path, aclAccess, aclOf(6, 6, 4, 4, 4).Value, 0) }},
+		"link of another":   {&link, func(path string) error { return os.Lchown(path, 7, 7) }},
+		"link elsewhere":    {&link, replaced(&link, func(path string) error { return os.Symlink("elsewhere", path) })},
+		"fifo of another":   {&fifo, func(path string) error { return os.Chown(path, 7, 7) }},
+		"device of another": {&null, func(path string) error { return os.Chown(path, 7, 7) }},
+		"other device": {&null, replaced(&null, func(path string) error {
+			return errors.Join(unix.Mknod(path, unix.S_IFCHR, int(unix.Mkdev(1, 5))), os.Chmod(path, 0o620))
+		})},
+	}
+	var kids []snapshot.Entry
+	for name, c := range all {
+		g.ino++
+		e := *c.e
+		e.Ino = g.ino
+		kids = append(kids, names(e, name+" 1", name+" 2")...)
+	}
+	v := g.version(kids...)
+	for what, target := range map[string]func(t *testing.T) string{
+		"holds all":           func(t *testing.T) string { return t.TempDir() },
+		"times to the second": func(t *testing.T) string { return mountImage(t, newImage(t, 64, "mkfs.ext4", "-I", "128")) },
+		"no files without a name": func(t *testing.T) string {
+			dir, _ := mountRemote(t)
+			return dir
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := target(t)
+			g.restore(v, dir)
+			seconds := func() (lines []string) {
+				for line := range strings.Lines(listing(t, dir)) {
+					if strings.Contains(line, ` 2" `) {
+						lines = append(lines, line)
+					}
+				}
+				return lines
+			}
+			before := seconds()
+			for name, c := range all {
+				path := filepath.Join(dir, name)
+				must(t, os.Remove(path+" 2"))
+				if c.change != nil {
+					var st unix.Stat_t
+					must(t, unix.Lstat(path+" 1", &st))
+					must(t, c.change(path+" 1"))
+					must(t, unix.UtimesNanoAt(unix.AT_FDCWD, path+" 1", []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
+				}
+			}
+			r := g.restore(v, dir, func(o *Options) { o.Workers = 1 }) // the first names first
+			wantLeft(t, "failed", r.Failed)
+			if r.Skipped.Count != uint64(len(all)) || r.Files != uint64(len(all)) {
+				t.Errorf("restored %+v", r)
+			}
+			if after := seconds(); len(before) != len(all) || !slices.Equal(after, before) {
+				t.Errorf("there were\n%sand are\n%s", before, after)
+			}
+			for name, c := range all {
+				path := filepath.Join(dir, name)
+				one, _ := inode(t, path+" 1")
+				if two, _ := inode(t, path+" 2"); (one == two) != (c.change == nil) {
+					t.Errorf("%s: the names are of the inodes %d and %d", name, one, two)
+				}
+			}
+		})
 	}
 }
 
