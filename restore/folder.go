@@ -256,7 +256,7 @@ func empty(fd int) bool {
 	}
 	defer d.Close()
 	names, err := d.Readdirnames(2)
-	return errors.Is(err, io.EOF) || err == nil && len(names) == 1 && names[0] == "lost+found"
+	return errors.Is(err, io.EOF) || err == nil && len(names) == 1 && names[0] == lostFound
 }
 
 // done ends one of the things in f; with the last one the folder gets what the version has for it.

@@ -43,6 +43,18 @@ func isSocket(dir int, name string) bool {
 	return err == nil && there && st.Mode&unix.S_IFMT == unix.S_IFSOCK
 }
 
+// lostFound is what a new file system has in its root, and where a check of one puts what it finds.
+const lostFound = "lost+found"
+
+// isRoot tells whether a folder is the root of what is mounted there. If that cannot be told, it is.
+func isRoot(f *folder) bool {
+	if f.up != nil { // it lies on the file system of the one above
+		return false
+	}
+	st, err := lookFD(f.fd)
+	return err != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
 // others calls do for each name in a folder that the version has not, but for those that are to be kept.
 func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	if f.marked || !r.hasAllIn(f) {
@@ -57,7 +69,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 	for _, name := range names {
 		path := join(f.path, name)
 		_, visit := r.select_.enter(at, path, name)
-		if !visit || strings.HasPrefix(name, ours) || r.keeps(f.fd, name, path) {
+		if !visit || strings.HasPrefix(name, ours) || name == lostFound && isRoot(f) || r.keeps(f.fd, name, path) {
 			continue
 		}
 		var e snapshot.Entry

@@ -176,6 +176,24 @@ func TestSocketsAndTemporaryNamesOfOursAreNotDeleted(t *testing.T) {
 	there(t, dir, []string{"f", "socket", "run/socket", now}, old)
 }
 
+// What a file system has in its root itself is neither told of nor deleted; elsewhere a folder of that name is as any other.
+func TestFolderForWhatIsFoundInARepairIsNoSurplus(t *testing.T) {
+	g := newRig(t)
+	v, dir := g.version(g.dir("d", g.file("f", "f"))), mountImage(t, newImage(t, 64, "mkfs.ext4"))
+	others := func(o *Options) { o.VerifyOnly, o.Others = true, true }
+	g.restore(v, dir)
+	wantSame(t, g, v, dir, others)
+	write(t, filepath.Join(dir, "lost+found/#12"), "found")
+	write(t, filepath.Join(dir, "d/lost+found/x"), "x")
+	wantLeft(t, "different", g.restore(v, dir, others).Differs, "d", "d/lost+found")
+	wantLeft(t, "failed", g.restore(v, dir, deleting).Failed)
+	there(t, dir, []string{"lost+found/#12", "d/f"}, "d/lost+found")
+	below := filepath.Join(dir, "below")
+	write(t, filepath.Join(below, "lost+found/x"), "x")
+	g.restore(v, below, deleting)
+	there(t, below, []string{"d/f"}, "lost+found")
+}
+
 // A file is in the way of a folder, and stays unless it is to be overwritten.
 func TestFileInTheWayOfAFolderStaysUnlessOverwritten(t *testing.T) {
 	g := newRig(t)
