@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// snapshotPrefix begins the names of the snapshots that captures make, in the root folder of a partition. Each is locked (flock) as long as the
-	// process that made it is at work; one that is not was left by a process that was killed.
+	// snapshotPrefix begins the names of the folders, in the root folder of a partition, in which captures make their snapshots. Only root may enter them: in a
+	// snapshot lies open what other mounts cover, and what is deleted or closed meanwhile. Each is locked (flock) as long as the process that made it is at work;
+	// one that is not was left by a process that was killed. An earlier program made the snapshots themselves under such names.
 	snapshotPrefix = ".yester-snapshot-"
+	snapshotName   = "snapshot" // in its folder
 
 	btrfsSnapCreateV2 = 0x50009417 // BTRFS_IOC_SNAP_CREATE_V2
 	btrfsSnapDestroy  = 0x5000940f // BTRFS_IOC_SNAP_DESTROY
@@ -43,12 +45,12 @@ func (s *source) freeze(ctx context.Context, clock func() time.Time) {
 	if err == nil {
 		var root stat
 		if root, err = statFD(made.fd, statMask|unix.STATX_SUBVOL); err == nil {
+			root.size -= 2 * uint64(len(made.name)) // what the folder of the snapshot adds to that of the root folder, and is there no more after it
 			s.subvol = s.root.subvol
-			s.live, s.fd, s.root, s.moment, s.name = s.fd, made.fd, root, moment, made.name
+			s.live, s.fd, s.root, s.moment, s.made = s.fd, made.fd, root, moment, made
 			return
 		}
-		unix.Close(made.fd)
-		_ = removeSnapshot(s.fd, made.name)
+		_ = made.remove(s.fd)
 	}
 	s.because = snapshotTrouble(err)
 }
@@ -88,7 +90,7 @@ func (s *source) frozen(h unix.FileHandle) unix.FileHandle {
 func (s *source) below(path string) string {
 	path = strings.TrimPrefix(path, "/")
 	if s.live >= 0 {
-		if rest, ok := below("/"+path, "/"+s.name); ok {
+		if rest, ok := below("/"+path, "/"+s.made.name+"/"+snapshotName); ok {
 			return rest
 		}
 	}
@@ -100,9 +102,11 @@ func (s *source) thaw() error {
 	if s.live < 0 {
 		return nil
 	}
-	unix.Close(s.fd) // lets go of the lock
 	s.fd, s.live = s.live, -1
-	return removeSnapshot(s.fd, s.name)
+	if err := s.made.remove(s.fd); err != nil {
+		return fmt.Errorf("remove the snapshot %s: %w", s.made.name, err)
+	}
+	return nil
 }
 
 // isPlaceholder tells whether a name in the snapshot stands for a nested subvolume.
@@ -135,10 +139,12 @@ const snapshotPatience = 30 * time.Second
 
 var errSlowSnapshot = errors.New("making a snapshot takes too long")
 
+// A madeSnapshot is a snapshot that this process has made.
 type madeSnapshot struct {
-	name string
-	fd   int
-	err  error
+	name   string // of its folder
+	folder int    // which is open, and locked
+	fd     int    // its own root folder
+	err    error
 }
 
 // snapshotInTime is createSnapshot with patience. A snapshot that comes later is removed then.
@@ -150,14 +156,12 @@ func snapshotInTime(ctx context.Context, root int, patience time.Duration) (made
 	made, late := make(chan madeSnapshot), make(chan struct{})
 	go func() {
 		defer unix.Close(root)
-		var m madeSnapshot
-		m.name, m.fd, m.err = createSnapshot(root)
+		m := createSnapshot(root)
 		select {
 		case made <- m:
 		case <-late:
 			if m.err == nil {
-				unix.Close(m.fd)
-				_ = removeSnapshot(root, m.name)
+				_ = m.remove(root)
 			}
 		}
 	}()
@@ -175,42 +179,61 @@ func snapshotInTime(ctx context.Context, root int, patience time.Duration) (made
 	}
 }
 
-// createSnapshot makes a read-only snapshot of the subvolume whose root folder is open, in it, and opens and locks it.
-func createSnapshot(root int) (name string, fd int, err error) {
+// createSnapshot makes a read-only snapshot of the subvolume whose root folder is open, in a folder in it that is locked before.
+func createSnapshot(root int) madeSnapshot {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
-	name = snapshotPrefix + hex.EncodeToString(random[:])
-	args := struct {
-		fd, transaction, flags uint64
-		unused                 [4]uint64
-		name                   [4040]byte
-	}{fd: uint64(root), flags: btrfsSubvolReadOnly}
-	copy(args.name[:], name)
-	if err := keepingMtime(root, func() error { return btrfsIoctl(root, btrfsSnapCreateV2, unsafe.Pointer(&args)) }); err != nil {
-		return "", -1, err
+	m := madeSnapshot{name: snapshotPrefix + hex.EncodeToString(random[:]), folder: -1, fd: -1}
+	if m.err = keepingMtime(root, func() error { return unix.Mkdirat(root, m.name, 0o700) }); m.err != nil {
+		return m
 	}
-	fd, err = openAt(root, append(zname(name), 0), openDir)
-	if err == nil {
-		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			return name, fd, nil
-		}
-		unix.Close(fd)
+	if m.folder, m.err = openAt(root, append(zname(m.name), 0), openDir); m.err != nil {
+		_ = unix.Unlinkat(root, m.name, unix.AT_REMOVEDIR)
+		return m
 	}
-	_ = removeSnapshot(root, name)
-	return "", -1, err
+	if m.err = unix.Flock(m.folder, unix.LOCK_EX|unix.LOCK_NB); m.err == nil {
+		args := struct {
+			fd, transaction, flags uint64
+			unused                 [4]uint64
+			name                   [4040]byte
+		}{fd: uint64(root), flags: btrfsSubvolReadOnly}
+		copy(args.name[:], snapshotName)
+		m.err = btrfsIoctl(m.folder, btrfsSnapCreateV2, unsafe.Pointer(&args))
+	}
+	if m.err == nil {
+		m.fd, m.err = openAt(m.folder, append(zname(snapshotName), 0), openDir)
+	}
+	if m.err != nil {
+		_ = m.remove(root)
+	}
+	return m
 }
 
-// removeSnapshot deletes the subvolume of a name in the open folder root.
-func removeSnapshot(root int, name string) error {
+// remove deletes the snapshot and its folder, which is in the open folder root. Nothing in it may be open any more but what m itself holds.
+func (m *madeSnapshot) remove(root int) error {
+	if m.fd >= 0 {
+		unix.Close(m.fd)
+	}
+	defer unix.Close(m.folder) // lets go of the lock
+	return removeSnapshot(root, m.folder, m.name)
+}
+
+// removeSnapshot deletes the snapshot in an open folder, if there is one, and that folder, which has the name in the open folder root.
+func removeSnapshot(root, folder int, name string) error {
+	if err := destroySubvolume(folder, snapshotName); err != nil && err != unix.ENOENT {
+		return err
+	}
+	return keepingMtime(root, func() error { return unix.Unlinkat(root, name, unix.AT_REMOVEDIR) })
+}
+
+// destroySubvolume deletes the subvolume of a name in the open folder dir.
+func destroySubvolume(dir int, name string) error {
 	var args struct {
 		fd   uint64
 		name [4088]byte
 	}
 	copy(args.name[:], name)
-	if err := keepingMtime(root, func() error { return btrfsIoctl(root, btrfsSnapDestroy, unsafe.Pointer(&args)) }); err != nil {
-		return fmt.Errorf("remove the snapshot %s: %w", name, err)
-	}
-	return nil
+	return btrfsIoctl(dir, btrfsSnapDestroy, unsafe.Pointer(&args))
 }
 
 func btrfsIoctl(fd int, call uintptr, args unsafe.Pointer) error {
@@ -254,11 +277,15 @@ func removeAbandoned(root int) (removed []string, err error) {
 		if e != nil {
 			continue
 		}
-		st, e := statFD(fd, statMask)
-		if e == nil && st.ino == btrfsRootIno && readOnlySubvol(fd) && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
-			name := string(n.at(i).bytes())
-			if e := removeSnapshot(root, name); e != nil {
-				err = errors.Join(err, e)
+		name, is := string(n.at(i).bytes()), isSnapshotFolder(fd)
+		remove := func() error { return removeSnapshot(root, fd, name) }
+		if st, e := statFD(fd, statMask); e == nil && st.ino == btrfsRootIno { // as an earlier program made them
+			is = readOnlySubvol(fd)
+			remove = func() error { return keepingMtime(root, func() error { return destroySubvolume(root, name) }) }
+		}
+		if is && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil {
+			if e := remove(); e != nil {
+				err = errors.Join(err, fmt.Errorf("remove the snapshot %s: %w", name, e))
 			} else {
 				removed = append(removed, name)
 			}

@@ -258,6 +258,14 @@ func TestCaptureThatIsCancelledRemovesItsSnapshot(t *testing.T) {
 	r.o.trace = func(string, string) {
 		left, _ := filepath.Glob(point + "/" + snapshotPrefix + "*")
 		there += len(left)
+		for _, dir := range left { // what is deleted or closed meanwhile, or lies under other mounts, is for nobody
+			if info, err := os.Stat(dir); err != nil || info.Mode() != os.ModeDir|0o700 {
+				t.Errorf("%s is %v (%v)", dir, info.Mode(), err)
+			}
+			if _, err := os.Stat(dir + "/" + snapshotName + "/file"); err != nil {
+				t.Error(err)
+			}
+		}
 		cancel()
 	}
 	if _, err := r.try(ctx); err != context.Canceled || there != 1 {
@@ -271,34 +279,45 @@ func TestAbandonedSnapshotsAreRemovedAndNothingElse(t *testing.T) {
 	write(t, point+"/file", "x")
 	m, _, err := Locate(point)
 	must(t, err)
-	command(t, "btrfs", "subvolume", "snapshot", "-r", point, point+"/"+snapshotPrefix+"abandoned")
-	// What only has such a name: a folder, a writable snapshot, and one that is at work.
-	write(t, point+"/"+snapshotPrefix+"folder/file", "x")
-	command(t, "btrfs", "subvolume", "snapshot", point, point+"/"+snapshotPrefix+"writable")
-	s, err := openSource(t.Context(), m.Partition, time.Now) // removes the abandoned one
+	at := func(name string) string { return point + "/" + snapshotPrefix + name }
+	abandon := func(name string) {
+		must(t, os.Mkdir(at(name), 0o700))
+		command(t, "btrfs", "subvolume", "snapshot", "-r", point, at(name)+"/"+snapshotName)
+	}
+	abandon("abandoned")
+	must(t, os.Mkdir(at("begun"), 0o700))
+	command(t, "btrfs", "subvolume", "snapshot", "-r", point, at("earlier")) // as an earlier program left them
+	// What only has such a name: folders, writable snapshots, and one that is at work.
+	write(t, at("folder/file"), "x")
+	must(t, os.Mkdir(at("more"), 0o700))
+	write(t, at("more/file"), "x")
+	command(t, "btrfs", "subvolume", "snapshot", "-r", point, at("more")+"/"+snapshotName)
+	command(t, "btrfs", "subvolume", "snapshot", point, at("writable"))
+	s, err := openSource(t.Context(), m.Partition, time.Now) // removes the abandoned ones
 	must(t, err)
 	defer s.close()
 	left := func() (names []string) {
-		all, _ := filepath.Glob(point + "/" + snapshotPrefix + "*")
+		all, _ := filepath.Glob(at("*"))
 		for _, p := range all {
 			names = append(names, strings.TrimPrefix(filepath.Base(p), snapshotPrefix))
 		}
 		return names
 	}
-	at := strings.TrimPrefix(s.name, snapshotPrefix)
-	if got := left(); !slices.Equal(got, sorted([]string{at, "folder", "writable"})) {
+	atWork := strings.TrimPrefix(s.made.name, snapshotPrefix)
+	if got := left(); !slices.Equal(got, sorted([]string{atWork, "folder", "more", "writable"})) {
 		t.Errorf("left are %q", got)
 	}
 	r := newRig(t, point)
-	if got := r.paths(r.run(), point); !slices.Equal(got, []string{snapshotPrefix + "folder/", snapshotPrefix + "folder/file", "file"}) {
+	want := []string{snapshotPrefix + "folder/", snapshotPrefix + "folder/file", snapshotPrefix + "more/", snapshotPrefix + "more/file", snapshotPrefix + "more/snapshot/", "file"}
+	if got := r.paths(r.run(), point); !slices.Equal(got, want) {
 		t.Errorf("beside another capture: %q", got)
 	}
-	command(t, "btrfs", "subvolume", "snapshot", "-r", point, point+"/"+snapshotPrefix+"again")
+	abandon("again")
 	removed, err := Tidy([]Mount{m})
-	if err != nil || !slices.Equal(removed, []string{point + "/" + snapshotPrefix + "again"}) {
+	if err != nil || !slices.Equal(removed, []string{at("again")}) {
 		t.Errorf("removed %q, %v", removed, err)
 	}
-	if got := left(); !slices.Contains(got, at) || len(got) != 3 {
+	if got := left(); !slices.Contains(got, atWork) || len(got) != 4 {
 		t.Errorf("left are %q", got)
 	}
 }
@@ -365,8 +384,7 @@ func TestSnapshotThatComesLateIsRemoved(t *testing.T) {
 		}
 		m, err := snapshotInTime(c.ctx, root, patience)
 		if err == nil { // it was quicker than no time at all
-			unix.Close(m.fd)
-			must(t, removeSnapshot(root, m.name))
+			must(t, m.remove(root))
 		} else if !errors.Is(err, c.want) {
 			t.Error(err)
 		}

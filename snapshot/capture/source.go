@@ -30,8 +30,8 @@ type source struct {
 	live    int       // with a snapshot, the root folder of the partition itself; else -1
 	subvol  uint64    // id of the partition's subvolume, with a snapshot
 	moment  time.Time // when the snapshot was made, or earlier
-	name    string    // of the snapshot
-	because string    // why there is none, where there could be one
+	made    madeSnapshot
+	because string // why there is no snapshot, where there could be one
 
 	searched bool         // for held files, in vain, as it took too long
 	patience atomic.Int64 // nanoseconds that are left to wait for leases

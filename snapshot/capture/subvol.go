@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"context"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -50,11 +51,43 @@ func (w *walker) subvolume(t *target) error {
 	return nil
 }
 
-// isSnapshot tells whether t is a snapshot that a capture has made: another one that is at work, or one that could not be removed. They are no part of a partition.
+// isSnapshot tells whether t is a snapshot that a capture has made, or the folder of one: its own, that of another one that is at work, or one that could not be removed.
+// They are no part of a partition.
 func (w *walker) isSnapshot(t *target) bool {
 	name := t.name.bytes()
-	return w.src.fstype == "btrfs" && len(w.path) == len(name) && t.stat.ino == btrfsRootIno && t.stat.dev != w.src.root.dev &&
-		bytes.HasPrefix(name, []byte(snapshotPrefix))
+	if w.src.fstype != "btrfs" || len(w.path) != len(name) || t.stat.kind() != unix.S_IFDIR || !bytes.HasPrefix(name, []byte(snapshotPrefix)) {
+		return false
+	}
+	if t.stat.ino == btrfsRootIno { // as an earlier program made them
+		return t.stat.dev != w.src.root.dev
+	}
+	fd, err := openAt(t.dir, t.name, openDir)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return isSnapshotFolder(fd)
+}
+
+// isSnapshotFolder tells whether the open folder fd is one that a capture made for its snapshot: root's alone, and with nothing else in it.
+func isSnapshotFolder(fd int) bool {
+	st, err := statFD(fd, statMask)
+	if err != nil || st.uid != 0 || st.mode&permissions&^ownerPermissions != 0 {
+		return false
+	}
+	var n names
+	err = n.list(context.Background(), fd, make([]byte, 4<<10), func([]byte) bool { return true })
+	if err != nil || n.len() == 0 {
+		return err == nil
+	}
+	in, err := openAt(fd, n.at(0), openDir)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(in)
+	st, err = statFD(in, statMask)
+	isOne := st.ino == btrfsRootIno && readOnlySubvol(in) || st.ino == btrfsPlaceholderIno // in a snapshot
+	return err == nil && isOne && n.len() == 1 && string(n.at(0).bytes()) == snapshotName
 }
 
 // nested returns the volume that begins at the open folder fd. A kernel that does not tell subvolume ids gets numbers counted from the top, lest they

@@ -230,6 +230,7 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 		defer unix.Close(t.dir)
 	}
 	if w.isSnapshot(&t) {
+		w.passOver(&d, name)
 		return false, nil
 	}
 	if w.flaggedOut(&d, &t) {
