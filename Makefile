@@ -28,7 +28,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 
 # What the tests call, besides what every Debian has.
-DEBIAN_PACKAGES := rsync attr acl libcap2-bin e2fsprogs xfsprogs btrfs-progs python3-aiosmtpd
+DEBIAN_PACKAGES := rsync attr acl libcap2-bin e2fsprogs xfsprogs btrfs-progs python3-aiosmtpd openssl zsh
 
 BENCH_PACKAGES := restic borgbackup lz4
 

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -26,5 +27,23 @@ echo "${COMPREPLY[*]}"`
 		if got := strings.TrimSpace(a.stdout); got != c.want || a.stderr != "" {
 			t.Errorf("%q: got %q, want %q; %s", c.line, got, c.want, a.stderr)
 		}
+	}
+}
+
+// zsh reads the script when a word is to be completed for the first time, and that word is completed too.
+func TestZshCompletesTheFirstWord(t *testing.T) {
+	need(t)
+	if _, err := exec.LookPath("zsh"); err != nil {
+		t.Skip("it needs the program zsh (make packages)")
+	}
+	const script = `"$0" completion zsh >$1/_yester
+fpath=($1 $fpath)
+compadd() { print -r -- "$@" }
+autoload -Uz _yester
+words=("$0" tasks s) CURRENT=3
+_yester`
+	a := runAs(t, nil, "zsh", "-f", "-c", script, yester, t.TempDir())
+	if got := strings.TrimSpace(a.stdout); got != "-- list show watch cancel" || a.stderr != "" {
+		t.Errorf("got %q; %s", got, a.stderr)
 	}
 }

@@ -25,7 +25,7 @@ _yester() {
   next=("${(@f)$("${words_so_far[@]}" --generate-bash-completion 2>/dev/null)}")
   if [[ -n ${next[1]} ]]; then compadd -- "${next[@]}"; else _files; fi
 }
-compdef _yester yester
+if [[ $funcstack[1] = _yester ]]; then _yester "$@"; else compdef _yester yester; fi
 `
 )
 
