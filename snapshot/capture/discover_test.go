@@ -21,21 +21,21 @@ func sorted(s []string) []string {
 
 func TestParseMounts(t *testing.T) {
 	for line, want := range map[string]mountLine{
-		`27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard`:                                                {27, 1, 254, 0, "/", "/", "ext4", "/dev/vda"},
-		`36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:                       {36, 35, 98, 0, "/mnt1", "/mnt2", "ext3", "/dev/root"},
-		`40 27 0:35 /@home /home rw shared:5 master:2 propagate_from:7 unbindable - btrfs /dev/sda2 rw`:        {40, 27, 0, 35, "/@home", "/home", "btrfs", "/dev/sda2"},
-		`41 27 8:1 / /mnt/a\040b\011c\012d\134e\043f rw - vfat /dev/sda1 rw`:                                   {41, 27, 8, 1, "/", "/mnt/a b\tc\nd\\e#f", "vfat", "/dev/sda1"},
-		`42 27 0:44 / /mnt/nfs rw - nfs4 server:/export/a\040b rw,vers=4.2`:                                    {42, 27, 0, 44, "/", "/mnt/nfs", "nfs4", "server:/export/a b"},
-		`43 27 0:45 / /mnt/empty rw - tmpfs  rw`:                                                               {43, 27, 0, 45, "/", "/mnt/empty", "tmpfs", ""},
-		`44 27 0:4 mnt:[4026532281] /run/docker/netns/default rw shared:9 - nsfs nsfs rw`:                      {44, 27, 0, 4, "mnt:[4026532281]", "/run/docker/netns/default", "nsfs", "nsfs"},
-		`45 27 8:3 /var/lib/docker/containers/a/hostname /etc/hostname rw,relatime - xfs /dev/mapper/vg-lv rw`: {45, 27, 8, 3, "/var/lib/docker/containers/a/hostname", "/etc/hostname", "xfs", "/dev/mapper/vg-lv"},
-		`46 27 8:17 / /media/disk rw,nosuid - fuseblk /dev/sdb1 rw,user_id=0`:                                  {46, 27, 8, 17, "/", "/media/disk", "fuseblk", "/dev/sdb1"},
-		`47 27 0:50 / /merged rw - overlay overlay rw,lowerdir=/a\040-\040b,upperdir=/c`:                       {47, 27, 0, 50, "/", "/merged", "overlay", "overlay"},
-		"48 27 8:18 / /mnt/\xff\xfe rw - ext2 /dev/sdb2 rw":                                                    {48, 27, 8, 18, "/", "/mnt/\xff\xfe", "ext2", "/dev/sdb2"},
-		`49 27 259:3 / /boot/efi rw - vfat /dev/nvme0n1p1 rw,fmask=0077`:                                       {49, 27, 259, 3, "/", "/boot/efi", "vfat", "/dev/nvme0n1p1"},
-		`50 27 8:19 /x//deleted /mnt/gone//deleted rw - ext4 /dev/sdb3 rw`:                                     {50, 27, 8, 19, "/x//deleted", "/mnt/gone//deleted", "ext4", "/dev/sdb3"},
-		`51 27 0:60 / /yester rw,nosuid,nodev - fuse.yester yester rw,user_id=0,allow_other`:                   {51, 27, 0, 60, "/", "/yester", "fuse.yester", "yester"},
-		`52 27 8:20 / /mnt/back\9slash\0 rw - ext4 /dev/sdb4 rw`:                                               {52, 27, 8, 20, "/", `/mnt/back\9slash\0`, "ext4", "/dev/sdb4"},
+		`27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard`:                                                {27, 1, 254, 0, "/", "/", "ext4", "/dev/vda", "rw,discard"},
+		`36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:                       {36, 35, 98, 0, "/mnt1", "/mnt2", "ext3", "/dev/root", "rw,errors=continue"},
+		`40 27 0:35 /@home /home rw shared:5 master:2 propagate_from:7 unbindable - btrfs /dev/sda2 rw`:        {40, 27, 0, 35, "/@home", "/home", "btrfs", "/dev/sda2", "rw"},
+		`41 27 8:1 / /mnt/a\040b\011c\012d\134e\043f rw - vfat /dev/sda1 rw`:                                   {41, 27, 8, 1, "/", "/mnt/a b\tc\nd\\e#f", "vfat", "/dev/sda1", "rw"},
+		`42 27 0:44 / /mnt/nfs rw - nfs4 server:/export/a\040b rw,vers=4.2`:                                    {42, 27, 0, 44, "/", "/mnt/nfs", "nfs4", "server:/export/a b", "rw,vers=4.2"},
+		`43 27 0:45 / /mnt/empty rw - tmpfs  rw`:                                                               {43, 27, 0, 45, "/", "/mnt/empty", "tmpfs", "", "rw"},
+		`44 27 0:4 mnt:[4026532281] /run/docker/netns/default rw shared:9 - nsfs nsfs rw`:                      {44, 27, 0, 4, "mnt:[4026532281]", "/run/docker/netns/default", "nsfs", "nsfs", "rw"},
+		`45 27 8:3 /var/lib/docker/containers/a/hostname /etc/hostname rw,relatime - xfs /dev/mapper/vg-lv rw`: {45, 27, 8, 3, "/var/lib/docker/containers/a/hostname", "/etc/hostname", "xfs", "/dev/mapper/vg-lv", "rw"},
+		`46 27 8:17 / /media/disk rw,nosuid - fuseblk /dev/sdb1 rw,user_id=0`:                                  {46, 27, 8, 17, "/", "/media/disk", "fuseblk", "/dev/sdb1", "rw,user_id=0"},
+		`47 27 0:50 / /merged rw - overlay overlay rw,lowerdir=/a\040-\040b,upperdir=/c`:                       {47, 27, 0, 50, "/", "/merged", "overlay", "overlay", `rw,lowerdir=/a\040-\040b,upperdir=/c`},
+		"48 27 8:18 / /mnt/\xff\xfe rw - ext2 /dev/sdb2 rw":                                                    {48, 27, 8, 18, "/", "/mnt/\xff\xfe", "ext2", "/dev/sdb2", "rw"},
+		`49 27 259:3 / /boot/efi rw - vfat /dev/nvme0n1p1 rw,fmask=0077`:                                       {49, 27, 259, 3, "/", "/boot/efi", "vfat", "/dev/nvme0n1p1", "rw,fmask=0077"},
+		`50 27 8:19 /x//deleted /mnt/gone//deleted rw - ext4 /dev/sdb3 rw`:                                     {50, 27, 8, 19, "/x//deleted", "/mnt/gone//deleted", "ext4", "/dev/sdb3", "rw"},
+		`51 27 0:60 / /yester rw,nosuid,nodev - fuse.yester yester rw,user_id=0,allow_other`:                   {51, 27, 0, 60, "/", "/yester", "fuse.yester", "yester", "rw,user_id=0,allow_other"},
+		`52 27 8:20 / /mnt/back\9slash\0 rw - ext4 /dev/sdb4 rw`:                                               {52, 27, 8, 20, "/", `/mnt/back\9slash\0`, "ext4", "/dev/sdb4", "rw"},
 	} {
 		got, err := parseMounts([]byte(line + "\n"))
 		if err != nil || len(got) != 1 || got[0] != want {

@@ -451,7 +451,7 @@ func (h *holding) foreign(link string) bool {
 	if err != nil {
 		return false
 	}
-	m, _, ok := findMount(mounts, mount)
+	m, ok := findMount(mounts, mount)
 	return ok && m.fstype != "overlay" && (m.fstype != h.fstype || !anonymous[h.fstype] && unix.Mkdev(m.major, m.minor) != h.dev)
 }
 
@@ -486,7 +486,7 @@ func (h *holding) byMounts(dir string) (there bool, err error) {
 // mountType is the type of the mount that a file was opened through, "" for one that does not matter. Of a mount that is in no list, as it was detached, the
 // file system is asked.
 func (h *holding) mountType(mounts []byte, path string, st *stat) string {
-	if m, _, ok := findMount(mounts, st.mount); ok {
+	if m, ok := findMount(mounts, st.mount); ok {
 		return m.fstype
 	}
 	var fs unix.Statfs_t

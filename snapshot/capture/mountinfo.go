@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,13 @@ type mountLine struct {
 	point        string // where it is mounted
 	fstype       string
 	source       string // what it was mounted from: "/dev/vda1", "server:/export", "none"
+	options      string // of the file system, as they stand there
+}
+
+// keptToOne tells whether the file system lets in nobody but the user who mounted it, whatever the modes in it say, as the kernel has it for FUSE drivers that do not
+// ask for others to be let in.
+func (m *mountLine) keptToOne() bool {
+	return m.fstype == "fuseblk" && !slices.Contains(strings.Split(m.options, ","), "allow_other")
 }
 
 // readMounts returns the mounts of this process's namespace in the order they were made.
@@ -43,18 +51,17 @@ func parseMounts(b []byte) ([]mountLine, error) {
 	return mounts, nil
 }
 
-// findMount finds the mount of a number among the lines of a mountinfo, and the options of its file system.
-func findMount(b []byte, id uint64) (m mountLine, options string, ok bool) {
+// findMount finds the mount of a number among the lines of a mountinfo.
+func findMount(b []byte, id uint64) (m mountLine, ok bool) {
 	start := append(strconv.AppendUint(nil, id, 10), ' ')
 	for line := range bytes.Lines(b) {
 		if !bytes.HasPrefix(line, start) {
 			continue
 		}
-		s := strings.TrimSuffix(string(line), "\n")
-		m, err := parseMount(s)
-		return m, s[strings.LastIndexByte(s, ' ')+1:], err == nil
+		m, err := parseMount(strings.TrimSuffix(string(line), "\n"))
+		return m, err == nil
 	}
-	return m, "", false
+	return m, false
 }
 
 // parseMount reads one line:
@@ -69,7 +76,7 @@ func parseMount(line string) (mountLine, error) {
 	if !ok || len(f) < 6 || len(g) < 2 {
 		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)
 	}
-	m := mountLine{root: unescape(f[3]), point: unescape(f[4]), fstype: unescape(g[0]), source: unescape(g[1])}
+	m := mountLine{root: unescape(f[3]), point: unescape(f[4]), fstype: unescape(g[0]), source: unescape(g[1]), options: g[len(g)-1]}
 	var err error
 	if m.id, err = strconv.Atoi(f[0]); err != nil {
 		return mountLine{}, fmt.Errorf("list mounts: malformed line %q", line)

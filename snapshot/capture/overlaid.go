@@ -69,7 +69,7 @@ func upperOf(link string, mount uint64) (dir, rel string, err error) {
 	if err != nil {
 		return "", "", ended(err)
 	}
-	m, options, ok := findMount(b, mount)
+	m, ok := findMount(b, mount)
 	if ok && m.fstype != "overlay" {
 		return "", "", nil // it is another file by now
 	}
@@ -77,7 +77,7 @@ func upperOf(link string, mount uint64) (dir, rel string, err error) {
 	if !ok || !isBelow {
 		return "", "", errOverlaid
 	}
-	for option := range strings.SplitSeq(options, ",") {
+	for option := range strings.SplitSeq(m.options, ",") {
 		if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
 			return unescape(upper), strings.TrimPrefix(filepath.Join(m.root, rest), "/"), nil
 		}

@@ -101,7 +101,7 @@ func checkMount(p snapshot.Partition) (stat, error) {
 	return st, fmt.Errorf("open partition %s: nothing is mounted there any more: %w", p.MountPoint, os.ErrNotExist)
 }
 
-// lookAround finds out what bars the way to what is in the partition, beside its own modes: what its mount point lies in, and other mounts on folders in it. What
+// lookAround finds out what bars the way to what is in the partition, beside its own modes: what its mount point lies in, its driver, and other mounts on folders in it. What
 // was found before holds on, for a version has what was there at any time.
 func (s *source) lookAround(point string) error {
 	s.closed = s.closed || isClosed(point)
@@ -109,6 +109,7 @@ func (s *source) lookAround(point string) error {
 	if err != nil {
 		return err
 	}
+	s.closed = s.closed || slices.ContainsFunc(lines, func(l mountLine) bool { return uint64(l.id) == s.mount && l.keptToOne() })
 	own := s.ownMounts(lines, point)
 	for i := range lines {
 		rel, ok := below(lines[i].point, point)

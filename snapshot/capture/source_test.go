@@ -231,6 +231,40 @@ func TestVersionSaysWhetherEverybodyCanComeToThePartition(t *testing.T) {
 	}
 }
 
+// The kernel lets nobody else in, however open the modes are.
+func TestDiskWhoseDriverLetsInOneUserIsClosed(t *testing.T) {
+	needRoot(t)
+	if b, err := os.ReadFile("/proc/filesystems"); err != nil || !strings.Contains(string(b), "fuseblk") {
+		t.Skip("needs fuseblk")
+	}
+	for option, closed := range map[string]bool{"": true, ",allow_other": false} {
+		t.Run(option, func(t *testing.T) {
+			point, image := t.TempDir(), path.Join(t.TempDir(), "image")
+			letThrough(t, point)
+			must(t, os.WriteFile(image, make([]byte, 1<<20), 0o600))
+			device := command(t, "losetup", "--find", "--show", image)
+			t.Cleanup(func() { command(t, "losetup", "--detach", device) })
+			driver, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+			must(t, err)
+			err = unix.Mount(device, point, "fuseblk", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", driver)+option)
+			t.Cleanup(func() {
+				unix.Close(driver) // it answers nothing: what is mounted is only looked up in the list
+				if err == nil {
+					must(t, unix.Unmount(point, unix.MNT_DETACH))
+				}
+			})
+			must(t, err)
+			lines, err := readMounts()
+			must(t, err)
+			at := slices.IndexFunc(lines, func(l mountLine) bool { return l.point == point })
+			s := source{live: -1, mount: uint64(lines[at].id)}
+			if err := s.lookAround(point); err != nil || s.closed != closed {
+				t.Errorf("%+v: closed %v, %v", lines[at], s.closed, err)
+			}
+		})
+	}
+}
+
 func TestPartitionsThatCannotBeOpened(t *testing.T) {
 	r, dir := emptyRig(t)
 	must(t, os.Mkdir(dir+"/sub", 0o755))
