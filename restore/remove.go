@@ -3,11 +3,13 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
+	"yester/store"
 )
 
 // removes tells whether what the version has not is removed.
@@ -81,7 +83,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 			return r.ctx.Err()
 		}
 		switch {
-		case r.isOwn(f.fd, name):
+		case r.isOwn(f.fd, name), slices.Contains(store.Folders(), name) && holdsVault(f.fd): // a version has only vault.json of another vault
 			continue
 		case !r.removes():
 		case leftOutWhole(f):

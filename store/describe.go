@@ -59,6 +59,15 @@ func (l *placeList) UnmarshalJSON(b []byte) error {
 
 const vaultFile = "vault.json"
 
+// MaxVaultFile is the most bytes that vault.json can have.
+const MaxVaultFile = maxSmallFile
+
+// IsVaultFile tells whether b is all of the vault.json of some vault, undamaged and of whatever format.
+func IsVaultFile(b []byte) bool {
+	e, err := parseEnvelope(b)
+	return err == nil && e.What == "vault"
+}
+
 func (d *description) check() error {
 	if d.Format != Format {
 		return fmt.Errorf("%w: it is of format %d, this yester knows format %d; use the yester it was made with, or a newer one",

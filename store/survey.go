@@ -77,7 +77,7 @@ func (s *survey) settle() {
 	}
 }
 
-// Folders are those that a place has all in but vault.json.
+// Folders are those that a place has all in but vault.json, which IsVaultFile knows.
 func Folders() []string { return []string{keyFolder, "instances", deletedFolder} }
 
 // Left lists the folders of instances that a place has with packs or versions in them, as one has that was replaced: "instances/<id>". It goes by names only, so that

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +56,9 @@ func (r *resolver) covers(path string) bool {
 		}
 		if r.w.o.ExcludeCaches && (&known{d}).tells(snapshot.CacheTag) {
 			return true // all that is in the folder may have come or gone with its tag
+		}
+		if slices.Contains(vaultFolders, name) && (&known{d}).tells(string(vaultFile.bytes())) {
+			return true // likewise
 		}
 		b := d.names[name]
 		switch {

@@ -20,6 +20,7 @@ func (w *walker) revisit(ctx context.Context, d directory, e, old *snapshot.Entr
 	if err := l.editor.Begin(ctx, old.Tree, old.Totals); err != nil {
 		return lostParent(err)
 	}
+	d.known.lookAtVault()
 	for _, name := range d.known.dirty.sorted() {
 		if err := w.step(ctx); err != nil {
 			return err

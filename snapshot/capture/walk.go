@@ -245,6 +245,10 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 			w.passOver(&d, name)
 			return false, nil
 		}
+		if w.isVaults(&d, &t) {
+			w.leaveVault(&d, name, old)
+			return false, nil
+		}
 		return true, w.subdirectory(ctx, d, &t, e, old)
 	case unix.S_IFREG:
 		return true, w.regular(ctx, &t, e, old)

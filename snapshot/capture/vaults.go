@@ -1,0 +1,73 @@
+package capture
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
+)
+
+// Another vault that lies in what is backed up, of a second daemon on the machine or of another machine, is left out but for its vault.json: what two daemons that back up each other's
+// vaults store each day both would store again, without an end. It is taken if its folder, or something in it, is included by name.
+
+// vaultFile is the file that makes a folder the place of a vault.
+var vaultFile = zname("vault.json\x00")
+
+// vaultFolders have in them what a place has besides.
+var vaultFolders = store.Folders()
+
+// isVaults tells whether the folder t in d belongs to a vault that is left out.
+func (w *walker) isVaults(d *directory, t *target) bool {
+	isOne := func(folder string) bool { return string(t.name.bytes()) == folder }
+	if !slices.ContainsFunc(vaultFolders, isOne) || d.at.named() || !holdsVault(d.fd, t.stat.uid) {
+		return false
+	}
+	at, _ := w.filter.enter(d.at, w.path[:max(0, len(w.path)-len(t.name))], t.name.bytes())
+	return !at.leads()
+}
+
+// leaveVault leaves out the folder name in d, and says so of packs and versions when they are left out for the first time, as far as can be told; old is what the parent version has of it.
+func (w *walker) leaveVault(d *directory, name zname, old *snapshot.Entry) {
+	w.skipped++
+	w.passOver(d, name)
+	if (old != nil || w.o.Parent == nil) && string(name.bytes()) == "instances" {
+		w.warn("it belongs to another vault and is left out, from now on without a word; it is taken if the vault's folder is a path of its own (--path)")
+	}
+}
+
+// holdsVault tells whether the open folder dir is the place of a vault of that owner: others may have a file of that name, and nobody is to have left out what is another's.
+func holdsVault(dir int, owner uint32) bool {
+	fd, err := openAt(dir, vaultFile, openFile)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	st, err := statFD(fd, statMask)
+	if err != nil || st.kind() != unix.S_IFREG || st.uid != owner || st.size > store.MaxVaultFile {
+		return false
+	}
+	b := make([]byte, st.size)
+	for n := 0; n < len(b); {
+		m, err := unix.Pread(fd, b[n:], int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || m == 0 {
+			return false
+		}
+		n += m
+	}
+	return store.IsVaultFile(b)
+}
+
+// lookAtVault has the folders of a vault be looked at if the changes say that there may be one now, or none any more.
+func (k *known) lookAtVault() {
+	if !k.tells(string(vaultFile.bytes())) {
+		return
+	}
+	for _, name := range vaultFolders {
+		k.dirty.name(name)
+	}
+}

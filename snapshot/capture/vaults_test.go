@@ -1,0 +1,96 @@
+package capture
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"yester/store"
+	"yester/store/place"
+)
+
+// What is new in a vault that lies in what is backed up would be new in the version each day, and where that goes into another vault which is backed up into the first, without an end.
+func TestOtherVaultsAreLeftOut(t *testing.T) {
+	forEachJournalled(t, func(t *testing.T, r *journalRig, point string) {
+		r.o.Excludes = []string{"lost+found"}
+		vault, json := point+"/a/vault", point+"/a/vault/vault.json"
+		must(t, os.MkdirAll(vault, 0o755))
+		in, err := place.NewDir(vault)
+		must(t, err)
+		must(t, store.Init(t.Context(), store.Options{Places: []place.Place{in}, Reserve: 1}))
+		must(t, os.RemoveAll(vault+"/keys"))
+		must(t, os.RemoveAll(vault+"/.tmp"))
+		for _, p := range []string{"a/vault/keys/key", "a/vault/instances/x/packs/pack", "a/vault/deeper/keys/file", "app/keys/file"} {
+			write(t, point+"/"+p, "1")
+		}
+		write(t, point+"/app/vault.json", `{"yester":"vault","crc32c":"00000000","body":{}}`) // damaged, or another's
+
+		others := []string{
+			"a/", "a/vault/", "a/vault/vault.json", "a/vault/vault.json.copy", "a/vault/deeper/", "a/vault/deeper/keys/", "a/vault/deeper/keys/file",
+			"app/", "app/keys/", "app/keys/file", "app/vault.json",
+		}
+		its := []string{"a/vault/keys/", "a/vault/keys/key", "a/vault/instances/", "a/vault/instances/x/", "a/vault/instances/x/packs/", "a/vault/instances/x/packs/pack"}
+		all := slices.Concat(others, its)
+		look := func(what string, want ...string) {
+			t.Helper()
+			had := r.last == nil || slices.Contains(r.paths(r.last, point), its[2])
+			v := r.tryNext()
+			if v.Method == "journal" {
+				r.asWalk(v)
+			} else if v.Parent != "" {
+				t.Errorf("%s: by walk because %q", what, v.Because)
+			}
+			wantPaths(t, r.rig, v, what, want...)
+			isNews := had && !slices.Contains(want, its[2])
+			if told := len(v.Warnings) == 1 && v.Warnings[0].Path == "a/vault/instances"; told != isNews || len(v.Warnings) > 1 {
+				t.Errorf("%s: warnings are %v", what, v.Warnings)
+			}
+		}
+		look("a vault", others...)
+		write(t, vault+"/instances/x/packs/pack", "22")
+		write(t, vault+"/keys/key", "22")
+		look("something is stored in it", others...)
+		must(t, os.Lchown(json, 65534, 0))
+		look("somebody else put it there", all...)
+		must(t, os.Lchown(json, 0, 0))
+		must(t, os.Rename(json, point+"/vault.json"))
+		look("it is no vault any more", append(without(all, "a/vault/vault.json"), "vault.json")...)
+		must(t, os.Rename(point+"/vault.json", json))
+		write(t, vault+"/instances/x/packs/pack", "333")
+		look("it is one again", others...)
+		must(t, os.Rename(point+"/a", point+"/b"))
+		must(t, os.Rename(point+"/b/vault/keys", point+"/b/keys"))
+		must(t, os.Rename(point+"/b", point+"/a"))
+		look("its keys are elsewhere", slices.Concat(others, []string{"a/keys/", "a/keys/key"})...)
+		must(t, os.Rename(point+"/a/keys", vault+"/keys"))
+		must(t, os.Link(json, point+"/linked"))
+		content, err := os.ReadFile(json)
+		must(t, err)
+		write(t, point+"/linked", "{}")
+		look("it is spoilt by another name", append(all, "linked")...)
+		must(t, os.WriteFile(json, content, 0o600))
+		look("it is made well", slices.Concat(others, []string{"linked"})...)
+
+		r.o.Audit = true
+		must(t, os.Rename(json, point+"/vault.json"))
+		if v := r.tryNext(); v.Audit == nil || v.Audit.Missed != 0 {
+			t.Errorf("the audit says %+v", v.Audit)
+		}
+		must(t, os.Rename(point+"/vault.json", json))
+		r.o.Audit = false
+		for _, in := range []string{"/a/vault", "/a/vault/instances/x"} {
+			want := without(all, "app/", "app/keys/", "app/keys/file", "app/vault.json")
+			if in != "/a/vault" {
+				want = []string{"a/", "a/vault/", "a/vault/instances/", "a/vault/instances/x/", "a/vault/instances/x/packs/", "a/vault/instances/x/packs/pack"}
+			}
+			r.o.Includes = []string{point + in}
+			wantPaths(t, r.rig, r.next("walk"), "included by name", want...)
+			write(t, vault+"/instances/x/packs/pack", "4444")
+			look("and by journal", want...)
+		}
+	})
+}
+
+func without(list []string, names ...string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(names, s) })
+}
