@@ -52,7 +52,7 @@ func checkHooks(h *control.Hooks) error {
 }
 
 // around does the work of the backup between the hooks. The hook after runs whatever became of the one before and of the work: it may have to undo
-// what the first has done. If the daemon is killed meanwhile, or a stop of it cuts that hook off, the next one runs it.
+// what the first has done. If the daemon is killed meanwhile, or that hook fails while it stops, whose signal may have ended the hook too, the next one runs it.
 func (b *backup) around(ctx context.Context, work func() error) error {
 	select {
 	case <-b.d.hooksDone:
@@ -68,10 +68,11 @@ func (b *backup) around(ctx context.Context, work func() error) error {
 	}
 	of, end := outliving(ctx)
 	defer end()
-	if failed := b.hook(of, "after", b.outcome(ctx, err)...); failed != nil && err == nil {
+	failed := b.hook(of, "after", b.outcome(ctx, err)...)
+	if failed != nil && err == nil {
 		err = failed
 	}
-	if isCutOff := of.Err() != nil && b.d.tasks.stopping(); b.policy.Hooks.After != "" && !isCutOff {
+	if isCutOff := (failed != nil || of.Err() != nil) && b.d.tasks.stopping(); b.policy.Hooks.After != "" && !isCutOff {
 		b.d.paid()
 	}
 	return err
@@ -204,7 +205,7 @@ func (b *backup) hook(ctx context.Context, name string, env ...string) error {
 			warn(t, 1, []control.Warning{{What: what}})
 		}
 	})
-	if err != nil && (h.OnFailure != control.HookWarn || ctx.Err() != nil) {
+	if err != nil && (h.OnFailure != control.HookWarn || ctx.Err() != nil || b.d.tasks.stopping()) {
 		return control.Errorf(control.Internal, "%s", what).WithHint("its output is in `yester tasks show %s`", b.log.task)
 	}
 	return nil

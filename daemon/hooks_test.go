@@ -221,6 +221,34 @@ func TestHookAfterThatAStopCutsOffRunsWithTheNextDaemon(t *testing.T) {
 	}
 }
 
+// Who stops the daemon may end the hook with the same signal, as systemd does unless its unit says otherwise.
+func TestHookAfterThatFailsWhileTheDaemonStopsRunsWithTheNextDaemon(t *testing.T) {
+	for _, onFailure := range []string{control.HookAbort, control.HookWarn} {
+		t.Run(onFailure, func(t *testing.T) {
+			command, said, begun := lasting(t)
+			pid := filepath.Join(t.TempDir(), "pid")
+			s := withHooks(t, control.HookRequest{After: ptr("echo $$ >" + pid + "; " + command), OnFailure: &onFailure})
+			mustNot[control.Task](t)(s.startBackup(nil))
+			begun()
+			ended := make(chan error, 1)
+			go func() { ended <- s.end() }()
+			for !s.tasks.stopping() {
+				time.Sleep(time.Millisecond)
+			}
+			session := mustNot[int](t)(strconv.Atoi(strings.TrimSpace(string(mustNot[[]byte](t)(os.ReadFile(pid))))))
+			_ = syscall.Kill(-session, syscall.SIGTERM) // its two seconds may be over
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			s.begin(s.o, s.db)
+			s.again() // once is enough
+			if got := string(mustNot[[]byte](t)(os.ReadFile(said))); strings.Count(got, "\n") != 2 {
+				t.Errorf("said %q", got)
+			}
+		})
+	}
+}
+
 func TestHookAfterThatRanOnAFullDiskRunsNotAgain(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	s := newStill(t)
