@@ -88,6 +88,36 @@ func TestClockThatIsSetRightLosesNothing(t *testing.T) {
 	s.wantVersions("2026-11-25T0317")
 }
 
+// As of a machine whose own clock has lost its battery, until it has asked the network. The names of its versions come after those of before.
+func TestVersionsOfAClockThatWasBehindStayAsLongAsOthers(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	s.swept("2026-11-25 12:00")
+	s.leap("2024-01-01 00:00")
+	s.backedUp()
+	s.swept("2024-01-01 12:00")
+	s.backedUp()
+	s.leap("2026-11-26 12:00")
+	s.swept("2026-11-26 12:00")
+	s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-25T0317", "2026-11-25T0317")
+	s.swept("2026-12-25 03:18")
+	s.wantVersions("2026-11-25T0317")
+}
+
+// Those of a clock that was ahead, and those that were made since and are named after them, stay no longer for that.
+func TestVersionsOfAClockThatWasAheadExpireByTheirEnd(t *testing.T) {
+	s := newStill(t)
+	s.leap("2036-11-26 12:00")
+	s.backedUp()
+	s.leap("2026-11-24 12:00")
+	s.backedUp()
+	s.backedUp()
+	s.swept("2026-12-24 11:59")
+	s.wantVersions("2036-11-26T1200", "2036-11-26T1200", "2036-11-26T1200")
+	s.swept("2026-12-24 12:01")
+	s.wantVersions("2036-11-26T1200", "2036-11-26T1200")
+}
+
 // What has expired by the time that is known goes as always, whatever the clock says.
 func TestVersionsGoOnToExpireByWhatIsKnown(t *testing.T) {
 	s := newStill(t)

@@ -153,7 +153,7 @@ func (d *Daemon) isExpired(ctx context.Context, v *store.Vault, p *control.Polic
 	}
 	for _, of := range d.expiring(v) {
 		if i := slices.Index(of, k); i >= 0 {
-			return d.fates(ctx, v, p, kept, of)[i].Gone(clock.Wall.Add(-clock.Ahead()))
+			return d.fates(ctx, v, p, kept, of, clock.Wall)[i].Gone(clock.Wall.Add(-clock.Ahead()))
 		}
 	}
 	return false

@@ -110,7 +110,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 		if !d.isPolicy(policy) {
 			break // whoever changed it has another sweep begin
 		}
-		for i, f := range d.fates(ctx, vault, policy, kept, of) {
+		for i, f := range d.fates(ctx, vault, policy, kept, of, clock.Wall) {
 			if !f.Gone(clock.Wall) {
 				continue
 			}
@@ -162,7 +162,7 @@ func (d *Daemon) outlived(ctx context.Context, v *store.Vault, p *control.Policy
 	}
 	n, now := 0, d.o.Now()
 	for _, of := range d.expiring(v) {
-		for _, f := range d.fates(ctx, v, p, kept, of) {
+		for _, f := range d.fates(ctx, v, p, kept, of, now) {
 			if f.Gone(now) {
 				n++
 			}
@@ -194,11 +194,16 @@ func byPartition(keys []store.VersionKey) (parts [][]store.VersionKey) {
 	return parts
 }
 
-// fates says what becomes of all versions of one partition.
-func (d *Daemon) fates(ctx context.Context, v *store.Vault, p *control.Policy, kept store.Policy, keys []store.VersionKey) []snapshot.Fate {
+// fates says what becomes of all versions of one partition, as of now. One that was made while the clock was behind, whose name comes after that of its parent all the same, was completed
+// at the time in its name at the earliest: by its record it would be gone as soon as the clock is right. A name that is ahead of now says nothing, for the parent of one that was made since may have
+// been named by a clock that was ahead.
+func (d *Daemon) fates(ctx context.Context, v *store.Vault, p *control.Policy, kept store.Policy, keys []store.VersionKey, now time.Time) []snapshot.Fate {
 	all := make([]snapshot.Completed, len(keys))
 	for i, k := range keys {
 		all[i] = d.completed(ctx, v, k)
+		if named, err := time.Parse(snapshot.NameLayout, k.Version); err == nil && !all[i].End.IsZero() && named.After(all[i].End) && !named.After(now) {
+			all[i].End = named
+		}
 		all[i].Pinned = pinned(kept, k)
 	}
 	r := snapshot.Retention{

@@ -47,7 +47,7 @@ func (d *Daemon) addFates(ctx context.Context, v *store.Vault, all []control.Ver
 	}
 	i := 0
 	for _, of := range byPartition(keys) {
-		for _, f := range d.fates(ctx, v, policy, kept, of) {
+		for _, f := range d.fates(ctx, v, policy, kept, of, d.o.Now()) {
 			all[i].Expires, all[i].Kept, all[i].Pinned = f.Expires, f.Kept, f.Kept == "pinned"
 			i++
 		}
