@@ -167,6 +167,36 @@ func TestDiskBelowAPlaceIsBackedUp(t *testing.T) {
 	}
 }
 
+// What is mounted over a disk is not backed up, and the disk neither. Nobody has left it out for that.
+func TestDiskThatSomethingIsMountedOverIsLate(t *testing.T) {
+	disk := loopDisk(t)
+	s := newStill(t)
+	s.only(disk)
+	s.limit(nil, nil)
+	s.days("2026-11-24")
+	if got := s.late("2026-11-24 04:00"); len(got) != 0 {
+		t.Errorf("late at once: %q", got)
+	}
+	name := strings.ReplaceAll(disk[1:], "/", "-")
+	for point, why := range map[string]string{disk: "hidden by another mount", filepath.Dir(disk): "cannot be reached: no such file or directory"} {
+		t.Run(why, func(t *testing.T) {
+			if err := syscall.Mount("tmpfs", point, "tmpfs", 0, ""); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := syscall.Unmount(point, 0); err != nil {
+					t.Error(err)
+				}
+			}()
+			got := s.late("2026-11-25 12:00")
+			if len(got) != 1 || !strings.Contains(got[0], "version of "+name) || !strings.Contains(got[0], "; it cannot be backed up: "+why+"; see what is mounted") {
+				t.Errorf("late: %q", got)
+			}
+			s.resolve(lateCause + name) // the next one is to be told anew
+		})
+	}
+}
+
 // Of two disks with one name, each has versions under its own, whichever is plugged in.
 func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
 	dir := t.TempDir()

@@ -195,9 +195,7 @@ func (d *Daemon) wantedOf(ctx context.Context, v *store.Vault, p *control.Policy
 				continue
 			}
 		}
-		err := control.Errorf(control.NotFound, "it is not mounted").
-			WithHint("mount it, or leave it out with `yester set`, or `yester forget` its versions")
-		all = append(all, target{partition: snapshot.Partition{Name: k.Partition}, err: err})
+		all = append(all, target{partition: snapshot.Partition{Name: k.Partition}, err: away(mounts, k.Partition)})
 	}
 	return slices.DeleteFunc(all, func(t target) bool { return t.partition.Name == "" }) // a path that lies nowhere
 }
@@ -206,9 +204,20 @@ func isTarget(all []target, name string) bool {
 	return slices.ContainsFunc(all, func(t target) bool { return t.partition.Name == name })
 }
 
-// mayBeAway tells whether a partition would be backed up by a policy without paths if it were mounted. What is mounted and no target is left out on purpose.
+// away is why a partition that may be away is not backed up: it is not mounted, or another file system covers it or lies in its place. Of autofs it is not mounted: that waits for somebody who needs it.
+func away(mounts []capture.Mount, name string) error {
+	i := slices.IndexFunc(mounts, func(m capture.Mount) bool { return m.Name == name && m.FSType != "autofs" })
+	if i < 0 {
+		return control.Errorf(control.NotFound, "it is not mounted").
+			WithHint("mount it, or leave it out with `yester set`, or `yester forget` its versions")
+	}
+	return control.Errorf(control.NotFound, "it cannot be backed up: %s", mounts[i].Excluded).
+		WithHint("see what is mounted there, or leave it out with `yester set`, or `yester forget` its versions")
+}
+
+// mayBeAway tells whether a partition would be backed up by a policy without paths if it were mounted. What is there and no target is left out on purpose.
 func mayBeAway(p *control.Policy, mounts []capture.Mount, name string) bool {
-	there := slices.ContainsFunc(mounts, func(m capture.Mount) bool { return m.Name == name && m.FSType != "autofs" }) // which waits for somebody who needs it
+	there := slices.ContainsFunc(mounts, func(m capture.Mount) bool { return m.Name == name && m.IsThere() })
 	return !there && (len(p.Partitions) == 0 || slices.Contains(p.Partitions, name))
 }
 

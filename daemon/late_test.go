@@ -301,6 +301,11 @@ func TestPathsThatWouldLieOnWhatIsGone(t *testing.T) {
 	if p := (&control.Policy{}); mayBeAway(p, mounts, "home") || !mayBeAway(p, append(mounts, capture.Mount{Partition: snapshot.Partition{Name: "mnt-data", FSType: "autofs"}, Excluded: "pseudo"}), "mnt-data") {
 		t.Error("what is mounted is not away, and what autofs would mount is")
 	}
+	for excluded, want := range map[string]bool{"it holds the vault or what belongs to it": false, "backed up as /home": false, "network file system (nfs4)": true} {
+		if m := (capture.Mount{Partition: snapshot.Partition{Name: "data"}, Excluded: excluded}); mayBeAway(&control.Policy{}, []capture.Mount{m}, "data") != want {
+			t.Errorf("%q: away is %v", excluded, !want)
+		}
+	}
 }
 
 func mountAt(name, point string) capture.Mount {

@@ -10,6 +10,7 @@ package capture
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"yester/snapshot"
@@ -21,6 +22,12 @@ type Mount struct {
 	snapshot.Partition
 	Excluded string // empty if eligible; else why not: "network file system (nfs4)"
 	Broken   bool   // it would be eligible, and is excluded because nothing of it can be reached: its disk or server fails
+}
+
+// IsThere tells whether the mount shows a partition, or folder of one, that can be backed up, or is left out for good as it is backed up elsewhere or belongs to the vault. It is false of what
+// was mounted over a partition, or keeps it from being reached: that is no reason why the partition should be away.
+func (m *Mount) IsThere() bool {
+	return m.Excluded == "" || m.Excluded == isOurs || strings.HasPrefix(m.Excluded, backedUpAs)
 }
 
 // A Limiter makes reads wait their turn. *rate.Limiter with a burst of at least 1 MiB fits.
