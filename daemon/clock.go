@@ -69,6 +69,16 @@ func (d *Daemon) believed() time.Time {
 	return w.Wall.Add(-w.Ahead())
 }
 
+// isBehind tells whether nothing is to be decided by the clock, nor kept: it leapt back by more than a day within the last hour. On a machine that has none of its own it does so at each start, until
+// the network was asked for the time.
+func (d *Daemon) isBehind() bool {
+	w, err := d.watch()
+	if err != nil {
+		d.log.Error("read what is known of the time", "err", err)
+	}
+	return w.Behind()
+}
+
 // watch is what is known of the time now. It keeps nothing.
 func (d *Daemon) watch() (sched.Watch, error) {
 	d.mu.Lock()

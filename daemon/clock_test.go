@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 )
 
 // openClock are the open messages about the clock.
@@ -102,6 +104,63 @@ func TestVersionsOfAClockThatWasBehindStayAsLongAsOthers(t *testing.T) {
 	s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-25T0317", "2026-11-25T0317")
 	s.swept("2026-12-25 03:18")
 	s.wantVersions("2026-11-25T0317")
+}
+
+// A start of such a machine would have made a new calendar, which takes all days since then for missed once the clock is right, had all of the vault be read, and told what is late to be over.
+func TestClockThatIsBehindDecidesNothingForAnHour(t *testing.T) {
+	s := newStill(t)
+	s.days("2026-11-24", "2026-11-25")
+	s.to("2026-11-26 12:00")
+	s.endBackup("2026-11-26 12:00", control.Failed)
+	if got := s.late("2026-11-26 12:00"); len(got) != 1 {
+		t.Fatalf("late: %q", got)
+	}
+	chores := func() {
+		t.Helper()
+		s.turn()
+		if err := s.chores(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	chores()
+	if err := s.changeUpkeep(func(u *upkeepState) { u.Collect = true }); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() (state.Schedule, state.Upkeep, state.Drill, []control.Message) {
+		t.Helper()
+		late := slices.DeleteFunc(s.alerts.List(false), func(m control.Message) bool { return m.Kind != control.MessageLate })
+		return mustNot[state.Schedule](t)(s.db.Schedule()), mustNot[state.Upkeep](t)(s.db.Upkeep()), mustNot[state.Drill](t)(s.db.Drill()), late
+	}
+	schedule, upkeep, drill, late := kept()
+	unchanged := func(when string) {
+		t.Helper()
+		nowSchedule, nowUpkeep, nowDrill, nowLate := kept()
+		if nowSchedule != schedule || !reflect.DeepEqual(nowUpkeep, upkeep) || !reflect.DeepEqual(nowDrill, drill) || len(nowLate) != 1 || nowLate[0].ID != late[0].ID || nowLate[0].Resolved != nil {
+			t.Errorf("%s: got %+v, %+v, %+v, %+v", when, nowSchedule, nowUpkeep, nowDrill, nowLate)
+		}
+		if is, err := s.collectsNow(s.vault, &upkeep); is || err != nil {
+			t.Errorf("%s: it is to collect: %v, %v", when, is, err)
+		}
+		s.want("24 03:17 completed", "25 03:17 completed", "26 03:17 skipped")
+	}
+	if schedule.Last.IsZero() || upkeep.Scrubbed.IsZero() || drill.Since.IsZero() {
+		t.Fatalf("got %+v, %+v, %+v", schedule, upkeep, drill)
+	}
+	s.leap("2024-01-01 00:00")
+	s.again()
+	chores()
+	unchanged("it is behind")
+	s.at("2024-01-01 00:59")
+	chores()
+	unchanged("it is behind still")
+	s.leap("2026-11-26 13:00")
+	chores()
+	unchanged("it was set right")
+	s.leap("2024-01-01 00:00")
+	s.again()
+	s.to("2024-01-01 01:01") // and if nobody sets it right, that is how late it is
+	s.to("2024-01-01 03:17")
+	s.want("01 03:17 partial", "24 03:17 completed", "25 03:17 completed", "26 03:17 skipped")
 }
 
 // Those of a clock that was ahead, and those that were made since and are named after them, stay no longer for that.

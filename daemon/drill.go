@@ -84,7 +84,7 @@ func (d *Daemon) startDrill(w *drill, scheduled bool) (control.Task, error) {
 
 // drillDue starts a drill when its time has come and nothing else is going on; ok is false if there is nothing to do.
 func (d *Daemon) drillDue(v *store.Vault) (ok bool, err error) {
-	if len(v.Versions(d.instance.ID)) == 0 {
+	if len(v.Versions(d.instance.ID)) == 0 || d.isBehind() {
 		return false, nil
 	}
 	u, err := d.drillState()

@@ -20,8 +20,11 @@ const lateCause = "late/"
 // lookAtVersions makes a message of each partition that is to be backed up and has no version that was completed within the last day, and ends those of
 // partitions that have one, or are not to be backed up any more. That one is gone from the machine ends nothing, nor does what cannot be looked at. The day is
 // as long as the window that a backup may begin in makes it: within that nothing is late. It counts from when the
-// partition was first to be backed up, or is again after it was left out or the service paused.
+// partition was first to be backed up, or is again after it was left out or the service paused. By a clock that may be about to be set right nobody can tell.
 func (d *Daemon) lookAtVersions(ctx context.Context, v *store.Vault) {
+	if d.isBehind() {
+		return
+	}
 	over := map[string]bool{}
 	for _, m := range d.alerts.List(true) {
 		if m.Kind == control.MessageLate {

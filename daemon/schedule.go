@@ -66,8 +66,11 @@ func (d *Daemon) turn() (next time.Time, ok bool) {
 const unkeptTurn = "backup/turn"
 
 // decide decides all turns that are due. d.admin is held. Each decision is kept together with its task, so that after a crash the turn neither
-// comes again nor is forgotten.
+// comes again nor is forgotten. By a clock that may be about to be set right, none is made: what was decided would be forgotten, and all days since then be told as missed.
 func (d *Daemon) decide() (next time.Time, ok bool, err error) {
+	if d.isBehind() {
+		return next, false, nil
+	}
 	p, h, ok := d.calendar()
 	for ok && !d.tasks.stopping() {
 		now := d.o.Now()

@@ -220,7 +220,7 @@ func (d *Daemon) collectsNow(v *store.Vault, u *upkeepState) (bool, error) {
 		}
 	}
 	passed := d.o.Now().Sub(unfinished)
-	return passed < 0 || passed >= maxUnfinished, nil
+	return passed < 0 && !d.isBehind() || passed >= maxUnfinished, nil
 }
 
 // collectLater collects what a collection under way, or one that was cut off, could not.
@@ -234,7 +234,7 @@ func (d *Daemon) scrub(u *upkeepState) error {
 	days, now := d.o.Settings.scrubDays(), d.o.Now()
 	part := slice(u.Scrubbed, now, days)
 	switch {
-	case days == 0:
+	case days == 0 || d.isBehind():
 		return nil
 	case u.Scrubbed.IsZero() || u.Scrubbed.After(now): // it begins, or the clock was set back
 		return d.changeUpkeep(func(u *upkeepState) { u.Scrubbed = now })

@@ -14,6 +14,7 @@ type Watch struct {
 	Trial time.Duration // how long it has gone on so
 
 	Settles time.Duration // until then somebody may be about to set the clock right, as it leapt by more than a day; 0: nobody is
+	Back    bool          // that leap was back
 
 	Passed time.Duration // how long it has been at least, whatever the clock was set to: sleep counts, and being off does not
 }
@@ -40,9 +41,9 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 		passed = up - w.Up
 	}
 	leap := now.Sub(w.Wall) - passed // of the clock, or of the time that the machine was off
-	next := Watch{Known: w.Known.Add(passed), Wall: now, Boot: boot, Up: up, Doubt: true, Passed: w.Passed + passed}
+	next := Watch{Known: w.Known.Add(passed), Wall: now, Boot: boot, Up: up, Doubt: true, Back: w.Back, Passed: w.Passed + passed}
 	if next.Settles = max(0, w.Settles-passed); leap.Abs() > 24*time.Hour {
-		next.Settles = settling
+		next.Settles, next.Back = settling, leap < 0
 	}
 	switch {
 	case !w.Doubt, same && leap.Abs() > slack: // it begins, or begins anew
@@ -52,13 +53,16 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 		next.Trial = w.Trial + passed + min(max(leap, 0), trialOff)
 	}
 	if now.Sub(next.Known).Abs() <= slack || next.Trial >= trial {
-		return Watch{Known: now, Wall: now, Boot: boot, Up: up, Settles: next.Settles, Passed: next.Passed}
+		return Watch{Known: now, Wall: now, Boot: boot, Up: up, Settles: next.Settles, Back: next.Back, Passed: next.Passed}
 	}
 	return next
 }
 
 // Ahead is how far the clock is ahead of what is known; 0: it is not, or is believed.
 func (w Watch) Ahead() time.Duration { return max(0, w.Wall.Sub(w.Known)) }
+
+// Behind tells whether the clock leapt back by more than a day, and somebody may be about to set it right.
+func (w Watch) Behind() bool { return w.Back && w.Settles > 0 }
 
 // Believed is when a clock will be believed that is not, if it goes on as it does, by that clock.
 func (w Watch) Believed() time.Time { return w.Wall.Add(trial - w.Trial) }

@@ -125,9 +125,17 @@ func TestMachineWithoutAClockIsBelieved(t *testing.T) {
 	for range 10 {
 		right := m.now
 		m.off(time.Unix(0, 0).Sub(right))
-		m.on(time.Hour)
+		if !m.w.Behind() {
+			t.Error("it is not behind")
+		}
+		if m.on(time.Hour); m.w.Behind() {
+			t.Error("it is behind for good")
+		}
 		m.now = right.Add(2 * time.Hour)
 		m.look()
+		if m.w.Behind() {
+			t.Error("it was set right, and is behind")
+		}
 		m.want(0).on(day)
 	}
 }

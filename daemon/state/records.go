@@ -70,6 +70,7 @@ type Watch struct {
 	Trial time.Duration `json:"trial_ns,omitempty"`
 
 	Settles time.Duration `json:"settles_ns,omitempty"`
+	Back    bool          `json:"back,omitempty"`
 
 	Passed time.Duration `json:"passed_ns,omitempty"` // since the instance was activated
 }
