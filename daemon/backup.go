@@ -60,12 +60,15 @@ func (d *Daemon) startBackup(scheduled *sched.History) (control.Task, error) {
 
 // run runs the hooks, and makes the versions between them.
 func (b *backup) run(ctx context.Context, j *job) (err error) {
-	isDone := false
-	defer func() {
-		if b.turn != nil && !isDone && isCutOff(ctx) {
-			j.keep = b.d.leaveTurn(b.before, *b.turn)
-		}
-	}()
+	if b.turn != nil {
+		leave := b.d.leaveTurn(b.before, *b.turn)
+		j.keepBy(func(t control.Task) error {
+			if !isCutOff(ctx) {
+				return b.d.db.PutTask(t)
+			}
+			return leave(t)
+		})
+	}
 	if b.d.serviceState() == control.StateCancelling { // since it was asked for
 		return errCancelling()
 	}
@@ -78,7 +81,10 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 	}
 	return b.around(ctx, func() error {
 		err := b.versions(ctx)
-		if isDone = err == nil; b.full {
+		if err == nil {
+			j.keepBy(b.d.db.PutTask) // the turn is done, whatever becomes of the hook after
+		}
+		if b.full {
 			b.makeRoom(ctx)
 		}
 		return err

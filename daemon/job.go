@@ -51,12 +51,28 @@ type job struct {
 	progress progress
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed after the task has ended, and was kept if that was possible
-	isKept   bool          // the end; may be read when done is closed
 
-	keep func(control.Task) error // keeps the end; the work may set it
+	keeping sync.Mutex // held while the end is kept; taken before mu
+	isKept  bool       // the end, as it came
 
 	mu   sync.Mutex
 	task control.Task
+	keep func(control.Task) error // keeps the end
+}
+
+// keepBy has the end be kept in another way.
+func (j *job) keepBy(keep func(control.Task) error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.keep = keep
+}
+
+// keepAs keeps the end as it is told. j.keeping is held.
+func (j *job) keepAs(t control.Task) error {
+	j.mu.Lock()
+	keep := j.keep
+	j.mu.Unlock()
+	return keep(t)
 }
 
 // update changes the task.

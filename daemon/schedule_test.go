@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"yester/control"
 	"yester/daemon/state"
 	"yester/sched"
+	"yester/snapshot/capture"
 )
 
 // wind runs a clockwork on the fake clock of a bubble for a while.
@@ -376,6 +378,36 @@ func TestScheduledBackupThatAStopCutsOffIsSkippedAndToldAfterItsWindow(t *testin
 	s.want("24 03:17 cancelled", "24 03:17 skipped")
 	const want = "a scheduled backup was skipped: the one of 03:17 was cut off when the daemon stopped, and its window of 6 h is over"
 	if got := s.open(control.MessageBackup); !reflect.DeepEqual(got, []string{want}) {
+		t.Errorf("told %q", got)
+	}
+}
+
+// As one that writes to a disk which takes its time.
+func TestScheduledBackupThatDoesNotStopRunsWithTheNextDaemon(t *testing.T) {
+	s := newStill(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	discover, begins := s.o.Discover, sync.OnceFunc(func() { close(begun) })
+	s.o.Discover = func() ([]capture.Mount, error) { begins(); <-release; return discover() }
+	s.at("2026-11-24 03:17")
+	s.turn()
+	<-begun
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.tasks.stop(ctx); err == nil {
+		t.Error("it stopped")
+	}
+	kept := mustNot[[]control.Task](t)(s.db.Tasks())
+	if len(kept) != 1 || kept[0].State != control.Cancelled {
+		t.Errorf("kept %+v", kept)
+	}
+	if h := mustNot[state.Schedule](t)(s.db.Schedule()); h.Cut.IsZero() {
+		t.Errorf("kept %+v", h)
+	}
+	close(release)
+	s.again()
+	s.to("2026-11-24 03:32")
+	s.want("24 03:17 cancelled", "24 03:32 completed")
+	if got := s.open(control.MessageBackup); len(got) != 0 {
 		t.Errorf("told %q", got)
 	}
 }

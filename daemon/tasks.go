@@ -157,10 +157,12 @@ func (ts *tasks) run(ctx context.Context, j *job, work func(context.Context, *jo
 
 // keepEnd keeps the end of a job, unless that was done.
 func (ts *tasks) keepEnd(j *job) error {
+	j.keeping.Lock()
+	defer j.keeping.Unlock()
 	if j.isKept {
 		return nil
 	}
-	err := j.keep(j.look(ts.now()))
+	err := j.keepAs(j.look(ts.now()))
 	j.isKept = err == nil
 	return err
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"yester/control"
@@ -29,7 +30,8 @@ func (ts *tasks) cancel(ctx context.Context, id string) (control.Task, error) {
 	}
 }
 
-// stop cancels what runs, lets nothing start any more, and waits for the end; it fails if that does not come before ctx ends.
+// stop cancels what runs, lets nothing start any more, and waits for the end; it fails if that does not come before ctx ends. What does not stop is kept as cancelled all the same: the process ends,
+// and the next daemon would take it for cut off by a kill.
 func (ts *tasks) stop(ctx context.Context) error {
 	ts.mu.Lock()
 	ts.closed = true
@@ -41,17 +43,32 @@ func (ts *tasks) stop(ctx context.Context) error {
 		}
 	}
 	ts.mu.Unlock()
+	var stuck, unkept []error
 	for _, j := range all {
 		select {
 		case <-j.done:
 		case <-ctx.Done():
-			return fmt.Errorf("task %s does not stop: %w", j.look(ts.now()).ID, ctx.Err())
+			stuck = append(stuck, fmt.Errorf("task %s does not stop: %w", j.look(ts.now()).ID, ctx.Err()))
+			unkept = append(unkept, ts.keepCutOff(j))
 		}
 	}
-	if err := ts.keepEnds(); err != nil {
+	if err := errors.Join(append(unkept, ts.keepEnds())...); err != nil {
 		ts.log.Error("keep the ends of tasks", "err", err) // the next daemon takes them for cut off
 	}
-	return nil
+	return errors.Join(stuck...)
+}
+
+// keepCutOff keeps that a job which does not stop was cancelled, unless its end has come meanwhile. One that comes later is kept instead, if the process is there still.
+func (ts *tasks) keepCutOff(j *job) error {
+	j.keeping.Lock()
+	defer j.keeping.Unlock()
+	t := j.look(ts.now())
+	if t.Ended() {
+		return nil // it is being kept
+	}
+	now, e := ts.now().UTC(), explain(stopped(t.Kind, "the daemon was stopped"))
+	t.End, t.State, t.Error, t.Hint, t.Progress = &now, control.Cancelled, e.Message, e.Hint, nil
+	return j.keepAs(t)
 }
 
 // stopOthers cancels all tasks but one and waits for their end.

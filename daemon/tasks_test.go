@@ -157,8 +157,14 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	if err := ts.stop(ctx); err == nil || !strings.Contains(err.Error(), id) {
 		t.Errorf("got %v", err)
 	}
+	if task := mustNot[control.Task](t)(ts.db.Task(id)); task.State != control.Cancelled || task.Error != "the daemon was stopped" || task.Hint != goesOn(control.KindBackup) || task.End == nil || task.Progress != nil {
+		t.Errorf("kept %+v", task)
+	}
 	close(release)
 	wait(t, ts, id)
+	if task := mustNot[control.Task](t)(ts.db.Task(id)); task.State != control.Completed {
+		t.Errorf("kept %+v", task)
+	}
 }
 
 // smallState is a state on a file system of its own, and a file there that takes what is free but for 8 MiB, which is too little to write.
