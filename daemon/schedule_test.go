@@ -412,6 +412,26 @@ func TestScheduledBackupThatDoesNotStopRunsWithTheNextDaemon(t *testing.T) {
 	}
 }
 
+// The day that was skipped for it would be lost with it.
+func TestBackupThatRanIntoTheNextDayAndIsCutOffRunsWithTheNextDaemon(t *testing.T) {
+	command, _, begun := lasting(t)
+	s := withHooks(t, control.HookRequest{Before: &command})
+	s.at("2026-11-24 03:17")
+	s.turn()
+	begun()
+	s.at("2026-11-25 03:17")
+	s.turn()
+	s.at("2026-11-26 03:17")
+	s.turn()
+	s.at("2026-11-26 04:00")
+	s.again()
+	s.to("2026-11-26 04:10")
+	s.to("2026-11-26 12:00") // and once only
+	s.want("24 03:17 cancelled", "25 03:17 skipped", "26 03:17 skipped", "26 04:10 completed")
+	s.to("2026-11-27 03:17")
+	s.want("24 03:17 cancelled", "25 03:17 skipped", "26 03:17 skipped", "26 04:10 completed", "27 03:17 completed")
+}
+
 func TestScheduledBackupThatIsDoneButForItsHookRunsNotAgain(t *testing.T) {
 	s := stoppedIn(t, "after")
 	s.to("2026-11-24 03:32")
