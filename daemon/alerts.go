@@ -48,9 +48,12 @@ func (d *Daemon) testChannels(ctx context.Context, r control.ChannelRequest) (co
 func (d *Daemon) failingChannels() (lines []string) {
 	for _, c := range d.outbox.Channels() {
 		switch {
-		case c.Failures > 0 && c.Waiting > 0:
-			lines = append(lines, fmt.Sprintf("the channel %s takes no alerts since %s: %s; %d wait, and it is tried again",
-				c.Name, c.Failing.In(d.zone()).Format(time.DateTime), c.Error, c.Waiting))
+		case c.Failures > 0:
+			left := fmt.Sprintf("%d wait, and it is tried again", c.Waiting)
+			if c.Waiting == 0 {
+				left = "what it did not take for a week was given up, and is in `yester messages` only"
+			}
+			lines = append(lines, fmt.Sprintf("the channel %s takes no alerts since %s: %s; %s", c.Name, c.Failing.In(d.zone()).Format(time.DateTime), c.Error, left))
 		case c.Failures == 0 && c.Error != "":
 			lines = append(lines, fmt.Sprintf("the channel %s does not reach all: %s; remove it and add it with the others", c.Name, c.Error))
 		}

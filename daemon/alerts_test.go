@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -131,6 +132,18 @@ func TestAlertsOutliveTheDaemonAndADeadServer(t *testing.T) {
 	}
 	if left, err := os.ReadDir(o.Home.Alerts); err != nil || len(left) != 0 {
 		t.Errorf("secrets left: %v, %v", left, err)
+	}
+}
+
+func TestChannelThatGaveUpAllItHadIsTold(t *testing.T) {
+	s := newStill(t)
+	failing := control.Channel{Name: "hook", Webhook: &control.Webhook{URL: "http://127.0.0.1:9/"}, Failures: 170, Failing: s.o.Now(), Error: "it is refused"}
+	if err := errors.Join(s.db.PutChannel(failing), s.openAlerts()); err != nil {
+		t.Fatal(err)
+	}
+	st := mustNot[control.Status](t)(s.status(t.Context(), control.None{}))
+	if want := "the channel hook takes no alerts since 2026-11-23 12:00:00: it is refused; what it did not take for a week was given up"; !strings.Contains(strings.Join(st.Attention, "\n"), want) {
+		t.Errorf("status says %q", st.Attention)
 	}
 }
 
