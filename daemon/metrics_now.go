@@ -147,17 +147,18 @@ func (n *now) vault(v *store.Vault, gauge gauge, to chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
 	}
-	if info, err := v.Info(ctx); err == nil {
+	info, err := v.Info(ctx)
+	for _, p := range info.Places { // which are known also where something else is not
+		gauge(n.placeUp, bit(p.Err == nil), p.Name)
+		gauge(n.free, float64(p.Free), p.Name)
+		gauge(n.size, float64(p.Total), p.Name)
+	}
+	if err == nil {
 		gauge(n.stored, float64(info.Stored))
 		gauge(n.data, float64(info.Data))
 		gauge(n.dead, float64(info.Dead))
 		gauge(n.packs, float64(info.Packs))
 		counter(n.blocks, info.Healed)
-		for _, p := range info.Places {
-			gauge(n.placeUp, bit(p.Err == nil), p.Name)
-			gauge(n.free, float64(p.Free), p.Name)
-			gauge(n.size, float64(p.Total), p.Name)
-		}
 	} else {
 		n.d.log.Debug("describe the vault for a scrape", "err", err)
 	}

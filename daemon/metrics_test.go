@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -136,6 +137,31 @@ func TestDamageIsCounted(t *testing.T) {
 	}
 	if got["yester_damage_found_total check"] != 3 || got["yester_damage_found_total repair"] != 3 || got["yester_damage_healed_total repair"] != 3 || got["yester_damage_healed_total check"] != 0 {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestPlacesAreToldOfAVaultThatCannotBeDescribed(t *testing.T) {
+	s := newStill(t)
+	instances := filepath.Join(s.o.Home.Vault, "instances")
+	if err := errors.Join(os.MkdirAll(instances, 0o700), os.Rename(instances, instances+".away"), os.WriteFile(instances, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.vault.Info(t.Context()); err == nil {
+		t.Fatal("it can be described")
+	}
+	all, err := s.metrics.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for _, f := range all {
+		told[f.GetName()] = true
+	}
+	if !told["yester_place_up"] || !told["yester_place_free_bytes"] || !told["yester_place_size_bytes"] || told["yester_vault_packs"] {
+		t.Errorf("told %v", told)
+	}
+	if err := errors.Join(os.Remove(instances), os.Rename(instances+".away", instances)); err != nil {
+		t.Error(err)
 	}
 }
 
