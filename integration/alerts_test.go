@@ -81,7 +81,12 @@ func TestAlertsArriveAfterServerAndDaemonWereDead(t *testing.T) {
 	d.expected = expected
 	explained(t, at(t, home, "alerts", "test"), failed, "no channel", "alerts add")
 	explained(t, at(t, home, "alerts", "add", "smtp", "--server", "x", "--from", "a@b", "--to", "nobody"), wrongUse, "nobody", "mail address")
-	d.run(done, "activate", "--path", source, "--priority", "max")
+	if s := d.run(done, "activate", "--path", source, "--priority", "max").stdout; !strings.Contains(s, "\nTo be told of what goes wrong: yester ") {
+		t.Errorf("activate does not say that nobody is told:\n%s", s)
+	}
+	if s := d.run(done, "status").stdout; !strings.Contains(s, "nobody is told of what goes wrong") {
+		t.Errorf("status does not say that nobody is told:\n%s", s)
+	}
 	d.run(done, "alerts", "add", "smtp", "--server", "127.0.0.1:"+port, "--username", "yester", "--password-file", secret, "--ca-file", cert,
 		"--from", "yester@example.org", "--to", "ops@example.org")
 	d.run(done, "alerts", "add", "command", "--kind", "backup", "--", "/bin/sh", "-c", `echo "$YESTER_EVENT $YESTER_TEXT" >> `+noted)
@@ -100,7 +105,7 @@ func TestAlertsArriveAfterServerAndDaemonWereDead(t *testing.T) {
 	}
 	d.wait("a try", func() bool { return mail().Failures > 0 })
 	d.wait("the command", func() bool { b, _ := os.ReadFile(noted); return bytes.HasPrefix(b, []byte("raised the backup b-")) })
-	if s := d.run(done, "status").stdout; !strings.Contains(s, "the channel smtp takes no alerts since") {
+	if s := d.run(done, "status").stdout; !strings.Contains(s, "the channel smtp takes no alerts since") || strings.Contains(s, "nobody is told") {
 		t.Errorf("status does not tell:\n%s", s)
 	}
 	d.kill()

@@ -58,6 +58,12 @@ func (p *program) alertsCommand() *cli.Command {
 	}
 }
 
+// untold tells whether nobody is told of what goes wrong here, as alerts have no channel.
+func untold(ctx context.Context, c *control.Client) bool {
+	channels, err := c.Alerts(ctx)
+	return err == nil && len(channels) == 0
+}
+
 func runAlerts(ctx context.Context, p *program, json bool) error {
 	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
 		list, err := c.Alerts(ctx)

@@ -152,6 +152,9 @@ func runPolicy(ctx context.Context, p *program, r control.ActivateRequest, json 
 			err = p.printJSON(a)
 		} else {
 			p.showActivation(&a)
+			if a.Outcome == control.Activated && untold(ctx, c) {
+				p.printf("To be told of what goes wrong: %s\n", p.command("alerts add"))
+			}
 		}
 		if err == nil && !a.Mount.Mounted {
 			p.note("yester: warning: not mounted because %s; backups run all the same\n", a.Mount.Because)

@@ -35,6 +35,9 @@ func runStatus(ctx context.Context, p *program, json bool) error {
 		if json {
 			return p.printJSON(s)
 		}
+		if s.Policy != nil && untold(ctx, c) {
+			s.Attention = append(s.Attention, "nobody is told of what goes wrong: `"+p.command("alerts add")+"`")
+		}
 		p.showStatus(&s)
 		return nil
 	})
