@@ -203,6 +203,25 @@ func TestResumeIsFromPausedOnlyAndPauseFromReady(t *testing.T) {
 	s.wantState(control.StatePaused)
 }
 
+func TestPauseIsToldAfterAWeek(t *testing.T) {
+	s := newStill(t)
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	told := func() bool {
+		attention := mustNot[control.Status](t)(s.status(t.Context(), control.None{})).Attention
+		return slices.Contains(attention, "paused since 2026-11-23 12:00, and no scheduled backups are made before `yester resume`")
+	}
+	if s.to("2026-11-30 11:59"); told() {
+		t.Error("told before")
+	}
+	s.again()
+	if s.to("2026-11-30 12:00"); !told() {
+		t.Error("it is not told")
+	}
+	if mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{})); told() {
+		t.Error("told of one that is over")
+	}
+}
+
 func TestNewInstanceCanOnlyBeActivated(t *testing.T) {
 	d, err := newDaemon(options(t).withDefaults(), newState(t))
 	if err != nil {

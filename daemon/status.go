@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"yester/control"
 	"yester/snapshot/capture"
@@ -42,7 +43,7 @@ func (d *Daemon) status(ctx context.Context, _ control.None) (control.Status, er
 			return s, err
 		}
 	}
-	d.attend(&s, slices.Concat(d.unopenedVault(), attention(&s)))
+	d.attend(&s, slices.Concat(d.unopenedVault(), d.longPause(), attention(&s)))
 	return s, nil
 }
 
@@ -137,6 +138,20 @@ func attention(s *control.Status) (seen []sight) {
 		}
 	}
 	return seen
+}
+
+// forgotten is how long a pause may last until it is told: somebody may have forgotten it.
+const forgotten = 7 * 24 * time.Hour
+
+// longPause says that the service is paused for long.
+func (d *Daemon) longPause() []sight {
+	d.mu.Lock()
+	service, since := d.service, d.history.Since
+	d.mu.Unlock()
+	if service != control.StatePaused || d.o.Now().Sub(since) < forgotten {
+		return nil
+	}
+	return []sight{{"", "paused since " + since.In(d.zone()).Format("2006-01-02 15:04") + ", and no scheduled backups are made before `yester resume`"}}
 }
 
 // unopenedVault says why the vault that there was is not open.
