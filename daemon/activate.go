@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"reflect"
 	"slices"
 	"time"
@@ -60,7 +61,7 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 		policy.ActivatedAt = d.o.Now().UTC().Truncate(time.Second)
 	}
 	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
-	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries))
+	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries), awaiting(&policy, mounts, fstab(), d.named(), entries))
 	if old == nil && v != nil {
 		expired, err := d.outlived(ctx, v, &policy, "these settings", firstSweep)
 		if err != nil {
@@ -96,6 +97,12 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 	}
 	a.Partitions = selected(d.partitions(mounts))
 	return a, nil
+}
+
+// fstab lists what is to be mounted when the machine starts, as /etc/fstab has it; nothing if there is none.
+func fstab() string {
+	b, _ := os.ReadFile("/etc/fstab")
+	return string(b)
 }
 
 // change tells what becomes of an instance with a new policy.

@@ -197,6 +197,32 @@ func TestDiskThatSomethingIsMountedOverIsLate(t *testing.T) {
 	}
 }
 
+// A path that is the folder of a disk which is away would be backed up empty.
+func TestPathWhoseDiskIsNotMountedIsWarnedOf(t *testing.T) {
+	disk := loopDisk(t)
+	s := newStill(t)
+	if err := os.WriteFile(filepath.Join(disk, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.change(control.ActivateRequest{Paths: []string{disk}})
+	s.days("2026-11-24")
+	warned := func() string { return list(s.change(control.ActivateRequest{Paths: []string{s.dir, disk}}).Warnings) }
+	if got := warned(); strings.Contains(got, disk) {
+		t.Errorf("it is mounted: %s", got)
+	}
+	image := disk + ".image"
+	if err := syscall.Unmount(disk, 0); err != nil {
+		t.Fatal(err)
+	}
+	got := warned()
+	if out, err := exec.Command("mount", "-o", "loop", image, disk).CombinedOutput(); err != nil { // its end is awaited
+		t.Fatalf("%v: %s", err, out)
+	}
+	if !strings.Contains(got, "nothing is mounted on "+disk+", which is empty, and there are versions of the partition ") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Of two disks with one name, each has versions under its own, whichever is plugged in.
 func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
 	dir := t.TempDir()

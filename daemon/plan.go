@@ -166,6 +166,25 @@ func leftOut(p *control.Policy, t *target, mounts []capture.Mount) []string {
 	})
 }
 
+// awaiting says which paths are empty folders on which a disk is to be mounted: one of fstab, or one that has versions. A version of such a one is made without a word, and has nothing in it. names lists a folder.
+func awaiting(p *control.Policy, mounts []capture.Mount, fstab string, versions map[string]string, names func(dir string) []string) (lines []string) {
+	isPoint := map[string]string{} // whose
+	for line := range strings.Lines(fstab) {
+		if f := strings.Fields(line); len(f) > 1 && f[0][0] != '#' {
+			isPoint[strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(f[1])] = "/etc/fstab has " + f[0] + " for it"
+		}
+	}
+	for name, point := range versions {
+		isPoint[point] = "there are versions of the partition " + name + ", which was mounted there"
+	}
+	for _, path := range p.Paths {
+		if why := isPoint[path]; why != "" && !isMountPoint(mounts, path) && len(names(path)) == 0 {
+			lines = append(lines, "nothing is mounted on "+path+", which is empty, and "+why+": mount it, or versions have nothing in that folder")
+		}
+	}
+	return lines
+}
+
 // served says that there is something in /srv, which no installation brings, and that it is left out with the folders of the system. names lists a folder.
 func served(p *control.Policy, mounts []capture.Mount, names func(dir string) []string) []string {
 	const srv = "/srv"

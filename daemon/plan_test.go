@@ -68,6 +68,21 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func TestEmptyPathsThatAreToBeMountPointsAreWarnedOf(t *testing.T) {
+	fstab := "# /dev/sdz /mnt/none ext4\nUUID=1 / ext4\n\nLABEL=usb /mnt/my\\040disk ext4 noauto 0 0\nLABEL=data /data ext4\nLABEL=full /mnt/full ext4\n"
+	names := func(dir string) []string {
+		if dir == "/mnt/full" {
+			return []string{"file"}
+		}
+		return nil
+	}
+	p := &control.Policy{Paths: []string{"/data", "/mnt/full", "/mnt/my disk", "/mnt/none", "/old"}}
+	got := awaiting(p, mounts(), fstab, map[string]string{"old": "/old", "data": "/data"}, names)
+	if len(got) != 2 || !strings.HasPrefix(got[0], "nothing is mounted on /mnt/my disk, which is empty, and /etc/fstab has LABEL=usb for it: ") || !strings.HasPrefix(got[1], "nothing is mounted on /old, ") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestChooseRefusesWhatCannotBeBackedUp(t *testing.T) {
 	dir := t.TempDir()
 	tests := []struct {
