@@ -213,6 +213,27 @@ func TestVaultThatIsBackIsUsedAgain(t *testing.T) {
 	backUp(t, c)
 }
 
+// Where a disk was mixed up, the daemon knows which of two vaults is its own, and goes on with what it has of that.
+func TestOfTwoVaultsThatOfBeforeIsUsed(t *testing.T) {
+	o, other := options(t), options(t)
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	info, err := InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{first, second}})
+	if err == nil {
+		_, err = InitVault(t.Context(), other, control.VaultInitRequest{})
+	}
+	if err := errors.Join(err, os.RemoveAll(first), os.Rename(other.Home.Vault, first)); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := serve(t, o)
+	if got, err := c.VaultInfo(t.Context()); err != nil || got.ID != info.ID {
+		t.Errorf("%+v, %v", got, err)
+	}
+	eventually(t, "the message", func() bool {
+		of, err := c.Messages(t.Context(), control.MessagesRequest{Open: "true"})
+		return err == nil && len(of) == 1 && of[0].Cause == placeCause(first)
+	})
+}
+
 // In a folder that the settings name instead of the old one another vault is meant.
 func TestAnotherVaultInAnotherFolderIsTaken(t *testing.T) {
 	o, other := options(t), options(t)

@@ -253,6 +253,11 @@ func (s *site) openIn(ctx context.Context, dirs []string, cache int64) (*store.V
 		return nil, err
 	}
 	o.Accept = func(id, keyCheck string) error { return s.accept(dirs, id, keyCheck) }
+	known, _, err := s.known()
+	if err != nil {
+		return nil, err
+	}
+	o.Known = known.ID
 	return s.openWith(ctx, o, cache)
 }
 

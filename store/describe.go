@@ -122,8 +122,8 @@ func seePlace(ctx context.Context, p place.Place) (seenPlace, error) {
 }
 
 // findVault reads what the places say. A place that has no vault.json is none of the vault's, whatever else lies there; nor is one of
-// another vault, which is that of the fewer places. The newest description is returned, and all places that are the vault's.
-func findVault(ctx context.Context, places []place.Place, warn func(error)) (seenPlace, []seenPlace, error) {
+// another vault, which is that of the fewer places, or not the known one. The newest description is returned, and all places that are the vault's.
+func findVault(ctx context.Context, places []place.Place, known string, warn func(error)) (seenPlace, []seenPlace, error) {
 	var all []seenPlace
 	var errs []error
 	for _, p := range places {
@@ -137,7 +137,7 @@ func findVault(ctx context.Context, places []place.Place, warn func(error)) (see
 	if len(all) == 0 {
 		return seenPlace{}, nil, worst(errs)
 	}
-	ours, err := ofOneVault(all)
+	ours, err := ofOneVault(all, known)
 	if err != nil {
 		return seenPlace{}, nil, err
 	}
@@ -165,8 +165,8 @@ func worst(errs []error) error {
 	return errs[0]
 }
 
-// ofOneVault picks the places of the vault that has most of them.
-func ofOneVault(all []seenPlace) ([]seenPlace, error) {
+// ofOneVault picks the places of the vault that has most of them. Of several that have as many it is the known one.
+func ofOneVault(all []seenPlace, known string) ([]seenPlace, error) {
 	of := map[string][]seenPlace{}
 	for _, s := range all {
 		of[s.desc.Vault] = append(of[s.desc.Vault], s)
@@ -178,6 +178,9 @@ func ofOneVault(all []seenPlace) ([]seenPlace, error) {
 		if len(list) > len(ours) {
 			ours = list
 		}
+	}
+	if tie && len(of[known]) == len(ours) {
+		return of[known], nil
 	}
 	if tie {
 		return nil, fmt.Errorf("%w: %s and others hold different vaults; name the places of one", ErrExists, ours[0].place)

@@ -55,6 +55,9 @@ type Options struct {
 	// a temporary one then: in memory, or, of more than some two million chunks, in the folder for temporary files. IndexDir is not used.
 	ReadOnly bool
 
+	// Known, if not "", is the id of the vault that is meant where as many of the places hold another one.
+	Known string
+
 	// Accept, if not nil, is told the vault's id and KeyCheck before anything but its description is read, or anything written; its error is Open's.
 	Accept func(id, keyCheck string) error
 

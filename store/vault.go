@@ -95,7 +95,7 @@ func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 		}
 		v.o.Look = o.Look
 	}
-	newest, seen, err := findVault(ctx, o.places(), func(err error) { v.log.Warn("a place is not used", "err", err) })
+	newest, seen, err := findVault(ctx, o.places(), o.Known, func(err error) { v.log.Warn("a place is not used", "err", err) })
 	if err != nil {
 		return nil, err
 	}
