@@ -55,12 +55,11 @@ func (c *Client) KeyAdd(ctx context.Context, r KeyAddRequest) (AddedKey, error) 
 }
 
 // KeyRemove removes a key. NotFound; Conflict if it must stay.
-func (c *Client) KeyRemove(ctx context.Context, id string) error {
-	_, err := call(ctx, c, KeyRemoveRoute, KeyRemoveRequest{ID: id})
-	return err
+func (c *Client) KeyRemove(ctx context.Context, id string) (RemovedKey, error) {
+	return call(ctx, c, KeyRemoveRoute, KeyRemoveRequest{ID: id})
 }
 
 // KeyChange puts a new passphrase in place of an old one and returns its key, which has another id. NotFound; BadRequest if the old one is wrong.
-func (c *Client) KeyChange(ctx context.Context, r KeyChangeRequest) (Key, error) {
+func (c *Client) KeyChange(ctx context.Context, r KeyChangeRequest) (ChangedKey, error) {
 	return call(ctx, c, KeyChangeRoute, r)
 }

@@ -51,8 +51,8 @@ var (
 	MessagesRoute     = Route[MessagesRequest, MessageList]{"GET", "/v1/messages"}
 	UsageRoute        = Route[UsageRequest, Usage]{"GET", "/v1/usage"}
 	KeyAddRoute       = Route[KeyAddRequest, AddedKey]{"POST", "/v1/key-add"}
-	KeyRemoveRoute    = Route[KeyRemoveRequest, None]{"POST", "/v1/key-remove"}
-	KeyChangeRoute    = Route[KeyChangeRequest, Key]{"POST", "/v1/key-change"}
+	KeyRemoveRoute    = Route[KeyRemoveRequest, RemovedKey]{"POST", "/v1/key-remove"}
+	KeyChangeRoute    = Route[KeyChangeRequest, ChangedKey]{"POST", "/v1/key-change"}
 
 	AlertsRoute       = Route[None, ChannelList]{"GET", "/v1/alerts"}
 	AlertsAddRoute    = Route[ChannelAddRequest, AddedChannel]{"POST", "/v1/alerts-add"}

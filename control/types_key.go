@@ -31,3 +31,14 @@ type KeyChangeRequest struct {
 	Forgotten bool   `json:"forgotten,omitempty"`
 	New       string `json:"new"`
 }
+
+// A RemovedKey answers a KeyRemoveRequest.
+type RemovedKey struct {
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// A ChangedKey answers a KeyChangeRequest: the new passphrase's key, which has another id.
+type ChangedKey struct {
+	Key
+	Warnings []string `json:"warnings,omitempty"`
+}

@@ -61,6 +61,7 @@ type VaultInfo struct {
 	Logical   uint64     `json:"logical_bytes"`       // sizes of all files of all versions
 	Compress  float64    `json:"compression_ratio"`   // Raw to Data; 0: there is nothing yet
 	Dedup     float64    `json:"deduplication_ratio"` // Logical to what of Raw is needed; 0: there is nothing yet
+	Warnings  []string   `json:"warnings,omitempty"`  // of the call that made it
 }
 
 // A Key opens the vault.

@@ -35,7 +35,7 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 	if err != nil {
 		return a, explain(err)
 	}
-	a.Warnings = append(a.Warnings, expired...)
+	a.Warnings = slices.Concat(a.Warnings, expired, d.site.closed(ctx, v))
 	info, err := v.Info(ctx)
 	if err != nil {
 		return a, explain(err)
@@ -48,7 +48,7 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 		return a, explain(err)
 	}
 	if a.Anew {
-		d.anew(&anew{d.site.passphrase}) // it ends when this is answered
+		d.anew(&anew{d.site.passphrase()}) // it ends when this is answered
 	}
 	return a, nil
 }
@@ -95,7 +95,7 @@ func (s *site) adopt(ctx context.Context, wanted []string, passphrase string, ca
 	if err != nil {
 		return nil, offlineError(dirs, err)
 	}
-	s.passphrase = passphrase
+	s.give(passphrase)
 	if err := s.remember(ctx, v, dirs, true); err != nil {
 		return nil, err
 	}

@@ -88,6 +88,36 @@ func TestInstanceIsAdoptedByOneDaemonAtATime(t *testing.T) {
 	}
 }
 
+// What the settings name as the passphrase may be that of another vault.
+func TestVaultThatWasAdoptedIsOpenedAnewWithWhatWasGiven(t *testing.T) {
+	o, c, _, _, stop := startFilledUntil(t)
+	was := mustNot[control.Status](t)(c.Status(t.Context()))
+	keys := mustNot[[]control.Key](t)(c.VaultKeys(t.Context()))
+	mustNot[control.AddedKey](t)(c.KeyAdd(t.Context(), control.KeyAddRequest{Kind: control.KeyPassphrase, Passphrase: "secret"}))
+	mustNot[control.RemovedKey](t)(c.KeyRemove(t.Context(), keys[0].ID))
+	stop()
+	oo := another(t)
+	oo.Settings.PassphraseFile = filepath.Join(t.TempDir(), "passphrase")
+	if err := os.WriteFile(oo.Settings.PassphraseFile, []byte("stale"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, _ := serve(t, oo)
+	a, err := other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}, Passphrase: "secret", AsInstance: was.Instance.Name})
+	if err != nil || !a.Anew || len(a.Warnings) != 1 || !strings.Contains(a.Warnings[0], "wrong passphrase; the passphrase is read from "+oo.Settings.PassphraseFile) {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	until(t, "the other daemon to be the instance, with the vault", func() bool {
+		s, err := other.Status(t.Context())
+		return err == nil && s.Instance.ID == was.Instance.ID && s.Vault == was.Vault
+	})
+	if err := os.WriteFile(oo.Settings.PassphraseFile, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := other.Adopt(t.Context(), control.AdoptRequest{}); err != nil || len(a.Warnings) > 0 {
+		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
 // A daemon that has no policy yet deletes by the one that the vault has a copy of, and nothing if there is none.
 func TestAdoptedInstanceDeletesByThePolicyItHad(t *testing.T) {
 	o, c, dir, _, stop := startFilledUntil(t)

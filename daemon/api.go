@@ -106,7 +106,7 @@ func (d *Daemon) vaultInit(ctx context.Context, r control.VaultInitRequest) (con
 		return control.VaultInfo{}, err
 	}
 	d.useVault(v)
-	return vaultInfo(ctx, v)
+	return d.site.made(ctx, v)
 }
 
 func (d *Daemon) vaultInfo(ctx context.Context, _ control.None) (control.VaultInfo, error) {

@@ -169,7 +169,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d.crew.Awaited = d.awaited
 	d.site.trouble, d.site.leave, d.site.another, d.tasks.ended, d.tasks.believed = d.troubled, d.leave, d.anotherVault, d.taskEnded, d.believed
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
-	d.site.passphrase = o.passphrase
+	d.site.give(o.passphrase)
 	var err error
 	var changed string
 	if d.instance, changed, err = identify(db, &o); err != nil {

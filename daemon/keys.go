@@ -42,11 +42,12 @@ func (d *Daemon) keyAdd(ctx context.Context, r control.KeyAddRequest) (out contr
 	if err != nil {
 		return out, err
 	}
+	d.site.give(r.Passphrase)
 	d.log.Info("added a key", "key", in.ID, "kind", in.Kind)
 	return control.AddedKey{Key: key(in), Recovery: recovery}, nil
 }
 
-func (d *Daemon) keyRemove(ctx context.Context, r control.KeyRemoveRequest) (out control.None, err error) {
+func (d *Daemon) keyRemove(ctx context.Context, r control.KeyRemoveRequest) (out control.RemovedKey, err error) {
 	v, err := d.openedVault()
 	if err != nil {
 		return out, err
@@ -55,13 +56,15 @@ func (d *Daemon) keyRemove(ctx context.Context, r control.KeyRemoveRequest) (out
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return out, control.Errorf(control.NotFound, "there is no key %q", r.ID).WithHint("`yester vault key list` lists them")
-	case err == nil:
-		d.log.Info("removed a key", "key", r.ID)
+	case err != nil:
+		return out, err
 	}
-	return out, err
+	d.log.Info("removed a key", "key", r.ID)
+	out.Warnings = d.site.closed(ctx, v)
+	return out, nil
 }
 
-func (d *Daemon) keyChange(ctx context.Context, r control.KeyChangeRequest) (out control.Key, err error) {
+func (d *Daemon) keyChange(ctx context.Context, r control.KeyChangeRequest) (out control.ChangedKey, err error) {
 	v, err := d.openedVault()
 	if err != nil {
 		return out, err
@@ -85,10 +88,12 @@ func (d *Daemon) keyChange(ctx context.Context, r control.KeyChangeRequest) (out
 		return out, control.Errorf(control.BadRequest, "the old passphrase is wrong; nothing was changed")
 	case errors.Is(err, store.ErrNotFound):
 		return out, control.Errorf(control.NotFound, "there is no passphrase with the key %q", r.ID).WithHint("`yester vault key list` lists them")
-	case err == nil:
-		d.log.Info("changed a passphrase", "old", r.ID, "key", in.ID)
+	case err != nil:
+		return out, err
 	}
-	return key(in), err
+	d.site.give(r.New)
+	d.log.Info("changed a passphrase", "old", r.ID, "key", in.ID)
+	return control.ChangedKey{Key: key(in), Warnings: d.site.closed(ctx, v)}, nil
 }
 
 // onlyPassphrase is the key of the only passphrase there is.

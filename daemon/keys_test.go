@@ -34,10 +34,10 @@ func TestKeysAreAddedChangedAndRemoved(t *testing.T) {
 	if err != nil || len(recovery.Recovery) != 69 {
 		t.Fatalf("got %+v, %v", recovery, err)
 	}
-	if err := c.KeyRemove(t.Context(), keys[0].ID); !errors.Is(err, control.Conflict) {
+	if _, err := c.KeyRemove(t.Context(), keys[0].ID); !errors.Is(err, control.Conflict) {
 		t.Errorf("the last key but a recovery key: %v", err)
 	}
-	if err := c.KeyRemove(t.Context(), "nope"); !errors.Is(err, control.NotFound) {
+	if _, err := c.KeyRemove(t.Context(), "nope"); !errors.Is(err, control.NotFound) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := c.KeyAdd(t.Context(), control.KeyAddRequest{Kind: control.KeyPassphrase, Passphrase: "old"}); err != nil {
@@ -48,11 +48,12 @@ func TestKeysAreAddedChangedAndRemoved(t *testing.T) {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
-	if _, err := c.KeyChange(t.Context(), control.KeyChangeRequest{Old: "old", New: "new"}); err != nil {
-		t.Fatal(err)
+	if k, err := c.KeyChange(t.Context(), control.KeyChangeRequest{Old: "old", New: "new"}); err != nil || len(k.Warnings) > 0 {
+		t.Fatalf("got %q, %v", k.Warnings, err)
 	}
-	if err := c.KeyRemove(t.Context(), keys[0].ID); err != nil {
-		t.Fatal(err)
+	r, err := c.KeyRemove(t.Context(), keys[0].ID)
+	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "the daemon has none; put it into a file of root's") {
+		t.Fatalf("got %q, %v", r.Warnings, err)
 	}
 	stop()
 	opensWith(t, o, map[string]bool{"": false, "old\n": false, "new\n": true, recovery.Recovery: true})

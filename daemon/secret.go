@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -13,21 +14,43 @@ import (
 // credential is the name under which the service manager hands over the passphrase.
 const credential = "passphrase"
 
-// secretFile is the file that should hold the passphrase, "" if nobody named one.
-func (s *site) secretFile() string {
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); s.settings.PassphraseFile == "" && dir != "" {
-		return filepath.Join(dir, credential)
+// give has the daemon open the vault with a passphrase or recovery key from now on, whatever a file says: it is what somebody gave when the vault was opened, or as a key was made. "" changes nothing.
+func (s *site) give(text string) {
+	if text != "" {
+		s.given.Store(&text)
 	}
-	return s.settings.PassphraseFile
 }
 
-// secret is the passphrase or recovery key of a vault that has no open key: from the file that the settings name, or else from the
-// service manager. WrongKey if there is none.
-func (s *site) secret(context.Context, []store.KeyInfo) (store.Secret, error) {
-	file := s.secretFile()
-	if file == "" && s.passphrase != "" {
-		return store.Secret{Text: s.passphrase}, nil
+// passphrase is what was given, "" if nothing.
+func (s *site) passphrase() string {
+	if text := s.given.Load(); text != nil {
+		return *text
 	}
+	return ""
+}
+
+// secretFile is the file that should hold the passphrase, "" if nobody named one.
+func (s *site) secretFile() string {
+	if s.settings.PassphraseFile != "" {
+		return s.settings.PassphraseFile
+	}
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && exists(filepath.Join(dir, credential)) { // there may be others
+		return filepath.Join(dir, credential)
+	}
+	return ""
+}
+
+// secret is the passphrase or recovery key of a vault that has no open key: what was given, or else what is filed.
+func (s *site) secret(ctx context.Context, keys []store.KeyInfo) (store.Secret, error) {
+	if text := s.passphrase(); text != "" {
+		return store.Secret{Text: text}, nil
+	}
+	return s.filed(ctx, keys)
+}
+
+// filed is what the daemon has when it starts: what is in the file that the settings name, or else from the service manager. WrongKey if there is none.
+func (s *site) filed(context.Context, []store.KeyInfo) (store.Secret, error) {
+	file := s.secretFile()
 	if file == "" {
 		return store.Secret{}, control.Errorf(control.WrongKey, "the vault opens with a passphrase or recovery key only, and the daemon has none").
 			WithHint("put it into a file of root's and name that as passphrase_file in %s", s.home.Settings)
@@ -41,4 +64,15 @@ func (s *site) secret(context.Context, []store.KeyInfo) (store.Secret, error) {
 		s.log.Warn("others than root may read the vault's passphrase", "file", file, "mode", info.Mode().String())
 	}
 	return store.Secret{Text: string(bytes.TrimRight(b, "\r\n"))}, nil
+}
+
+// closed warns if the daemon, when it is started again, will have nothing that opens the vault.
+func (s *site) closed(ctx context.Context, v *store.Vault) []string {
+	err := v.CanOpen(ctx, s.filed)
+	if !errors.Is(err, store.ErrKey) && !errors.Is(err, control.WrongKey) {
+		return nil // what else keeps it from being found out has nothing to do with what was asked for
+	}
+	dirs, _ := s.places() // that it lies in
+	e := s.openError(dirs, err)
+	return []string{"from its next start on the daemon cannot open the vault: " + e.Message + "; " + e.Hint}
 }

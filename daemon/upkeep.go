@@ -87,7 +87,7 @@ func (d *Daemon) chores(ctx context.Context) error {
 	}
 	if d.tasks.idle() && isElsewhere(ctx, v) {
 		d.log.Error("the vault is no longer where it was opened; the daemon begins anew, and looks for it")
-		d.anew(&anew{d.site.passphrase})
+		d.anew(&anew{d.site.passphrase()})
 		return nil
 	}
 	d.mountAgain()

@@ -34,7 +34,7 @@ type site struct {
 	leave    func(store.VersionKey) (end func(), wanted bool)
 	another  func(context.Context, *store.Vault) error // called before a vault is remembered that is not the one that was; may be nil
 
-	passphrase string // that somebody gave, if nothing else does; kept in memory only
+	given atomic.Pointer[string] // passphrase or recovery key of the vault that somebody gave; kept in memory only
 
 	looking atomic.Pointer[[]string] // folders that may be places of the vault; nil: none yet
 
@@ -235,14 +235,14 @@ var passing = []error{
 }
 
 // openError adds where it happened, and what to do, to the errors of a vault that does not open.
-func (s *site) openError(dirs []string, err error) error {
+func (s *site) openError(dirs []string, err error) *control.Error {
 	if e, said := errors.AsType[*control.Error](err); said {
 		return e
 	}
 	e := explain(err)
 	e.Message = "the vault in " + list(dirs) + " cannot be opened: " + strings.TrimPrefix(sentence(err), "open vault: ")
 	if file := s.secretFile(); file != "" && e.Kind == control.WrongKey {
-		e.Hint = "the passphrase is read from " + file + "; " + e.Hint
+		e.Hint = "the passphrase is read from " + file + ": put the one there that opens it"
 	}
 	return e
 }
@@ -258,7 +258,12 @@ func (s *site) openIn(ctx context.Context, dirs []string, cache int64) (*store.V
 		return nil, err
 	}
 	o.Known = known.ID
-	return s.openWith(ctx, o, cache)
+	v, err := s.openWith(ctx, o, cache)
+	if errors.Is(err, store.ErrKey) && s.passphrase() != "" {
+		o.Secret = s.filed // what was given opens it no more
+		v, err = s.openWith(ctx, o, cache)
+	}
+	return v, err
 }
 
 func (s *site) openWith(ctx context.Context, o store.Options, cache int64) (*store.Vault, error) {
@@ -367,11 +372,7 @@ func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64
 		return nil, e
 	}
 	s.log.Info("made a vault", "places", list(dirs))
-	if r.Passphrase != "" {
-		o.Secret = func(context.Context, []store.KeyInfo) (store.Secret, error) {
-			return store.Secret{Kind: store.KeyPassphrase, Text: r.Passphrase}, nil
-		}
-	}
+	s.give(r.Passphrase)
 	v, err := s.openWith(ctx, o, cache)
 	if err != nil {
 		return nil, s.openError(dirs, err)
@@ -438,6 +439,15 @@ func (s *site) vacant(dirs []string) error {
 	return nil
 }
 
+// made describes a vault that was just made.
+func (s *site) made(ctx context.Context, v *store.Vault) (control.VaultInfo, error) {
+	info, err := vaultInfo(ctx, v)
+	if err == nil {
+		info.Warnings = s.closed(ctx, v)
+	}
+	return info, err
+}
+
 // vaultInfo describes a vault as the API does.
 func vaultInfo(ctx context.Context, v *store.Vault) (control.VaultInfo, error) {
 	in, err := v.Info(ctx)
@@ -495,7 +505,7 @@ func InitVault(ctx context.Context, o Options, r control.VaultInitRequest) (cont
 		if err != nil {
 			return err
 		}
-		info, err = vaultInfo(ctx, v)
+		info, err = s.made(ctx, v)
 		return errors.Join(err, v.Close())
 	})
 	return info, explained(err)

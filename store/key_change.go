@@ -138,3 +138,12 @@ func (v *Vault) passphraseKey(ctx context.Context, id string) (found keyFile, er
 	}
 	return found, nil
 }
+
+// CanOpen is nil if Open would find the vault's key, with the secret that ask gives if there is no open one: after keys were changed it may not be the one that opened it. ErrKey, and the
+// errors of ask.
+func (v *Vault) CanOpen(ctx context.Context, ask func(context.Context, []KeyInfo) (Secret, error)) error {
+	v.keys.Lock()
+	defer v.keys.Unlock()
+	_, err := masterKey(ctx, v.place, &v.desc, ask)
+	return err
+}

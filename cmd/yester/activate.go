@@ -83,9 +83,7 @@ func (p *program) showActivation(a *control.Activation) {
 		row("Browse in", a.Mount.Dir)
 	}
 	t.Flush()
-	for _, w := range a.Warnings {
-		p.note("yester: warning: %s\n", w)
-	}
+	p.warn(a.Warnings)
 	if a.Outcome == control.Activated {
 		p.printf("To take the first version now: %s\n", p.command("backup --wait"))
 	}

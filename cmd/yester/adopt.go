@@ -78,9 +78,6 @@ func runAdopt(ctx context.Context, p *program, o adoptOptions) error {
 		if o.json {
 			return p.printJSON(a)
 		}
-		if r.Passphrase != "" {
-			p.noteClosed()
-		}
 		p.showAdoption(&a, as != "")
 		return nil
 	})
@@ -155,9 +152,7 @@ func (p *program) showAdoption(a *control.Adoption, as bool) {
 		fill(t, "%s\t%.8s\t%d\t%s\t%s\t%s\n", in.Name, in.ID, in.Versions, dash(in.Newest), dash(strings.Join(in.Partitions, ", ")), owner)
 	}
 	t.Flush()
-	for _, w := range a.Warnings {
-		p.note("yester: warning: %s\n", w)
-	}
+	p.warn(a.Warnings)
 	if as {
 		p.printf("\nThis machine goes on as %.8s. `%s` begins daily backups with the settings it had.\n", a.Instance.ID, p.command("activate"))
 		return

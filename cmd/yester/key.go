@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -123,19 +122,17 @@ func runKeyRemove(ctx context.Context, p *program, id string, yes bool) error {
 		if err != nil {
 			return err
 		}
-		closes := lastOpen(keys, id)
-		if closes {
+		if lastOpen(keys, id) {
 			if err := p.confirm(ctx, "From now on the vault opens with a passphrase or recovery key only. Go on?", yes); err != nil {
 				return err
 			}
 		}
-		if err := c.KeyRemove(ctx, id); err != nil {
+		k, err := c.KeyRemove(ctx, id)
+		if err != nil {
 			return err
 		}
 		p.printf("Removed key %s.\n", id)
-		if closes {
-			p.noteClosed()
-		}
+		p.warn(k.Warnings)
 		return nil
 	})
 }
@@ -147,14 +144,6 @@ func lastOpen(keys []control.Key, id string) bool {
 	others := slices.ContainsFunc(keys, func(k control.Key) bool { return k.ID != id && open(k) })
 	may := slices.ContainsFunc(keys, func(k control.Key) bool { return k.Kind == control.KeyPassphrase && k.Fault == "" })
 	return is && !others && may
-}
-
-// noteClosed says what the daemon needs to open a vault that has no open key, if it has nothing yet.
-func (p *program) noteClosed() {
-	h, s, err := p.load()
-	if err == nil && s.PassphraseFile == "" && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
-		p.note("yester: to open the vault when it starts, the daemon needs the passphrase: name its file as passphrase_file in %s\n", h.Settings)
-	}
 }
 
 type keyChangeOptions struct {
@@ -205,9 +194,7 @@ func runKeyChange(ctx context.Context, p *program, o keyChangeOptions) (err erro
 			return err
 		}
 		p.printf("The passphrase is changed; its key is now %s.\n", k.ID)
-		if _, s, err := p.load(); err == nil && s.PassphraseFile != "" {
-			p.note("yester: the daemon opens the vault with what is in %s: put the new passphrase there too, if it was the old one\n", s.PassphraseFile)
-		}
+		p.warn(k.Warnings)
 		return nil
 	})
 }

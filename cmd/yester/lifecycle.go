@@ -48,9 +48,7 @@ func (p *program) showLifecycle(l *control.Lifecycle, now time.Time) {
 	if l.Next != nil {
 		p.printf("Next backup %s, in %s.\n", clock(*l.Next, now), span(l.Next.Sub(now)))
 	}
-	for _, w := range l.Warnings {
-		p.note("yester: warning: %s\n", w)
-	}
+	p.warn(l.Warnings)
 }
 
 type cancelOptions struct{ yes, wait, json bool }

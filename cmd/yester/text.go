@@ -98,6 +98,13 @@ func (p *program) printf(format string, args ...any) { fmt.Fprintf(p.out, format
 // note prints to standard error, where it is in no program's way.
 func (p *program) note(format string, args ...any) { fmt.Fprintf(p.err, format, shown(args)...) }
 
+// warn notes warnings of the daemon.
+func (p *program) warn(warnings []string) {
+	for _, w := range warnings {
+		p.note("yester: warning: %s\n", w)
+	}
+}
+
 // shown makes texts printable: names of files are in them, and whoever made a file chose its name.
 func shown(args []any) []any {
 	for i, arg := range args {

@@ -111,9 +111,7 @@ func runVaultInit(ctx context.Context, p *program, o vaultInitOptions) error {
 	case o.json:
 		return p.printJSON(info)
 	}
-	if o.passphrase != "" {
-		p.noteClosed()
-	}
+	p.warn(info.Warnings)
 	for _, place := range info.Places {
 		p.printf("Made vault %s in %s, %s free.\n", info.ID, place.Name, size(place.Free))
 	}
