@@ -209,13 +209,13 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	return d, nil
 }
 
-// openVault opens the vault if there is one, and mounts it. One that is away, or is not the one there was, is no error: the daemon has to tell of it.
+// openVault opens the vault if there is one, and mounts it. One that there was and that does not open is no error: the daemon has to tell of it.
 func (d *Daemon) openVault(ctx context.Context) error {
 	v, err := d.site.open(ctx, cacheBytes)
 	if u, is := errors.AsType[*unopened](err); is {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.unopened == nil {
+		if d.unopened == nil || d.unopened.Error() != u.err.Error() {
 			d.log.Error("the vault is not opened, it is looked for again every minute", "err", u)
 		}
 		d.unopened = u.err
@@ -245,9 +245,19 @@ func (d *Daemon) openAgain(ctx context.Context) error {
 	if !isUnopened() {
 		return nil
 	}
+	before := d.unopenedVault()
 	err := d.openVault(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.mu.Lock()
+		d.unopened = explain(err)
+		d.mu.Unlock()
+	}
 	for _, s := range d.unopenedVault() {
-		d.kept(d.alerts.Hold(control.MessagePlace, s.cause, s.text))
+		enter := d.alerts.Hold
+		if s != before[0] {
+			enter = d.alerts.Raise // it is another reason
+		}
+		d.kept(enter(control.MessagePlace, s.cause, s.text))
 	}
 	return err
 }

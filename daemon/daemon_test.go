@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/daemon/state"
 	"yester/snapshot/capture"
 	"yester/store"
 )
@@ -333,19 +334,69 @@ func TestVaultWaitsForRoomForItsIndex(t *testing.T) {
 }
 
 func TestWhatMayBeOverAgainEndsNoDaemon(t *testing.T) {
-	for _, e := range []error{
-		syscall.ENODEV, syscall.ENXIO, syscall.EIO, syscall.EUCLEAN, syscall.EBADMSG, syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ETIMEDOUT,
-		syscall.EACCES, store.ErrMissing, store.ErrNoSpace, errNoAnswer,
+	o := options(t)
+	st := &site{home: o.Home, db: newState(t), log: quiet()}
+	why := func(ctx context.Context, err error) (kind control.Kind, stays bool) {
+		err = st.whyUnopened(ctx, []string{"/mnt/usb"}, fmt.Errorf("open place: %w", &fs.PathError{Op: "stat", Path: "/mnt/usb", Err: err}))
+		_, stays = errors.AsType[*unopened](err)
+		return explain(err).Kind, stays
+	}
+	if kind, stays := why(t.Context(), store.ErrKey); stays || kind != control.WrongKey {
+		t.Errorf("one that never had a vault: %v, %v", kind, stays)
+	}
+	if err := st.keep(state.Vault{ID: "1", Places: []string{"/mnt/usb"}}); err != nil {
+		t.Fatal(err)
+	}
+	for want, all := range map[control.Kind][]error{
+		control.NoVault: {
+			syscall.ENODEV, syscall.ENXIO, syscall.EIO, syscall.EUCLEAN, syscall.EBADMSG, syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ETIMEDOUT,
+			syscall.EACCES, syscall.ENOTDIR, store.ErrMissing, store.ErrNoSpace, errNoAnswer,
+		},
+		control.WrongKey: {store.ErrKey}, control.Damaged: {store.ErrCorrupt}, control.Format: {store.ErrFormat}, control.Exists: {store.ErrExists},
 	} {
-		if !isAway(fmt.Errorf("open place: %w", &fs.PathError{Op: "stat", Path: "/mnt/usb", Err: e})) {
-			t.Errorf("%v ends it", e)
+		for _, err := range all {
+			if kind, stays := why(t.Context(), err); !stays || kind != want {
+				t.Errorf("%v: %v, %v", err, kind, stays)
+			}
 		}
 	}
-	for _, e := range []error{syscall.ENOTDIR, syscall.ENOSYS, store.ErrFormat, store.ErrCorrupt, store.ErrKey, store.ErrLocked} {
-		if isAway(e) {
-			t.Errorf("%v does not end it", e)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for ctx, err := range map[context.Context]error{t.Context(): store.ErrLocked, ended: context.Canceled} {
+		if kind, stays := why(ctx, err); stays {
+			t.Errorf("%v does not end it: %v", err, kind)
 		}
 	}
+}
+
+// What was wrong first is not all that is told when something else is wrong later.
+func TestVaultThatComesBackDamagedIsToldAndUsedWhenItIsWell(t *testing.T) {
+	o := options(t)
+	o.Tempo = 1000
+	mustNot[control.VaultInfo](t)(InitVault(t.Context(), o, control.VaultInitRequest{}))
+	away := o.Home.Vault + ".away"
+	if err := os.Rename(o.Home.Vault, away); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := serve(t, o)
+	wantAway(t, c, "is no longer in")
+	saved := map[string][]byte{}
+	for _, name := range []string{"vault.json", "vault.json.copy"} {
+		saved[name] = mustNot[[]byte](t)(os.ReadFile(filepath.Join(away, name)))
+		if err := os.WriteFile(filepath.Join(away, name), []byte("garbage"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(away, o.Home.Vault); err != nil {
+		t.Fatal(err)
+	}
+	wantUnopened(t, c, control.Damaged, "vault.json in "+o.Home.Vault)
+	for name, b := range saved {
+		if err := os.WriteFile(filepath.Join(o.Home.Vault, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantBack(t, c)
 }
 
 // An index that is made anew takes hours, and whoever ends the daemon does not wait for it.
@@ -368,9 +419,16 @@ func TestVaultIsOpenedNoFurtherWhenTheDaemonEnds(t *testing.T) {
 // wantAway checks that a daemon tells that its vault is away, and does without it.
 func wantAway(t *testing.T, c *control.Client, says string) {
 	t.Helper()
-	if _, err := c.VaultInfo(t.Context()); !errors.Is(err, control.NoVault) || !strings.Contains(err.Error(), says) {
-		t.Errorf("the vault: %v", err)
-	}
+	wantUnopened(t, c, control.NoVault, says)
+}
+
+// wantUnopened waits until the vault is said not to be open, everywhere and for a reason.
+func wantUnopened(t *testing.T, c *control.Client, kind error, says string) {
+	t.Helper()
+	eventually(t, "that the vault is not open, as "+says, func() bool {
+		_, err := c.VaultInfo(t.Context())
+		return errors.Is(err, kind) && strings.Contains(err.Error(), says)
+	})
 	if s, err := c.Status(t.Context()); err != nil || len(s.Attention) != 1 || !strings.Contains(s.Attention[0], says) {
 		t.Errorf("status: %q, %v", s.Attention, err)
 	}
@@ -444,7 +502,12 @@ func TestBrokenStateIsLeftAloneAndExplained(t *testing.T) {
 func TestDaemonThatIsToEndWhileItBeginsEndsWell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Run(ctx, options(t)); err != nil {
+	o := options(t)
+	if err := Run(ctx, o); err != nil {
 		t.Errorf("got %v", err)
+	}
+	mustNot[control.VaultInfo](t)(InitVault(t.Context(), o, control.VaultInitRequest{}))
+	if err := Run(ctx, o); err != nil {
+		t.Errorf("with a vault: %v", err)
 	}
 }

@@ -75,47 +75,52 @@ func opensWith(t *testing.T, o Options, texts map[string]bool) {
 			stop()
 			continue
 		}
-		err := Run(t.Context(), o)
-		if !errors.Is(err, control.WrongKey) || strings.Contains(err.Error(), "old") {
+		c, stop := serve(t, o)
+		if _, err := c.VaultInfo(t.Context()); !errors.Is(err, control.WrongKey) || strings.Contains(err.Error(), "old") {
 			t.Errorf("with %q: %v", text, err)
 		}
+		stop()
 	}
 }
 
 func TestDaemonWithoutPassphraseSaysWhereItGoes(t *testing.T) {
-	o := options(t)
-	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"}); err != nil {
-		t.Fatal(err)
-	}
-	err := Run(t.Context(), o)
-	e, ok := errors.AsType[*control.Error](err)
-	if !ok || e.Kind != control.WrongKey || !strings.Contains(e.Hint, "passphrase_file in "+o.Home.Settings) || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v", err)
-	}
 	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	o := options(t)
+	o.Tempo = 1000
+	says := "passphrase_file in " + o.Home.Settings
+	info, err := InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"})
+	if err != nil || len(info.Warnings) != 1 || !strings.Contains(info.Warnings[0], says) {
+		t.Fatalf("got %q, %v", info.Warnings, err)
+	}
+	c, _ := serve(t, o)
+	wantUnopened(t, c, control.WrongKey, says)
 	if err := os.WriteFile(filepath.Join(dir, "passphrase"), []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("CREDENTIALS_DIRECTORY", dir)
-	serve(t, o)
+	wantBack(t, c)
 }
 
 func TestDaemonWithWrongPassphraseSaysWhereItIsFrom(t *testing.T) {
 	o := options(t)
+	o.Tempo = 1000
 	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"}); err != nil {
 		t.Fatal(err)
 	}
 	o.Settings.PassphraseFile = filepath.Join(t.TempDir(), "passphrase")
-	if err := Run(t.Context(), o); !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), "name another file as passphrase_file in "+o.Home.Settings) {
-		t.Errorf("without the file: %v", err)
-	}
+	c, _ := serve(t, o)
+	wantUnopened(t, c, control.WrongKey, "name another file as passphrase_file in "+o.Home.Settings)
 	if err := os.WriteFile(o.Settings.PassphraseFile, []byte("guess"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Run(t.Context(), o)
-	if !errors.Is(err, control.WrongKey) || !strings.Contains(err.Error(), o.Settings.PassphraseFile) || strings.Contains(err.Error(), "guess") {
-		t.Errorf("got %v", err)
+	wantUnopened(t, c, control.WrongKey, "wrong passphrase; the passphrase is read from "+o.Settings.PassphraseFile)
+	if _, err := c.VaultInfo(t.Context()); strings.Contains(err.Error(), "guess") {
+		t.Error(err)
 	}
+	if err := os.WriteFile(o.Settings.PassphraseFile, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantBack(t, c)
 }
 
 // Whoever can write in a place could put a vault of his own there, or keys of his own in it, and read what is sealed with them from then on.

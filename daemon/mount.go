@@ -111,6 +111,8 @@ func (d *Daemon) mountStatus() control.Mount {
 	case s.Mounted:
 	case d.mountErr != nil:
 		s.Because = sentence(d.mountErr)
+	case d.unopened != nil:
+		s.Because = "the vault is not open"
 	default:
 		s.Because = "there is no vault yet"
 	}

@@ -181,39 +181,19 @@ func (s *site) left(ctx context.Context, mounts []capture.Mount) (dirs []string)
 	return dirs
 }
 
-// open opens the vault. It is nil without an error if there never was one; a vault that was there and is gone is an error, so that no
-// empty one takes its place when a disk is not mounted.
+// open opens the vault. It is nil without an error if there never was one; one that was there and does not open is an *unopened, so that no empty one takes its place when a disk is
+// not mounted, and somebody is told.
 func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 	dirs, err := s.places()
 	if err != nil {
 		return nil, err
 	}
 	v, err := s.openIn(ctx, dirs, cache) // it tells of folders too many, see places.go
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		old, ok, knownErr := s.known()
-		if knownErr != nil || !ok {
-			return nil, knownErr
-		}
-		return nil, &unopened{control.Errorf(control.NoVault, "the vault %s is no longer in %s", short(old.ID), list(dirs)).
-			WithHint("is its disk mounted? to begin a new vault there, stop the daemon and run `yester vault init`")}
-	}
-	if u, is := errors.AsType[*unopened](err); is {
-		return nil, u
+	if err == nil {
+		err = s.remember(ctx, v, dirs, false)
 	}
 	if err != nil {
-		_, had, _ := s.known()
-		e := s.openError(dirs, err)
-		if had && isAway(err) {
-			hint := "are its disks mounted, and well?"
-			if errors.Is(err, store.ErrNoSpace) {
-				hint = "free some space there"
-			}
-			return nil, &unopened{control.Errorf(control.NoVault, "%s", explain(e).Message).WithHint("%s", hint)}
-		}
-		return nil, e
-	}
-	if err := s.remember(ctx, v, dirs, false); err != nil {
-		return nil, err
+		return nil, s.whyUnopened(ctx, dirs, err)
 	}
 	if err := s.settled(ctx, v); err != nil {
 		s.log.Warn("remember the vault's places", "err", err)
@@ -221,17 +201,37 @@ func (s *site) open(ctx context.Context, cache int64) (*store.Vault, error) {
 	return v, nil
 }
 
-// isAway tells whether an error may be over when a disk or server is back, is repaired, lets us in or has room.
-func isAway(err error) bool {
-	return slices.ContainsFunc(passing, func(is error) bool { return errors.Is(err, is) })
-}
-
-var passing = []error{
-	store.ErrMissing, store.ErrNoSpace, errNoAnswer,
-	syscall.ENODEV, syscall.ENXIO, // systemd's automount says the first of a disk that is not there
-	syscall.EIO, syscall.EUCLEAN, syscall.EBADMSG, // a disk or its file system fails
-	syscall.ESTALE, syscall.ENOTCONN, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ETIMEDOUT,
-	syscall.EACCES, // of root, a server
+// whyUnopened says why the vault is not open, and what to do; nil if there never was one.
+func (s *site) whyUnopened(ctx context.Context, dirs []string, err error) error {
+	if u, is := errors.AsType[*unopened](err); is {
+		return u
+	}
+	old, had, knownErr := s.known()
+	gone := errors.Is(err, store.ErrNotFound) || errors.Is(err, fs.ErrNotExist)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case knownErr != nil:
+		return knownErr
+	case gone && had:
+		return &unopened{control.Errorf(control.NoVault, "the vault %s is no longer in %s", short(old.ID), list(dirs)).
+			WithHint("is its disk mounted? to begin a new vault there, stop the daemon and run `yester vault init`")}
+	case gone:
+		return nil
+	}
+	e := s.openError(dirs, err)
+	if !had || errors.Is(err, store.ErrLocked) {
+		return e
+	}
+	switch e.Kind {
+	case control.WrongKey:
+		e = e.WithHint("%s; with another passphrase or the recovery key `yester vault adopt` opens it until the daemon ends", e.Hint)
+	case control.NoSpace:
+		e = control.Errorf(control.NoVault, "%s", e.Message).WithHint("%s", e.Hint)
+	case control.Internal, control.Denied: // a disk or server is away or fails, or does not let even root in
+		e = control.Errorf(control.NoVault, "%s", e.Message).WithHint("are its disks mounted, and well?")
+	}
+	return &unopened{e}
 }
 
 // openError adds where it happened, and what to do, to the errors of a vault that does not open.
@@ -341,8 +341,8 @@ func share(a, b []string) bool {
 	})
 }
 
-// An unopened is the error of a vault that this daemon has, and does not open for now: it is away, or the one that lies there is not the one this daemon had, or has not the key it had.
-// Who can write in a folder could put one there to be given all that is backed up, so that is used only when somebody has said so.
+// An unopened is the error of a vault that this daemon has, and does not open for now: it is away or damaged, or nothing that the daemon has opens it, or the one that lies there is not
+// the one this daemon had, or has not the key it had. Who can write in a folder could put one there to be given all that is backed up, so that is used only when somebody has said so.
 type unopened struct{ err *control.Error }
 
 func (u *unopened) Error() string { return u.err.Error() }
