@@ -58,7 +58,7 @@ func (d *Daemon) adoptVault(ctx context.Context, r *control.AdoptRequest) (*stor
 	if v, err := d.openedVault(); err == nil {
 		dirs, err := d.site.places()
 		if err == nil && len(r.Places) > 0 && !slices.Equal(dirs, r.Places) {
-			err = control.Errorf(control.Exists, "%s has a vault already, in %s", d.o.Home.Name(), list(dirs)).WithHint("leave out --place, or give this daemon another home")
+			return nil, d.hasAnother(dirs, r.Places)
 		}
 		return v, err
 	}
@@ -68,6 +68,17 @@ func (d *Daemon) adoptVault(ctx context.Context, r *control.AdoptRequest) (*stor
 	}
 	d.useVault(v)
 	return v, nil
+}
+
+// hasAnother says that the daemon has a vault in some folders, and how to have it go on with one in others.
+func (d *Daemon) hasAnother(dirs, wanted []string) error {
+	first := ""
+	if d.serviceState() != control.StateNew {
+		first = "`yester cancel` first, which deletes all versions that this machine has in it, if it is to go on as another instance; then "
+	}
+	return control.Errorf(control.Exists, "%s has a vault already, in %s", d.o.Home.Name(), list(dirs)).
+		WithHint("to see the instances of that one, leave out --place; to go on with the other one instead, %sname %s under [vault] places in %s and start the daemon again",
+			first, list(wanted), d.o.Home.Settings)
 }
 
 // adopt opens the vault in some folders, or where the home's would be, as the home's from now on.

@@ -344,7 +344,7 @@ func (d *Daemon) noVault() error {
 	if d.unopened != nil {
 		return d.unopened
 	}
-	return control.Errorf(control.NoVault, "there is no vault yet").WithHint("`yester activate` or `yester vault init` makes one")
+	return control.Errorf(control.NoVault, "there is no vault yet").WithHint("`yester activate` or `yester vault init` makes one; `yester vault adopt --place DIR` goes on with one that is there already")
 }
 
 // randomStart draws a start time.

@@ -265,6 +265,12 @@ func TestVaultIsMadeOnceWithAndWithoutDaemon(t *testing.T) {
 	if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{}); !errors.Is(err, control.Exists) {
 		t.Errorf("got %v", err)
 	}
+	for _, says := range []string{"instead, name /mnt/old under [vault] places in " + o.Home.Settings, "instead, `yester cancel` first"} {
+		if _, err := c.Adopt(t.Context(), control.AdoptRequest{Places: []string{"/mnt/old"}}); !errors.Is(err, control.Exists) || !strings.Contains(err.Error(), says) {
+			t.Errorf("another one is adopted: %v", err)
+		}
+		mustNot[control.Activation](t)(c.Activate(t.Context(), control.ActivateRequest{Paths: []string{t.TempDir()}}))
+	}
 }
 
 func TestVaultIsNotMadeAmongOtherFiles(t *testing.T) {

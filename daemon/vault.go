@@ -426,7 +426,7 @@ func (s *site) vacant(dirs []string) error {
 			switch f.Name() {
 			case "vault.json":
 				return control.Errorf(control.Exists, "there is a vault in %s already", dir).
-					WithHint("to use it, name it under [vault] places in %s", s.home.Settings)
+					WithHint("to go on with it, run `yester vault adopt --place %s` while the daemon runs", dir)
 			case "lost+found", "keys": // of a new file system, and of a vault that was not finished
 			default:
 				if f.Name()[0] != '.' {

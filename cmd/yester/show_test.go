@@ -212,3 +212,14 @@ func TestOnlyTheFirstOfWhatIsLostIsShownUnasked(t *testing.T) {
 		t.Errorf("%d", n)
 	}
 }
+
+// After the loss of a machine its vault is well, and a new one is not what is wanted.
+func TestStatusWithoutAVaultNamesAdopt(t *testing.T) {
+	for vault, want := range map[string]bool{"": true, "1": false} {
+		var out bytes.Buffer
+		(&program{out: &out}).showStatus(&control.Status{Vault: vault})
+		if got := strings.Contains(out.String(), "vault adopt --place DIR"); got != want {
+			t.Errorf("with the vault %q: %s", vault, out.String())
+		}
+	}
+}

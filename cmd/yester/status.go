@@ -45,7 +45,11 @@ func runStatus(ctx context.Context, p *program, json bool) error {
 
 func (p *program) showStatus(s *control.Status) {
 	if s.Policy == nil {
-		p.printf("%s is not activated: `%s` begins daily backups.\n\n", s.Instance.Name, p.command("activate"))
+		p.printf("%s is not activated: `%s` begins daily backups.\n", s.Instance.Name, p.command("activate"))
+		if s.Vault == "" && len(s.Attention) == 0 {
+			p.printf("It has no vault yet: `%s` goes on with one that is there already, as after the loss of a machine.\n", p.command("vault adopt --place DIR"))
+		}
+		p.printf("\n")
 	} else {
 		p.printf("%s is %s%s\n\n", s.Instance.Name, s.State, stateText(s))
 	}
