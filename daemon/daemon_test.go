@@ -244,6 +244,12 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	if _, err := InitVault(t.Context(), o, control.VaultInitRequest{}); !errors.Is(err, control.Busy) {
 		t.Errorf("got %v", err)
 	}
+	if err := os.RemoveAll(o.Home.Run); err != nil { // as the service manager does when another one fails
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), o); !errors.Is(err, control.Busy) || !strings.Contains(err.Error(), "another process has the state in "+o.Home.State) {
+		t.Errorf("without the folder of its lock: %v", err)
+	}
 }
 
 func TestVaultIsMadeOnceWithAndWithoutDaemon(t *testing.T) {

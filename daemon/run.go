@@ -81,6 +81,10 @@ func (o *Options) openState() (*state.DB, error) {
 	if _, system := errors.AsType[syscall.Errno](err); err == nil || system || errors.Is(err, state.ErrNoSpace) {
 		return db, err
 	}
+	if errors.Is(err, state.ErrLocked) { // its socket and lock were removed under it
+		return nil, control.Errorf(control.Busy, "another process has the state in %s open, as a daemon does that runs for %s", o.Home.State, o.Home.Name()).
+			WithHint("end it first, `pgrep -a yester` shows it; nothing was changed")
+	}
 	return nil, control.Errorf(control.Damaged, "the state in %s cannot be opened (%s)", o.Home.State, sentence(err)).
 		WithHint("move that folder away, name the vault under [vault] places in %s unless it is in %s, start again and run `yester activate`; the vault is not touched",
 			o.Home.Settings, o.Home.Vault)

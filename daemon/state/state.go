@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -38,6 +39,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrNoSpace  = errors.New("no space left")
+	ErrLocked   = errors.New("in use")
 )
 
 // reserve is how many bytes of the disk must be free for a write: badger writes to mapped files, where a full disk is no error but a signal
@@ -50,18 +52,31 @@ type DB struct {
 	b   *badger.DB
 }
 
-// Open opens the state in dir, making it if there is none. "" keeps it in memory. One process may have it open at a time. ErrNoSpace.
+// Open opens the state in dir, making it if there is none. "" keeps it in memory. One process may have it open at a time. ErrNoSpace, ErrLocked.
 func Open(dir string, log *slog.Logger) (*DB, error) {
 	db := &DB{dir: dir}
 	if err := db.room(); err != nil {
 		return nil, err
 	}
 	b, err := badger.Open(settings(dir, log))
+	if err != nil && isLocked(dir) {
+		err = ErrLocked
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	db.b = b
 	return db, nil
+}
+
+// isLocked tells whether somebody has the state open: badger locks its folder, and does not say by its error that another has.
+func isLocked(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
 // settings are those of a database of some hundred small values: little memory, every write synced, every checksum looked at. Nothing is
