@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,12 +151,12 @@ func TestSettings(t *testing.T) {
 
 func TestSettingsMoveThings(t *testing.T) {
 	h := newHome(t)
-	text := "socket = 'sub/s'\nmount = '/m'\nlog_level = 'warn'\n[vault]\nplaces = ['v']"
+	text := "socket = 'sub/s'\nmount = '/m'\nlog_level = 'warn'\n[vault]\nplaces = ['v', '/w/']"
 	if err := errors.Join(h.make(), os.WriteFile(h.Settings, []byte(text), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	got, s, err := h.Load()
-	if err != nil || got.Socket != h.Dir+"/sub/s" || got.Mount != "/m" || s.Vault.Places[0] != h.Dir+"/v" {
+	if err != nil || got.Socket != h.Dir+"/sub/s" || got.Mount != "/m" || !slices.Equal(s.Vault.Places, []string{h.Dir + "/v", "/w"}) {
 		t.Errorf("got %+v, %+v, %v", got, s, err)
 	}
 	if l, _ := s.level(); l != slog.LevelWarn {

@@ -118,8 +118,11 @@ func (h Home) wrong(format string, args ...any) error {
 // moved makes the paths of s absolute and has h follow them.
 func (h Home) moved(s *Settings) Home {
 	abs := func(p string) string {
-		if p == "" || filepath.IsAbs(p) {
+		switch {
+		case p == "":
 			return p
+		case filepath.IsAbs(p):
+			return filepath.Clean(p) // as places are known, without a slash at the end
 		}
 		return filepath.Join(filepath.Dir(h.Settings), p)
 	}

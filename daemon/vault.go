@@ -136,6 +136,7 @@ func (s *site) keep(v state.Vault) error {
 	}
 	v.Former = nil
 	for _, dir := range slices.Concat(old.Former, old.Places) {
+		dir = filepath.Clean(dir)
 		if !slices.Contains(v.Places, dir) && !slices.Contains(v.Former, dir) {
 			v.Former = append(v.Former, dir)
 		}
