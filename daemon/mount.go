@@ -24,9 +24,13 @@ func (d *Daemon) tryMount() {
 	if needless {
 		return
 	}
+	own := d.instance.ID
+	if d.ownership() != "" { // the users of another machine have the numbers now
+		own = ""
+	}
 	m, err := (*fs.Mount)(nil), errors.New("the settings name no mount folder")
 	if dir != "" {
-		m, err = fs.Serve(fs.Options{Dir: dir, Vault: v, Own: d.instance.ID, Log: d.log, Now: d.o.Now})
+		m, err = fs.Serve(fs.Options{Dir: dir, Vault: v, Own: own, Log: d.log, Now: d.o.Now})
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -3,11 +3,14 @@ package daemon
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"yester/control"
 )
 
 // A mounting is a daemon's mount. Its own process must not look into it.
@@ -131,5 +134,40 @@ func TestNothingIsMountedOnceTheDaemonStops(t *testing.T) {
 	m.mountAgain()
 	if m.is() {
 		t.Error("it is mounted again, and the vault is closed")
+	}
+}
+
+// When another machine goes on as an instance, its users have the numbers that the version's files have.
+func TestMountOfAnInstanceThatAnotherDaemonHasIsRootsAlone(t *testing.T) {
+	o, _, _, _, stop := startFilledUntil(t)
+	stop()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("there is no /dev/fuse")
+	}
+	o.Home.Mount = filepath.Join(t.TempDir(), "mnt")
+	mode := func() string {
+		t.Helper()
+		c, stop := serve(t, o)
+		defer stop()
+		s := mustNot[control.Status](t)(c.Status(t.Context()))
+		out, err := exec.Command("stat", "-c", "%a", filepath.Join(o.Home.Mount, s.Instance.Name)).CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if got := mode(); got != "755" {
+		t.Errorf("of its own: %s", got)
+	}
+	other, stop := serve(t, another(t))
+	a := mustNot[control.Adoption](t)(other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}}))
+	mustNot[control.Adoption](t)(other.Adopt(t.Context(), control.AdoptRequest{AsInstance: a.Instances[0].ID}))
+	until(t, "the other daemon to be the instance", func() bool {
+		s, err := other.Status(t.Context())
+		return err == nil && s.Instance.ID == a.Instances[0].ID
+	})
+	stop()
+	if got := mode(); got != "700" {
+		t.Errorf("of another's: %s", got)
 	}
 }
