@@ -150,6 +150,10 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return Errorf(Denied, "only root may talk to the daemon at %s", c.socket).WithHint("try again with sudo")
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
+		if pid := holder(c.socket); pid != "" {
+			return Errorf(NoDaemon, "the daemon (pid %s) is starting or ending, and does not answer yet", pid).
+				WithHint("it opens the vault before it does, which takes hours when the index of a large one is made anew; see its log")
+		}
 		return Errorf(NoDaemon, "no daemon is running at %s", c.socket).WithHint("start one with `yester daemon`")
 	}
 	return c.broken(ctx, err)

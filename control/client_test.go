@@ -3,8 +3,11 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -27,4 +30,26 @@ func TestDaemonThatDoesNotAnswer(t *testing.T) {
 	if _, err := c.Status(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// One that has not opened its vault yet does not listen, and is not to be started again.
+func TestDaemonThatStartsIsToldFromNone(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	f, err := os.Create(filepath.Join(filepath.Dir(socket), LockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Fprintln(f, os.Getpid())
+	says := func(want string) {
+		t.Helper()
+		if _, err := Dial(socket).Status(t.Context()); !errors.Is(err, NoDaemon) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	says("no daemon is running")
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	says(fmt.Sprintf("the daemon (pid %d) is starting", os.Getpid()))
 }

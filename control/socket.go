@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 )
 
 // maxSocketPath is how long a path the kernel takes for a unix socket; a longer one is reached through its folder's descriptor.
@@ -71,4 +73,31 @@ func shorten(path string) (short string, free func(), err error) {
 		return "", nil, err
 	}
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { dir.Close() }, nil
+}
+
+// LockFile is the name of the file, beside the socket unless that was moved, that a daemon has locked from its beginning to its end, and that has its process id.
+const LockFile = "yester.pid"
+
+// holder is the process id of the daemon that has the file beside a socket locked, "" if there is none. It takes no lock to find out, which would be in the way of one that starts.
+func holder(socket string) (pid string) {
+	f, err := os.Open(filepath.Join(filepath.Dir(socket), LockFile))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, 32)
+	n, _ := f.Read(b)
+	info, err := f.Stat()
+	locks, readErr := os.ReadFile("/proc/locks")
+	if err != nil || readErr != nil {
+		return ""
+	}
+	pid = strings.TrimSpace(string(b[:n]))
+	inode := fmt.Sprintf(":%d", info.Sys().(*syscall.Stat_t).Ino)
+	for line := range strings.Lines(string(locks)) { // "1: FLOCK  ADVISORY  WRITE 4711 00:1a:1234 0 EOF"
+		if l := strings.Fields(line); len(l) > 5 && l[1] == "FLOCK" && l[4] == pid && strings.HasSuffix(l[5], inode) {
+			return pid
+		}
+	}
+	return ""
 }

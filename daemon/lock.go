@@ -16,7 +16,7 @@ type lock struct{ f *os.File }
 
 // lock takes the home. Busy, with the other's process id, if it is taken.
 func (h Home) lock() (*lock, error) {
-	path := filepath.Join(h.Run, "yester.pid")
+	path := filepath.Join(h.Run, control.LockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, folderError(path, err)
