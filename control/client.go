@@ -144,9 +144,12 @@ func decodeError(r io.Reader) error {
 
 // unreachable says why a call did not get through.
 func (c *Client) unreachable(ctx context.Context, err error) error {
+	said, is := errors.AsType[*Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case is:
+		return said
 	case errors.Is(err, fs.ErrPermission):
 		return Errorf(Denied, "only root may talk to the daemon at %s", c.socket).WithHint("try again with sudo")
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):

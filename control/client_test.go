@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,4 +53,39 @@ func TestDaemonThatStartsIsToldFromNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	says(fmt.Sprintf("the daemon (pid %d) is starting", os.Getpid()))
+}
+
+// Where others can write, one of them may listen in the daemon's place.
+func TestSocketOfAnotherUserIsToldNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	socket := filepath.Join(t.TempDir(), "s")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: socket}); err != nil {
+		t.Fatal(err)
+	}
+	const other, same = 65534, ^uintptr(0)
+	become := func(uid uintptr) {
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, same, uid, same); errno != 0 { // of this thread alone
+			t.Error(errno)
+		}
+	}
+	runtime.LockOSThread()
+	become(other)
+	err = syscall.Listen(fd, 1)
+	become(0)
+	runtime.UnlockOSThread()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Dial(socket)
+	c.timeout = 10 * time.Second // nobody accepts
+	if _, err := c.Status(t.Context()); !errors.Is(err, Denied) || !strings.Contains(err.Error(), "user 65534 listens") {
+		t.Errorf("got %v", err)
+	}
 }

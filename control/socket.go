@@ -52,7 +52,7 @@ func (l *listener) Close() error {
 	return err
 }
 
-// dial connects to the socket.
+// dial connects to the socket. Denied if it is neither root nor the user of this process who listens there: that one would be told passphrases.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	short, free, err := shorten(path)
 	if err != nil {
@@ -60,7 +60,35 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 	defer free()
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", short)
+	conn, err := d.DialContext(ctx, "unix", short)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := listens(conn.(*net.UnixConn))
+	if err == nil && uid != 0 && int(uid) != os.Geteuid() {
+		err = Errorf(Denied, "user %d listens at %s, and not root", uid, path).WithHint("nothing was sent; if that daemon is meant, run this as that user")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// listens is the user whose process listens at the other end.
+func listens(conn *net.UnixConn) (uid uint32, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		var cred *syscall.Ucred
+		if cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); failed == nil {
+			uid = cred.Uid
+		}
+	})
+	return uid, errors.Join(err, failed)
 }
 
 // shorten returns a name for path that the kernel takes as a socket's address until free is called.

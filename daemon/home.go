@@ -110,7 +110,14 @@ func (h Home) make() error {
 	if err := own(h.Alerts); err != nil {
 		return err
 	}
-	return mkdir(filepath.Dir(h.Socket), 0o700)
+	dir := filepath.Dir(h.Socket)
+	if err := mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := own(dir); err != nil { // who can put another socket in its place is told passphrases
+		return explain(err).WithHint("name one in a folder that only root can write in as socket in %s", h.Settings)
+	}
+	return nil
 }
 
 // own refuses a folder, if it is there, that others own or can write in, or that a link of theirs leads to: what the state says is done as root, so they could have made one with

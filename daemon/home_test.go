@@ -85,6 +85,18 @@ func TestHomeOfOthersIsRefused(t *testing.T) {
 	}
 }
 
+// Who can write beside the socket puts one of his own in its place, and is told passphrases.
+func TestSocketAmongThoseOfOthersIsRefused(t *testing.T) {
+	h := newHome(t)
+	h.Socket = filepath.Join(t.TempDir(), "s")
+	if err := errors.Join(h.make(), os.Chmod(filepath.Dir(h.Socket), 0o777|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.make(); !errors.Is(err, control.Denied) || !strings.Contains(err.Error(), "as socket in "+h.Settings) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Nothing is made, nor read, below a folder of others.
 func TestNothingIsMadeInAHomeOfOthers(t *testing.T) {
 	if os.Geteuid() != 0 {
