@@ -131,7 +131,11 @@ func (s *spread) loadStones(ctx context.Context) error {
 		return nil
 	}
 	for _, m := range l.sources() {
-		err := walk(ctx, m.reader(), deletedFolder, func(name string) {
+		p := m.reader()
+		if p == nil {
+			continue // it dropped out while another was read
+		}
+		err := walk(ctx, p, deletedFolder, func(name string) {
 			if name = strings.TrimPrefix(name, deletedFolder+"/"); !s.stones.has(name) && !s.stays(ctx, l, name) {
 				s.stones.set(name, true)
 			}

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"path"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -325,4 +327,23 @@ func TestRemovalOfAKeyThatFailedIsOff(t *testing.T) {
 	if left := keysOf(t, sv.Vault); len(left) != 1 {
 		t.Errorf("keys %v", left)
 	}
+}
+
+// A closed place lets nothing in its folder of keys be opened.
+type closed struct{ *place.Mem }
+
+func (p closed) Open(ctx context.Context, name string) (place.File, error) {
+	if strings.HasPrefix(name, keyFolder+"/") {
+		return nil, syscall.ELOOP
+	}
+	return p.Mem.Open(ctx, name)
+}
+
+// A place that drops out while it is read what was removed is done without.
+func TestPlaceThatDropsOutWhileNotesAreReadIsDoneWithout(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2)
+	must(t, sv.mems[0].Write(t.Context(), stone(path.Join(keyFolder, "gone"))))
+	sv.reopenWith(closed{sv.mems[2]}, sv.mems[:2]...)
+	sv.holds()
 }
