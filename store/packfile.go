@@ -19,6 +19,7 @@ type packFiles struct {
 	place   *spread
 	master  *pack.Key
 	detours time.Duration // how long one is taken
+	most    int           // are kept open
 
 	mu    sync.Mutex
 	files map[pack.ID]*packFile
@@ -50,7 +51,7 @@ type shardFile struct {
 }
 
 func newPackFiles(p *spread, master *pack.Key) *packFiles {
-	return &packFiles{place: p, master: master, detours: detourLasts, files: map[pack.ID]*packFile{}}
+	return &packFiles{place: p, master: master, detours: detourLasts, most: maxPackFiles, files: map[pack.ID]*packFile{}}
 }
 
 // open returns the pack's file, to be released after use.
@@ -139,8 +140,11 @@ func (f *packFile) readAt(b []byte, off int64) error {
 	return nil
 }
 
-// close closes all files.
+// close closes all files, which a place that is gone may let wait: never with packFiles.mu held. Of nil it closes none.
 func (f *packFile) close() {
+	if f == nil {
+		return
+	}
 	for i := range f.shards {
 		if s := f.shards[i].Load(); s != nil && s.err == nil {
 			s.Close()
@@ -169,19 +173,25 @@ func (s *packFiles) touch(f *packFile) {
 
 // add takes in f, unless another was faster.
 func (s *packFiles) add(f *packFile) *packFile {
+	is, idle := s.put(f)
+	idle.close()
+	return is
+}
+
+// put is add, and returns what is to be closed then.
+func (s *packFiles) put(f *packFile) (is, idle *packFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other := s.files[f.info.id]; other != nil {
-		f.close()
 		other.users++
-		return other
+		return other, f
 	}
-	if len(s.files) >= maxPackFiles {
-		s.drop(s.oldest())
+	if len(s.files) >= s.most {
+		idle = s.drop(s.oldest())
 	}
 	s.touch(f)
 	s.files[f.info.id] = f
-	return f
+	return f, idle
 }
 
 func (s *packFiles) oldest() *packFile {
@@ -194,39 +204,46 @@ func (s *packFiles) oldest() *packFile {
 	return oldest
 }
 
-func (s *packFiles) drop(f *packFile) {
-	if s.files[f.info.id] == f {
-		delete(s.files, f.info.id)
-		s.unuse(f)
+// drop takes f out, and returns it if it is to be closed.
+func (s *packFiles) drop(f *packFile) (idle *packFile) {
+	if f == nil || s.files[f.info.id] != f {
+		return nil
 	}
+	delete(s.files, f.info.id)
+	return s.unuse(f)
 }
 
-func (s *packFiles) unuse(f *packFile) {
-	if f.users--; f.users == 0 {
-		f.close()
+func (s *packFiles) unuse(f *packFile) (idle *packFile) {
+	if f.users--; f.users > 0 {
+		return nil
 	}
+	return f
 }
 
 func (s *packFiles) release(f *packFile) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unuse(f)
+	idle := s.unuse(f)
+	s.mu.Unlock()
+	idle.close()
 }
 
 // forget has a pack's files opened anew by whoever reads it next, since one of them was replaced.
 func (s *packFiles) forget(id pack.ID) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.files[id]; f != nil {
-		s.drop(f)
-	}
+	idle := s.drop(s.files[id])
+	s.mu.Unlock()
+	idle.close()
 }
 
 // close forgets all.
 func (s *packFiles) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var idle []*packFile
 	for _, f := range s.files {
-		s.drop(f)
+		idle = append(idle, s.drop(f))
+	}
+	s.mu.Unlock()
+	for _, f := range idle {
+		f.close()
 	}
 }

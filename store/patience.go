@@ -25,11 +25,15 @@ type patient struct {
 type manner struct {
 	grace   atomic.Int64 // time.Duration
 	overdue atomic.Int32 // calls
+	closing atomic.Int32 // files whose closing was not waited for to its end
 }
 
 // answerTime is more than it takes a disk to be reset, to give up a bad sector after trying for long, or a server to be started again: a place that the others cannot do without is
 // not given up for that.
 const answerTime = 5 * time.Minute
+
+// closeTime is how long it is waited for that a file is closed, so that who lets go of a vault has let go of its disks too.
+const closeTime = time.Second
 
 // longTimes is how many times as long a place may take for what is long: a file of more than longFile bytes, over a slow line, and to sweep, which writes back all that its file
 // system has in memory, whoever wrote it.
@@ -214,11 +218,32 @@ func (f *patientFile) ReadAt(b []byte, off int64) (int, error) {
 	return copy(b, (*r.buf)[:r.n]), r.err
 }
 
-// Close implements io.Closer. It waits for nothing: a file whose read is overdue is closed when that has ended.
+// Close implements io.Closer. Of several places it is not waited for: a file whose read is overdue is closed when that has ended, and closing too may wait for a server that is gone.
 func (f *patientFile) Close() error {
-	if f.of.overdue.Load() == 0 {
+	if !f.of.several.Load() {
 		return f.File.Close()
 	}
-	go f.File.Close()
+	m, closed := f.of.manner, make(chan error, 1)
+	go func() { closed <- f.File.Close() }()
+	if m.overdue.Load() > 0 || m.closing.Load() > 0 {
+		return nil
+	}
+	grace := time.Duration(m.grace.Load())
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(min(grace, closeTime)):
+	}
+	m.closing.Add(1)
+	go func() {
+		defer m.closing.Add(-1)
+		select {
+		case <-closed:
+		case <-time.After(grace):
+			m.overdue.Add(1)
+			<-closed
+			m.overdue.Add(-1)
+		}
+	}()
 	return nil
 }

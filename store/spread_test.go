@@ -661,9 +661,14 @@ func (f silentFile) ReadAt(b []byte, off int64) (int, error) {
 	return f.File.ReadAt(b, off)
 }
 
+func (f silentFile) Close() error {
+	f.of.wait()
+	return f.File.Close()
+}
+
 // A disk or server that died answers nothing, for ever; what the others have is read, and backups go on.
 func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
-	for _, first := range []string{"read", "backup", "look"} {
+	for _, first := range []string{"read", "backup", "look", "close"} {
 		sv := newSpreadVault(t, shape{3, 1})
 		sv.backup("v0", 0, 1, 2, 3, 4, 5)
 		d := &silent{stalling{Mem: sv.mems[1]}}
@@ -674,8 +679,11 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 			}
 		}
 		sv.setPatience(d, 20*time.Millisecond)
+		sv.files.most = 2
 		free := d.stall()
 		switch first {
+		case "close":
+			sv.files.close()
 		case "backup":
 			sv.backup("v1", 6, 7)
 		case "look":
@@ -698,6 +706,31 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 		sv.holds()
 		sv.whole()
 	}
+}
+
+// Who waits until a file is closed keeps nobody from reading others.
+func TestClosingKeepsNobodyWaiting(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	sv.backup("v0", 0)
+	d := &silent{stalling{Mem: sv.mems[0], met: make(chan struct{}, 1)}}
+	sv.reopenWith(d)
+	sv.mend.stop() // nobody else asks the place
+	sv.holds()
+	_, p, err := sv.locate(sv.hash.id(sv.chunks[0]))
+	must(t, err)
+	free, closed := d.stall(), make(chan struct{})
+	go func() {
+		defer close(closed)
+		sv.files.forget(p.id)
+	}()
+	<-d.met
+	if !sv.files.mu.TryLock() {
+		t.Error("nobody can read meanwhile")
+	} else {
+		sv.files.mu.Unlock()
+	}
+	free()
+	<-closed
 }
 
 func TestSwappedRecordIsNoFailingPlace(t *testing.T) {
