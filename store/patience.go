@@ -12,7 +12,7 @@ import (
 )
 
 // A patient is a place of several, which is not waited for without end: a disk that died, or a file system over a network whose server is gone, may answer no call ever. While
-// a call is overdue no other is begun to what is called the same, so that one goroutine is lost to it at a time, and nothing that was asked before comes after it.
+// a call is overdue no other is begun to the same place, so that one goroutine is lost to it at a time, and nothing that was asked before comes after it.
 //
 // A vault's only place has no such bound, for there is no other to go on with.
 type patient struct {
@@ -47,7 +47,7 @@ type patience struct {
 	several atomic.Bool
 
 	mu    sync.Mutex
-	known map[string]*manner // by what places are called
+	known map[string]*manner // by what places are called, or are if that can be told
 }
 
 // with returns the place with a bound.
@@ -75,6 +75,9 @@ func (t *patience) with(p place.Place) place.Place {
 
 // An outcome is what a call answered.
 type outcome[T any] struct {
+	if sure, ok := p.(interface{ Identity() string }); ok {
+		name = sure.Identity() // another disk that is mounted there answers
+	}
 	v   T
 	err error
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,25 @@ type unswept struct{ stalling }
 func (p *unswept) Sweep(ctx context.Context) error {
 	p.wait()
 	return p.Mem.Sweep(ctx)
+}
+
+// Another disk that is mounted where one does not answer is asked.
+func TestNewFolderIsNotTakenForTheOneThatDoesNotAnswer(t *testing.T) {
+	dir, all := filepath.Join(t.TempDir(), "place"), &patience{}
+	open := func() *patient {
+		p, err := place.NewDir(dir)
+		must(t, err)
+		return all.with(p).(*patient)
+	}
+	must(t, os.Mkdir(dir, 0o700))
+	dead := open()
+	if open().manner != dead.manner {
+		t.Error("the same folder is taken for another")
+	}
+	must(t, errors.Join(os.Rename(dir, dir+".away"), os.Mkdir(dir, 0o700)))
+	if open().manner == dead.manner {
+		t.Error("another folder is taken for the same")
+	}
 }
 
 // A place whose writes hang is waited for as when a file is written, when the vault is opened, and when it is tried again.

@@ -14,6 +14,7 @@ import (
 type Dir struct {
 	*files
 	path string
+	is   os.FileInfo
 }
 
 var _ Place = (*Dir)(nil)
@@ -39,11 +40,17 @@ func NewDir(path string) (*Dir, error) {
 	if err := mayOpenBelow(full); err != nil {
 		return nil, fmt.Errorf("open place %s: %w", full, err)
 	}
-	return &Dir{files: newFiles(full, &dirDisk{top: full, is: info}, randomNumber), path: full}, nil
+	return &Dir{files: newFiles(full, &dirDisk{top: full, is: info}, randomNumber), path: full, is: info}, nil
 }
 
 // Path is the absolute path of the folder.
 func (d *Dir) Path() string { return d.path }
+
+// Identity tells the folder from another one that lies at the same path at another time, as after another disk was mounted there.
+func (d *Dir) Identity() string {
+	s := d.is.Sys().(*syscall.Stat_t)
+	return fmt.Sprintf("%s %d %d", d.path, s.Dev, s.Ino)
+}
 
 func randomNumber() uint64 {
 	var b [8]byte
