@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -12,7 +11,7 @@ type Info struct {
 	ID        string
 	KeyCheck  string // tells one master key from another
 	Places    []PlaceState
-	Instances int
+	Instances int // of which there are versions or packs
 	Versions  int
 	Packs     uint64
 	Chunks    uint64 // in packs; one that lies in two counts twice
@@ -28,24 +27,29 @@ type Info struct {
 	Collected time.Time // when the last collection ended; zero: Dead is not known, and zero
 }
 
-// Info describes the vault.
+// Info describes the vault. It waits for no place longer than Places does.
 func (v *Vault) Info(ctx context.Context) (Info, error) {
 	i := Info{Format: v.desc.Format, ID: v.desc.Vault, KeyCheck: v.desc.KeyCheck, Places: v.Places(ctx), Healed: v.healed.Load(), Mended: v.mended.Load()}
-	err := v.eachInstance(ctx, func(string) error { i.Instances++; return nil })
-	collected, indexErr := v.collected()
-	i.Collected = collected
+	var err error
+	i.Collected, err = v.collected()
+	instances := map[string]bool{}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	for k := range v.versions {
+		instances[k.Instance] = true
+	}
 	i.Versions, i.Packs = len(v.versions), uint64(len(v.packs))
 	for number, p := range v.packs {
 		i.Chunks += uint64(p.frames)
 		i.Stored += p.size
 		i.Data += uint64(p.data)
 		i.Parity += p.size - uint64(p.data)
+		instances[p.instance] = true
 		u := v.uses[number]
 		i.Raw, i.Dead, i.DeadRaw = i.Raw+u.raw, i.Dead+u.dead, i.DeadRaw+u.deadRaw
 	}
-	return i, errors.Join(err, indexErr)
+	i.Instances = len(instances)
+	return i, err
 }
 
 // A PlaceState says how a place does.
@@ -59,7 +63,8 @@ type PlaceState struct {
 	Free, Total uint64 // bytes; 0 if it cannot be asked
 }
 
-// Places tells how each place does, in the order of their shards.
+// Places tells how each place does, in the order of their shards. It waits for each some seconds at most, and not at all for one that has not answered the last time: also a
+// vault's only place has the trouble then that it does not answer in time.
 func (v *Vault) Places(ctx context.Context) []PlaceState {
 	var all []PlaceState
 	for _, m := range v.place.layout().members {
@@ -67,7 +72,7 @@ func (v *Vault) Places(ctx context.Context) []PlaceState {
 		s := PlaceState{ID: m.id, Name: m.String(), Err: m.trouble(), Gone: p == nil, Behind: !m.current(), Replaces: m.inherits()}
 		if p != nil {
 			var err error
-			if s.Free, s.Total, err = p.Space(ctx); err != nil && s.Err == nil {
+			if s.Free, s.Total, err = spaceSoon(ctx, p); err != nil && s.Err == nil {
 				s.Err = err
 			}
 		}

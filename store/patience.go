@@ -14,7 +14,7 @@ import (
 // A patient is a place of several, which is not waited for without end: a disk that died, or a file system over a network whose server is gone, may answer no call ever. While
 // a call is overdue no other is begun to the same place, so that one goroutine is lost to it at a time, and nothing that was asked before comes after it.
 //
-// A vault's only place has no such bound, for there is no other to go on with.
+// A vault's only place has no such bound, for there is no other to go on with; but how it does is told in any case.
 type patient struct {
 	place.Place
 	*manner
@@ -26,6 +26,17 @@ type manner struct {
 	grace   atomic.Int64 // time.Duration
 	overdue atomic.Int32 // calls
 	closing atomic.Int32 // files whose closing was not waited for to its end
+
+	mu    sync.Mutex
+	asked *question // how much space there is; nil: nobody waits for the answer
+}
+
+// A question is asked once, and answered to all who ask the same meanwhile.
+type question struct {
+	answered    chan struct{}
+	free, total uint64
+	err         error
+	late        bool // somebody waited in vain; guarded by manner.mu
 }
 
 // answerTime is more than it takes a disk to be reset, to give up a bad sector after trying for long, or a server to be started again: a place that the others cannot do without is
@@ -34,6 +45,9 @@ const answerTime = 5 * time.Minute
 
 // closeTime is how long it is waited for that a file is closed, so that who lets go of a vault has let go of its disks too.
 const closeTime = time.Second
+
+// spaceTime is how long somebody who is to be told how a place does waits for it, also for the only one.
+const spaceTime = 15 * time.Second
 
 // longTimes is how many times as long a place may take for what is long: a file of more than longFile bytes, over a slow line, and to sweep, which writes back all that its file
 // system has in memory, whoever wrote it.
@@ -61,6 +75,9 @@ func (t *patience) with(p place.Place) place.Place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	name := p.String()
+	if sure, ok := p.(interface{ Identity() string }); ok {
+		name = sure.Identity() // another disk that is mounted there answers
+	}
 	m := t.known[name]
 	if m == nil {
 		m = new(manner)
@@ -75,9 +92,6 @@ func (t *patience) with(p place.Place) place.Place {
 
 // An outcome is what a call answered.
 type outcome[T any] struct {
-	if sure, ok := p.(interface{ Identity() string }); ok {
-		name = sure.Identity() // another disk that is mounted there answers
-	}
 	v   T
 	err error
 }
@@ -138,6 +152,56 @@ func (p *patient) Space(ctx context.Context) (free, total uint64, err error) {
 		return s, err
 	}, nil)
 	return s[0], s[1], err
+}
+
+// spaceSoon is Space for who cannot wait, and never asks a place that has not answered yet once more: errSlow.
+func (p *patient) spaceSoon(ctx context.Context) (free, total uint64, err error) {
+	slow := fmt.Errorf("%s: %w", p, errSlow)
+	if p.several.Load() && p.overdue.Load() > 0 {
+		return 0, 0, slow
+	}
+	q, limit := p.ask(context.WithoutCancel(ctx))
+	select {
+	case <-q.answered:
+		return q.free, q.total, q.err
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	case <-time.After(limit):
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q.late = true
+	return 0, 0, slow
+}
+
+// spaceSoon is Space of a place for who cannot wait.
+func spaceSoon(ctx context.Context, p place.Place) (free, total uint64, err error) {
+	if bounded, ok := p.(*patient); ok {
+		return bounded.spaceSoon(ctx)
+	}
+	return p.Space(ctx)
+}
+
+// ask asks for the space, unless that is under way, and tells how long to wait for the answer.
+func (p *patient) ask(ctx context.Context) (q *question, limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if q = p.asked; q != nil && q.late {
+		return q, 0
+	}
+	limit = min(spaceTime, time.Duration(p.grace.Load()))
+	if q == nil {
+		q = &question{answered: make(chan struct{})}
+		p.asked = q
+		go func() {
+			q.free, q.total, q.err = p.Place.Space(ctx)
+			p.mu.Lock()
+			p.asked = nil
+			p.mu.Unlock()
+			close(q.answered)
+		}()
+	}
+	return q, limit
 }
 
 // Write implements place.Place. Of several places it writes from memory of its own, which a call that is overdue may read whenever it likes.

@@ -633,7 +633,10 @@ func (sv *spreadVault) setPatience(p place.Place, grace time.Duration) {
 }
 
 // A silent is a place that answers no call while it stalls.
-type silent struct{ stalling }
+type silent struct {
+	stalling
+	asked atomic.Int32 // how often, for space
+}
 
 func (p *silent) Open(ctx context.Context, name string) (place.File, error) {
 	p.wait()
@@ -647,6 +650,7 @@ func (p *silent) List(ctx context.Context, dir string) ([]place.Info, error) {
 }
 
 func (p *silent) Space(ctx context.Context) (free, total uint64, err error) {
+	p.asked.Add(1)
 	p.wait()
 	return p.Mem.Space(ctx)
 }
@@ -671,7 +675,7 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 	for _, first := range []string{"read", "backup", "look", "close"} {
 		sv := newSpreadVault(t, shape{3, 1})
 		sv.backup("v0", 0, 1, 2, 3, 4, 5)
-		d := &silent{stalling{Mem: sv.mems[1]}}
+		d := &silent{stalling: stalling{Mem: sv.mems[1]}}
 		sv.reopenWith(d, sv.mems[0], sv.mems[2])
 		for _, i := range []int{0, 1, 2} { // packs of which files are open
 			if _, err := sv.Get(t.Context(), sv.hash.id(sv.chunks[i])); err != nil {
@@ -708,11 +712,35 @@ func TestDeadPlaceIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// How the vault's only place does is told also while it answers nothing, and it is asked once in that time.
+func TestOnlyPlaceThatDoesNotAnswerIsTold(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	sv.backup("v0", 0)
+	d := &silent{stalling: stalling{Mem: sv.mems[0]}}
+	sv.reopenWith(d)
+	sv.setPatience(d, 20*time.Millisecond)
+	free, before := d.stall(), d.asked.Load()
+	defer free()
+	for range 3 {
+		info, err := sv.Info(t.Context())
+		if err != nil || info.Versions != 1 || info.Instances != 1 || len(info.Places) != 1 || !errors.Is(info.Places[0].Err, errSlow) {
+			t.Errorf("%+v, %v", info, err)
+		}
+	}
+	if n := d.asked.Load() - before; n != 1 {
+		t.Errorf("it was asked %d times", n)
+	}
+	free()
+	for sv.Places(t.Context())[0].Err != nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // Who waits until a file is closed keeps nobody from reading others.
 func TestClosingKeepsNobodyWaiting(t *testing.T) {
 	sv := newSpreadVault(t, shape{1, 0})
 	sv.backup("v0", 0)
-	d := &silent{stalling{Mem: sv.mems[0], met: make(chan struct{}, 1)}}
+	d := &silent{stalling: stalling{Mem: sv.mems[0], met: make(chan struct{}, 1)}}
 	sv.reopenWith(d)
 	sv.mend.stop() // nobody else asks the place
 	sv.holds()
