@@ -246,10 +246,15 @@ func (d *Daemon) lookAtPlaces(ctx context.Context, v *store.Vault) {
 	for _, m := range d.alerts.List(true) {
 		over[m.Cause] = m.Kind == control.MessagePlace || m.Kind == control.MessageSpace
 	}
-	for _, p := range v.Places(ctx) {
+	places := v.Places(ctx)
+	for _, p := range places {
 		failing, full := placeCause(p.Name), "space/"+p.Name
 		if p.Err != nil {
-			d.kept(d.alerts.Hold(control.MessagePlace, failing, failingText(p.Name, p.Err)))
+			text := failingText(p.Name, p.Err)
+			if len(places) == 1 {
+				text = "the vault's only place " + p.Name + " fails: " + sentence(p.Err)
+			}
+			d.kept(d.alerts.Hold(control.MessagePlace, failing, text))
 		}
 		if p.Total > 0 && nearlyFull(p.Free, p.Total) {
 			d.kept(d.alerts.Hold(control.MessageSpace, full, fullText(p.Name, p.Free, p.Total)))

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"yester/control"
+	"yester/fs"
 	"yester/store"
 	"yester/store/place"
 )
@@ -115,6 +118,14 @@ func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 
 // newFolder makes a folder if it is not there, and refuses one that has something, unless it is a place already. It tells whether it made it.
 func newFolder(dir string, isPlace bool) (made bool, err error) {
+// mounted tells a folder from another one at the same path that another mount shows.
+func mounted(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		path = full
+	}
+	return strconv.Itoa(fs.MountOver(path)) + " " + path
+}
+
 	if isPlace {
 		return false, nil
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type site struct {
 
 	mu      sync.Mutex
 	overdue map[string]chan openedDir // those that have not answered
+	answers time.Duration             // how long they are waited for; 0: dirAnswers
 }
 
 // seek has a vault look for its places in these folders.
@@ -60,23 +62,20 @@ func (s *site) looked() []string {
 func (s *site) seen() (places []place.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dirs := s.looked()
-	for _, dir := range dirs {
-		if p, err := s.dir(dir, len(dirs) > 1); err == nil {
+	for _, dir := range s.looked() {
+		if p, err := s.dir(dir); err == nil {
 			places = append(places, p)
 		}
 	}
 	return places
 }
 
-// dir opens a folder. Of several it is not waited for without end: that of a server that is gone may answer never. s.mu is held.
-func (s *site) dir(path string, several bool) (*place.Dir, error) {
-	if !several {
-		return place.NewDir(path)
-	}
-	done, wait := s.overdue[path], time.Duration(0)
+// dir opens a folder. It is not waited for without end: that of a server that is gone may answer never; nor is it asked again until it does, or another one is mounted there. s.mu is held.
+func (s *site) dir(path string) (*place.Dir, error) {
+	key := mounted(path)
+	done, wait := s.overdue[key], time.Duration(0)
 	if done == nil {
-		done, wait = make(chan openedDir, 1), dirAnswers
+		done, wait = make(chan openedDir, 1), cmp.Or(s.answers, dirAnswers)
 		go func() {
 			dir, err := place.NewDir(path)
 			done <- openedDir{dir, err}
@@ -84,14 +83,14 @@ func (s *site) dir(path string, several bool) (*place.Dir, error) {
 	}
 	select {
 	case o := <-done:
-		delete(s.overdue, path)
+		delete(s.overdue, key)
 		return o.dir, o.err
 	case <-time.After(wait):
 	}
 	if s.overdue == nil {
 		s.overdue = map[string]chan openedDir{}
 	}
-	s.overdue[path] = done
+	s.overdue[key] = done
 	return nil, fmt.Errorf("open place %s: %w", path, errNoAnswer)
 }
 
@@ -280,7 +279,7 @@ func (s *site) options(dirs []string) (store.Options, error) {
 	o.Marker = func(v *store.Vault) store.Mark { return snapshot.Marker(v) }
 	var missing error
 	for _, dir := range dirs {
-		p, err := s.dir(dir, len(dirs) > 1)
+		p, err := s.dir(dir)
 		if err != nil {
 			missing = errors.Join(missing, err)
 			continue

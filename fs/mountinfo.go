@@ -86,6 +86,21 @@ func topMount(dir string) (top mountPoint, err error) {
 	return top, nil
 }
 
+// MountOver is the number of the mount that a path lies in by its name, 0 if that cannot be told. No file system is asked, as it may not answer. The path must be absolute.
+func MountOver(path string) int {
+	mounts, err := readMounts()
+	if err != nil {
+		return 0
+	}
+	var over mountPoint
+	for _, m := range mounts {
+		if in := strings.TrimSuffix(m.dir, "/"); len(m.dir) >= len(over.dir) && (path == in || strings.HasPrefix(path, in+"/")) {
+			over = m
+		}
+	}
+	return over.id
+}
+
 // setReadAhead sets how far the kernel reads ahead in this mount's files. Its default of 128 halves what one reader gets,
 // and the FUSE protocol can only lower it.
 func (at mountPoint) setReadAhead(kb int) error {

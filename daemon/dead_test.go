@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// deadServer mounts a file system over a folder that answers nothing. gone takes it away, and who asked it waits on until the test ends, or for a minute.
+func deadServer(t *testing.T, dir string) (gone func()) {
+	t.Helper()
+	fd, err := syscall.Open("/dev/fuse", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil || os.Geteuid() != 0 {
+		t.Skipf("needs root and /dev/fuse: %v", err)
+	}
+	if err := syscall.Mount("yester-test", dir, "fuse", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
+		_ = syscall.Close(fd)
+		t.Skipf("nothing can be mounted here: %v", err)
+	}
+	limit := time.AfterFunc(time.Minute, func() { _ = syscall.Close(fd) })
+	gone = sync.OnceFunc(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		gone()
+		if !limit.Stop() {
+			t.Error("somebody waited for it")
+		} else if err := syscall.Close(fd); err != nil {
+			t.Error(err)
+		}
+	})
+	return gone
+}
+
+// A vault whose only place answers nothing when the daemon begins is away, and opened when it is back, be it with another mount.
+func TestOnlyPlaceThatDoesNotAnswerEndsNoStart(t *testing.T) {
+	s := newStill(t)
+	vaultBack := s.vaultAway()
+	dir := s.o.Home.Vault
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	gone := deadServer(t, dir)
+	s.site.answers = 50 * time.Millisecond
+	for range 2 {
+		if err := s.openAgain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.unopenedVault(); len(got) != 1 || !strings.Contains(got[0].text, errNoAnswer.Error()) {
+			t.Errorf("got %+v", got)
+		}
+	}
+	gone()
+	s.site.answers = 0
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	vaultBack()
+	if _, err := s.openedVault(); err != nil {
+		t.Error(err)
+	}
+}
