@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"yester/control"
 )
 
 // deadServer mounts a file system over a folder that answers nothing. gone takes it away, and who asked it waits on until the test ends, or for a minute.
@@ -63,6 +66,15 @@ func TestOnlyPlaceThatDoesNotAnswerEndsNoStart(t *testing.T) {
 	}
 	vaultBack()
 	if _, err := s.openedVault(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who asks for another vault than the one there is waits for no place of it.
+func TestVaultInitWaitsForNoPlaceOfTheVault(t *testing.T) {
+	s := newStill(t)
+	deadServer(t, s.o.Home.Vault)
+	if _, err := s.vaultInit(t.Context(), control.VaultInitRequest{}); !errors.Is(err, control.Exists) {
 		t.Error(err)
 	}
 }

@@ -404,12 +404,12 @@ func (s *site) target(wanted []string) ([]string, error) {
 
 // taken says that the daemon has a vault open, also when its folder is gone: a new one there would be in the way when it comes back.
 func (s *site) taken() error {
-	dirs, err := s.target(nil)
+	dirs, err := s.places()
 	if err != nil {
 		return err
 	}
-	return control.Errorf(control.Exists, "%s has a vault already, but it is no longer in %s", s.home.Name(), list(dirs)).
-		WithHint("is its disk mounted? to begin another one there, stop the daemon first")
+	return control.Errorf(control.Exists, "%s has a vault already, in %s", s.home.Name(), list(dirs)).
+		WithHint("`yester vault info` describes it; if it is not there, is its disk mounted? To begin another one, stop the daemon first")
 }
 
 // vacant makes the folders of a new vault, and refuses those that hold something else.
