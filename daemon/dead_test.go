@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -76,5 +77,25 @@ func TestVaultInitWaitsForNoPlaceOfTheVault(t *testing.T) {
 	deadServer(t, s.o.Home.Vault)
 	if _, err := s.vaultInit(t.Context(), control.VaultInitRequest{}); !errors.Is(err, control.Exists) {
 		t.Error(err)
+	}
+}
+
+// Nor does status wait for who asks a place whose the versions are.
+func TestStatusWaitsForNobodyWhoAsksAPlace(t *testing.T) {
+	s := newStill(t)
+	s.registering.Lock()
+	defer s.registering.Unlock()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.status(context.Background(), control.None{})
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it waits")
 	}
 }

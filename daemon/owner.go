@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"yester/control"
@@ -36,16 +37,19 @@ func holder(db *state.DB, home, machineIDFile string) (string, error) {
 	return h, db.PutHolder(h)
 }
 
-// owned is what a daemon knows of whether its instance is its own. It is guarded by Daemon.registering.
+// owned is what a daemon knows of whether its instance is its own. It is guarded by Daemon.registering; lost may be read without, as that is held while a place is waited for.
 type owned struct {
 	holder, run string
-	taken       bool      // by this process
-	since       time.Time // when it was
-	lost        error     // why it is another's
+	taken       bool                          // by this process
+	since       time.Time                     // when it was
+	lost        atomic.Pointer[control.Error] // why it is another's; nil: it is not
 }
 
 // take notes that the vault names this process.
-func (w *owned) take(since time.Time) { w.taken, w.since, w.lost = true, since, nil }
+func (w *owned) take(since time.Time) {
+	w.taken, w.since = true, since
+	w.lost.Store(nil)
+}
 
 // yields tells whether an owner is this daemon, and no process of it that began later than this one.
 func (w *owned) yields(o *store.Owner) bool {
@@ -64,7 +68,8 @@ func (d *Daemon) mine(ctx context.Context, v *store.Vault) (free bool, err error
 	o, err := v.Owner(ctx, d.instance.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt): // what says nothing keeps nobody off
-		d.owned.taken, d.owned.lost = false, nil
+		d.owned.taken = false
+		d.owned.lost.Store(nil)
 		return true, nil
 	case err != nil:
 		return false, err
@@ -72,11 +77,12 @@ func (d *Daemon) mine(ctx context.Context, v *store.Vault) (free bool, err error
 		d.owned.take(o.Since)
 		return false, nil
 	case d.owned.yields(&o):
-		d.owned.lost = nil
+		d.owned.lost.Store(nil)
 		return true, nil
 	}
-	d.owned.lost = notMine(d.instance.Name, &o) // what it took stays taken: of another that is the same it would not notice that it holds
-	return false, d.owned.lost
+	lost := notMine(d.instance.Name, &o) // what it took stays taken: of another that is the same it would not notice that it holds
+	d.owned.lost.Store(lost)
+	return false, lost
 }
 
 // isOther tells whether an owner of an instance is another daemon.
@@ -86,7 +92,7 @@ func (d *Daemon) isOther(o *store.Owner) bool {
 	return o.Holder != d.owned.holder || o.Instance == d.instance.ID && !d.owned.yields(o)
 }
 
-func notMine(instance string, o *store.Owner) error {
+func notMine(instance string, o *store.Owner) *control.Error {
 	where := o.Name
 	if o.Home != "" {
 		where += " with the home " + o.Home
@@ -132,10 +138,9 @@ func (d *Daemon) goOnOwning(ctx context.Context, v *store.Vault) {
 
 // ownership is what status says of it, "" if all is well.
 func (d *Daemon) ownership() string {
-	d.registering.Lock()
-	defer d.registering.Unlock()
-	if d.owned.lost == nil {
+	lost := d.owned.lost.Load()
+	if lost == nil {
 		return ""
 	}
-	return sentence(d.owned.lost) + "; no version is made or deleted here"
+	return sentence(lost) + "; no version is made or deleted here"
 }
