@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -78,6 +82,78 @@ func TestVaultInitWaitsForNoPlaceOfTheVault(t *testing.T) {
 	if _, err := s.vaultInit(t.Context(), control.VaultInitRequest{}); !errors.Is(err, control.Exists) {
 		t.Error(err)
 	}
+}
+
+// A heard is a log of which somebody hears every message.
+type heard struct {
+	slog.Handler
+	hear func(string)
+}
+
+func (h heard) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h heard) Handle(_ context.Context, r slog.Record) error {
+	h.hear(r.Message)
+	return nil
+}
+
+// The service manager is told that the process is alive also while a daemon begins anew in it, which may take long.
+func TestWatchdogIsFedWhileADaemonBeginsAnew(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	var fed atomic.Int64
+	go func() {
+		for b := make([]byte, 4096); ; {
+			n, err := manager.Read(b)
+			if err != nil {
+				return
+			}
+			if string(b[:n]) == "WATCHDOG=1" {
+				fed.Add(1)
+			}
+		}
+	}()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	t.Setenv("WATCHDOG_USEC", "40000")
+	t.Setenv("WATCHDOG_PID", "")
+	o := options(t)
+	o.Tempo = 1000
+	var anew atomic.Bool
+	gate, boot := make(chan struct{}), bootTime()
+	o.Log = slog.New(heard{slog.DiscardHandler, func(says string) {
+		if says == "beginning anew" {
+			anew.Store(true)
+		}
+	}})
+	o.Boot = func() (string, time.Duration) {
+		if anew.Load() {
+			<-gate // as where the vault takes long to open
+		}
+		return boot()
+	}
+	c, stop := serve(t, o)
+	defer stop()
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open()
+	if _, err := c.VaultInit(t.Context(), control.VaultInitRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	vault := o.Home.Vault
+	if err := errors.Join(os.Rename(vault, vault+".away"), os.Mkdir(vault, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the first daemon", anew.Load)
+	before := fed.Load()
+	eventually(t, "the service manager to be told", func() bool { return fed.Load() > before+4 })
+	open()
+	eventually(t, "the next daemon", func() bool {
+		_, err := c.VaultInfo(t.Context())
+		return err != nil && strings.Contains(err.Error(), "is no longer in")
+	})
 }
 
 // Nor does status wait for who asks a place whose the versions are.

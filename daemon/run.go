@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,8 +44,12 @@ func run(ctx context.Context, o Options) error {
 	}
 	defer l.free()
 	o.Ready = sync.OnceFunc(o.Ready)
+	watched, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var at atomic.Pointer[Daemon]
+	go watchdog(watched, &at)
 	for {
-		again, err := once(ctx, o)
+		again, err := once(ctx, o, &at)
 		if again == nil || err != nil {
 			return err
 		}
@@ -52,8 +57,8 @@ func run(ctx context.Context, o Options) error {
 	}
 }
 
-// once runs a daemon. again is not nil if another one is to go on, as another instance.
-func once(ctx context.Context, o Options) (again *anew, err error) {
+// once runs a daemon, that at names from then on. again is not nil if another one is to go on, as another instance.
+func once(ctx context.Context, o Options, at *atomic.Pointer[Daemon]) (again *anew, err error) {
 	if o.Home.Mount != "" {
 		if err := fs.Detach(o.Home.Mount); err != nil {
 			o.Log.Warn("the mount folder cannot be used", "err", err) // mounting will say so again, to whoever asks
@@ -67,6 +72,7 @@ func once(ctx context.Context, o Options) (again *anew, err error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	at.Store(d)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d.anew = cancel
@@ -117,7 +123,6 @@ func (d *Daemon) serve(ctx context.Context) error {
 	group.Go(func() error { d.listen(working); return nil })
 	group.Go(func() error { d.monitor(working); return nil })
 	group.Go(func() error { d.outbox.Run(working); return nil })
-	group.Go(func() error { d.watchdog(working); return nil })
 	d.log.Info("ready", "instance", d.instance.ID, "home", d.o.Home.Name(), "socket", d.o.Home.Socket)
 	d.o.Ready()
 
