@@ -272,7 +272,7 @@ func (d *Daemon) lookAtPlaces(ctx context.Context, v *store.Vault) {
 func placeCause(place string) string { return "place/" + place }
 
 func failingText(place string, err error) string {
-	return "the vault goes on without its place " + place + ": " + sentence(err)
+	return "the vault goes on without its place " + place + ": " + sentence(err) + "; if it is lost for good, `yester vault place replace " + place + " NEW` rebuilds it"
 }
 
 // nearlyFull tells whether a place should be given more space soon.

@@ -70,13 +70,15 @@ func (d *Daemon) placeReplace(ctx context.Context, r control.PlaceReplaceRequest
 		return control.Task{}, err
 	}
 	places := v.Places(ctx)
-	named := func(name string) bool {
-		return slices.ContainsFunc(places, func(p store.PlaceState) bool { return p.ID == name || p.Name == name })
+	number := func(name string) int {
+		return slices.IndexFunc(places, func(p store.PlaceState) bool { return p.ID == name || p.Name == name })
 	}
+	old, by := number(r.Old), number(r.New)
+	isAnew := old >= 0 && old == by && (places[old].Gone || places[old].Replaces) // another disk where the lost one was, or going on with that
 	switch {
-	case named(r.Old) && named(r.New):
+	case old >= 0 && by >= 0 && !isAnew:
 		return control.Task{}, control.Errorf(control.Exists, "%s is a place of the vault already", r.New).WithHint("give an empty or a new folder")
-	case !named(r.Old) && !named(r.New): // the new one is when this goes on
+	case old < 0 && by < 0: // the new one is when this goes on
 		return control.Task{}, control.Errorf(control.NotFound, "the vault has no place %s", r.Old).WithHint("`yester vault place list` lists them")
 	case len(places) == 1:
 		return control.Task{}, control.Errorf(control.BadRequest, "a vault in one place has nothing to rebuild another from").
@@ -94,7 +96,7 @@ func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 	if err := d.site.mayLieIn(dir); err != nil {
 		return control.Task{}, err
 	}
-	isPlace := slices.ContainsFunc(v.Places(ctx), func(p store.PlaceState) bool { return p.Name == dir })
+	isPlace := slices.ContainsFunc(v.Places(ctx), func(p store.PlaceState) bool { return p.Name == dir && !p.Gone })
 	made, err := newFolder(dir, isPlace)
 	if err != nil {
 		return control.Task{}, err
@@ -116,8 +118,6 @@ func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 	return t, err
 }
 
-// newFolder makes a folder if it is not there, and refuses one that has something, unless it is a place already. It tells whether it made it.
-func newFolder(dir string, isPlace bool) (made bool, err error) {
 // mounted tells a folder from another one at the same path that another mount shows.
 func mounted(path string) string {
 	if full, err := filepath.Abs(path); err == nil {
@@ -126,6 +126,8 @@ func mounted(path string) string {
 	return strconv.Itoa(fs.MountOver(path)) + " " + path
 }
 
+// newFolder makes a folder if it is not there, and refuses one that has something, unless it is a place already. It tells whether it made it.
+func newFolder(dir string, isPlace bool) (made bool, err error) {
 	if isPlace {
 		return false, nil
 	}

@@ -96,6 +96,24 @@ func TestPlaceIsAddedAndReplacedWhileServed(t *testing.T) {
 	}
 }
 
+// A new disk is mounted where the lost one was.
+func TestLostPlaceIsReplacedWhereItWas(t *testing.T) {
+	o, places := threePlaces(t)
+	if err := os.RemoveAll(places[1]); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := serve(t, o)
+	again := control.PlaceReplaceRequest{Old: places[1], New: places[1]}
+	task, err := c.PlaceReplace(t.Context(), again)
+	if got := await(t, c, task, err); got.State != control.Completed {
+		t.Fatalf("got %+v", got)
+	}
+	wantPlaces(t, c, places...)
+	if task, err := c.PlaceReplace(t.Context(), again); !errors.Is(err, control.Exists) {
+		t.Errorf("a place that is well: %+v, %v", task, err)
+	}
+}
+
 // wantPlaces checks that the vault lies in just these places, and that they are well.
 func wantPlaces(t *testing.T, c *control.Client, want ...string) {
 	t.Helper()

@@ -9,7 +9,7 @@ import (
 	"yester/store/place"
 )
 
-// ReplacePlace has a new, empty place take over from an old one, which is named by its id or its path and may be missing. What lies in
+// ReplacePlace has a new, empty place take over from an old one, which is named by its id or its path and may be missing; then the new one may have the same path. What lies in
 // the old one is rebuilt in the new one, from the old one too as long as it can be read; the vault is in use meanwhile. It goes on by itself when
 // the vault is opened after an interruption, and when called again, also when it is done already. The old place is not one of the vault's any more
 // when it returns nil. ErrNotFound if there is no such place, ErrExists if the new one is not empty. ErrMissing while another is missing, as what lies only in that and in the old one is seen
@@ -26,7 +26,7 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o P
 	id, err := v.newcomer(ctx, p)
 	if err == nil && id == "" {
 		err = v.redescribe(ctx, func(d *description, l *layout) error { return d.replace(l, old, p) })
-	} else if err == nil && v.hasPlace(old) {
+	} else if err == nil && v.hasPlace(old, id) {
 		err = fmt.Errorf("%w: %s is a place of the vault already", ErrExists, p)
 	}
 	if err == nil {
@@ -43,9 +43,9 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o P
 	return nil
 }
 
-// hasPlace tells whether an id or a path names one of the vault's places.
-func (v *Vault) hasPlace(name string) bool {
-	return slices.ContainsFunc(v.place.layout().members, func(m *member) bool { return m.named(name) })
+// hasPlace tells whether an id or a path names one of the vault's places, but for the one with the id heir if that takes over from what had the path before.
+func (v *Vault) hasPlace(name, heir string) bool {
+	return slices.ContainsFunc(v.place.layout().members, func(m *member) bool { return m.named(name) && !(m.id == heir && m.inherits()) })
 }
 
 // replace puts p in the place of old.
