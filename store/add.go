@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"yester/store/pack"
@@ -27,7 +26,7 @@ func (o *PlaceOptions) step(name string) func(done, total int) {
 
 // AddPlace makes a new, empty place one of the vault's. Packs are written anew in their new shape, one after the other, and keep their protection
 // until then; the vault is in use meanwhile. After an interruption the vault works as it is, and AddPlace with the same place goes on.
-// ErrExists if the place is not empty; ErrMissing, after the rest was done, while another is missing.
+// ErrExists if the place is not empty; ErrMissing while another is missing: then the new one is used, and Rebalance does the rest when that is back.
 func (v *Vault) AddPlace(ctx context.Context, p place.Place, o PlaceOptions) error {
 	p = v.place.patience.with(p)
 	v.changing.Lock()
@@ -44,8 +43,8 @@ func (v *Vault) AddPlace(ctx context.Context, p place.Place, o PlaceOptions) err
 	if err == nil {
 		err = v.fill(ctx, p, o.step("fill"))
 	}
-	if err == nil || errors.Is(err, ErrMissing) {
-		err = errors.Join(err, v.rebalance(ctx, &o))
+	if err == nil {
+		err = v.rebalance(ctx, &o)
 	}
 	if err != nil {
 		return fmt.Errorf("add place %s: %w", p, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"yester/store/pack"
 )
@@ -23,7 +24,8 @@ func (v *Vault) Rebalance(ctx context.Context, o PlaceOptions) error {
 var errLater = errors.New("it cannot be read for now")
 
 // rebalance writes packs of another shape than new ones have anew, and removes the old ones. A pack that cannot be read any more stays as it is. One that cannot be read for now keeps
-// no other waiting, and is an error; so is a missing place, in which there may be packs that nobody knows while it is.
+// no other waiting, and is an error; so is a missing place, in which there may be packs that nobody knows while it is. While a place lacks something nothing is written: the old packs
+// could not go, and all of the vault would be there twice.
 func (v *Vault) rebalance(ctx context.Context, o *PlaceOptions) error {
 	progress := o.step("spread")
 	seen := map[pack.ID]bool{}
@@ -32,6 +34,9 @@ func (v *Vault) rebalance(ctx context.Context, o *PlaceOptions) error {
 		done := 0
 		for number, p := range todo {
 			progress(done, len(todo))
+			if err := v.upToDate(ctx); err != nil {
+				return errors.Join(append([]error{err}, later...)...)
+			}
 			done++
 			seen[p.id] = true
 			err := v.reshape(ctx, number, p, o.Limiter)
@@ -41,6 +46,9 @@ func (v *Vault) rebalance(ctx context.Context, o *PlaceOptions) error {
 			}
 			if err != nil {
 				return fmt.Errorf("spread pack %v anew: %w", p.id, err)
+			}
+			if !v.place.layout().complete() {
+				delete(seen, p.id) // it may have had to stay
 			}
 		}
 		progress(done, done)
@@ -52,6 +60,20 @@ func (v *Vault) rebalance(ctx context.Context, o *PlaceOptions) error {
 		return fmt.Errorf("%w: %s may have packs that keep their old shape until it goes on", ErrMissing, titles(gone))
 	}
 	return nil
+}
+
+// upToDate is nil if every place has all that it should have, if need be after it was looked whether one is back. ErrMissing.
+func (v *Vault) upToDate(ctx context.Context) error {
+	if v.place.layout().complete() {
+		return nil
+	}
+	err := v.mend.tend(ctx, v.mend.retry)
+	l := v.place.layout()
+	if ctx.Err() != nil || l.complete() {
+		return ctx.Err()
+	}
+	lacking := slices.DeleteFunc(slices.Clone(l.members), func(m *member) bool { return m.current() && !m.inherits() })
+	return errors.Join(fmt.Errorf("%w: packs keep their old shape until %s has everything", ErrMissing, titles(lacking)), err)
 }
 
 // misshapen are the packs that have not the shape of new ones, but for those in seen.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 
@@ -91,19 +92,49 @@ func TestSpreadingEndsBesideADamagedPack(t *testing.T) {
 	}
 }
 
-// A pack that was not written to its end, and may be more in a place that is missing, keeps no other from being spread.
-func TestPacksAreSpreadBesideOneThatIsUnknown(t *testing.T) {
+// While a place is missing nothing is written anew, as the old packs could not go. All is spread when it is back.
+func TestPacksAreNotStoredTwiceWhileAPlaceIsMissing(t *testing.T) {
 	sv := newSpreadVault(t, shape{3, 1})
 	sv.backup("v1", 0, 1, 2, 3)
 	sv.reopen(sv.mems[:2]...)
-	must(t, sv.mems[0].Write(t.Context(), packName(machine, pack.ID{1}), []byte("the beginning")))
-	if err := sv.AddPlace(t.Context(), sv.fresh(), PlaceOptions{}); !errors.Is(err, ErrMissing) {
-		t.Errorf("added, with %v", err)
+	by, before := sv.fresh(), len(sv.known())
+	if err := sv.AddPlace(t.Context(), by, PlaceOptions{}); !errors.Is(err, ErrMissing) || len(sv.known()) != before {
+		t.Errorf("added, with %v, and of %d packs made %d", err, before, len(sv.known()))
 	}
-	for _, i := range sv.versions["v1"] {
-		if _, p, err := sv.locate(sv.hash.id(sv.chunks[i])); err != nil || p.shape != sv.place.shape() {
-			t.Errorf("chunk %d is found in %+v, %v", i, p, err)
-		}
+	sv.backup("v2", 4, 5)
+	sv.holds()
+	sv.mems = append(sv.mems, by)
+	sv.reopen(sv.mems...)
+	must(t, sv.Rebalance(t.Context(), PlaceOptions{}))
+	if !sv.spread() {
+		t.Error("some are not spread")
 	}
 	sv.holds()
+	sv.whole()
+}
+
+// Nor while one fails that can be read.
+func TestSpreadingEndsWhenAPlaceFails(t *testing.T) {
+	sv := newSpreadVault(t, shape{1, 0})
+	for i := range 3 {
+		sv.backup(fmt.Sprint("v", i), 2*i, 2*i+1)
+	}
+	by, before := sv.fresh(), len(sv.known())
+	err := sv.AddPlace(t.Context(), by, PlaceOptions{Progress: func(step string, done, _ int) {
+		if step == "spread" && done == 1 {
+			by.FailWrites(syscall.EIO)
+		}
+	}})
+	if !errors.Is(err, ErrMissing) || len(sv.known()) > before+1 {
+		t.Errorf("added, with %v, and of %d packs made %d", err, before, len(sv.known()))
+	}
+	by.FailWrites(nil)
+	sv.mems = append(sv.mems, by)
+	sv.mendAll()
+	must(t, sv.Rebalance(t.Context(), PlaceOptions{}))
+	if !sv.spread() {
+		t.Error("some are not spread")
+	}
+	sv.holds()
+	sv.whole()
 }
