@@ -402,7 +402,7 @@ func (s *site) target(wanted []string) ([]string, error) {
 	return wanted, nil
 }
 
-// taken says that the daemon has a vault open, also when its folder is gone: a new one there would be in the way when it comes back.
+// taken says that the daemon has a vault, also when its folder is gone: a new one there would be in the way when it comes back. It does not look into the folder, which may never answer.
 func (s *site) taken() error {
 	dirs, err := s.places()
 	if err != nil {

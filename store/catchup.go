@@ -94,6 +94,7 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 		if progress != nil {
 			progress(i, len(todo))
 		}
+		v.retryFailed(ctx, v.mend.retry) // it may go on for days
 		err := v.fillInFile(ctx, s, f.name)
 		if errors.Is(err, ErrMissing) {
 			why, left = append(why, err), left|f.by

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 )
@@ -40,4 +41,38 @@ func TestPlaceThatIsBackMissesNothingUnderWay(t *testing.T) {
 	sv.mendAll()
 	sv.holds()
 	sv.whole()
+}
+
+// A place that fails for a moment while the vault is repaired, or another is replaced, is not left alone until that ends, and misses nothing.
+func TestPlaceThatFailsForAMomentIsBackBeforeALongTaskEnds(t *testing.T) {
+	for _, task := range []string{"repair", "replace"} {
+		sv := newSpreadVault(t, shape{3, 1})
+		sv.mend.stop() // it is done here what it would do
+		sv.mend.retry = 0
+		last := sv.mems[2]
+		for i := range 3 {
+			sv.backup(fmt.Sprint("v", i), 2*i, 2*i+1)
+		}
+		last.FailWrites(syscall.EIO)
+		sv.backup("missed", 6, 7)
+		progress := func(step string, done, total int) {
+			if done == total-1 && (step == "packs" || step == "fill") {
+				last.FailWrites(nil)
+			}
+		}
+		switch task {
+		case "repair":
+			_, err := sv.Repair(t.Context(), RepairOptions{Progress: progress})
+			must(t, err)
+		case "replace":
+			by := sv.fresh()
+			must(t, sv.ReplacePlace(t.Context(), sv.mems[0].String(), by, PlaceOptions{Progress: progress}))
+			sv.mems[0] = by
+		}
+		if !sv.place.layout().complete() {
+			t.Errorf("%s: it is left alone: %v", task, sv.place.trouble())
+		}
+		sv.holds()
+		sv.whole()
+	}
 }

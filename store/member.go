@@ -156,7 +156,7 @@ func (m *member) fail(err error, gone bool) bool {
 }
 
 // recover has the member used again, in the place where it was found; err is what still keeps it from being written to. False if a
-// call is still under way that began before.
+// call is still under way that began before. A catch-up under way has passed it over up to now, so that does not end its being behind.
 func (m *member) recover(p place.Place, err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,6 +164,7 @@ func (m *member) recover(p place.Place, err error) bool {
 		return false
 	}
 	m.place, m.title, m.failed, m.gone = p, p.String(), err, false
+	m.missed++
 	return true
 }
 

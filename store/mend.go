@@ -20,6 +20,7 @@ type mender struct {
 	every time.Duration // how often the same file is looked at
 
 	working turn        // taken while anything is done
+	looked  time.Time   // when meanwhile did something; for who has the turn
 	later   atomic.Bool // something is to be made up for that could not be just now
 
 	mu    sync.Mutex
@@ -168,12 +169,7 @@ func (m *mender) round(ctx context.Context, retry time.Duration) error {
 
 // tend is round for who has the turn.
 func (m *mender) tend(ctx context.Context, retry time.Duration) error {
-	l := m.v.place.layout()
-	for _, p := range slices.Concat(l.members, l.former) {
-		if p.due(retry) {
-			m.v.rejoin(ctx, p)
-		}
-	}
+	m.v.retryFailed(ctx, retry)
 	var errs []error
 	for f, ok := m.next(); ok && ctx.Err() == nil; f, ok = m.next() {
 		err := m.v.mendFile(ctx, f, true)
@@ -187,6 +183,28 @@ func (m *mender) tend(ctx context.Context, retry time.Duration) error {
 		errs = append(errs, m.v.catchUp(ctx, nil))
 	}
 	return errors.Join(append(errs, ctx.Err())...)
+}
+
+// retryFailed tries the places that failed and were not tried for as long as retry. They are used again, and behind.
+func (v *Vault) retryFailed(ctx context.Context, retry time.Duration) {
+	l := v.place.layout()
+	for _, m := range slices.Concat(l.members, l.former) {
+		if m.due(retry) {
+			v.rejoin(ctx, m)
+		}
+	}
+}
+
+// meanwhile is tend now and then, for who has the turn for days: a place that failed for half a minute is not left alone for as long. What goes wrong is left to the next round.
+func (m *mender) meanwhile(ctx context.Context) error {
+	if m.v.place.layout().complete() || time.Since(m.looked) < m.retry {
+		return ctx.Err()
+	}
+	m.looked = time.Now()
+	if err := m.tend(ctx, m.retry); err != nil && ctx.Err() == nil {
+		m.v.log.Warn("the vault is not all mended", "err", err)
+	}
+	return ctx.Err()
 }
 
 // someBehind tells whether a place can be brought up to date.

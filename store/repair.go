@@ -153,7 +153,7 @@ func (r *repair) packs(ctx context.Context) error {
 		r.progress("packs", i, len(known))
 		p := known[number]
 		r.result.Packs++
-		if err := waitN(ctx, r.limiter, int(p.size)); err != nil {
+		if err := errors.Join(waitN(ctx, r.limiter, int(p.size)), r.v.mend.meanwhile(ctx)); err != nil {
 			return err
 		}
 		if err := r.pack(ctx, number, p); err != nil {
