@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"yester/store/pack"
 	"yester/store/place"
@@ -270,6 +271,35 @@ func TestChunksPutLaterAreThoseOfPut(t *testing.T) {
 		for i, c := range all {
 			tv.holds([]ID{tv.hash.id(c)}, all[i:i+1])
 		}
+	}
+}
+
+// A pack takes more memory when none of its frames is being sealed: one that is would be written where the pack no longer is.
+func TestPackGrowsWhenItsFramesAreSealed(t *testing.T) {
+	tv := newVault(t)
+	chunks := [][]byte{bytes.Repeat([]byte{1}, 300_000), bytes.Repeat([]byte{2}, 300_000)} // the first needs 512 KiB
+	frame := func(i int) pack.Frame {
+		return pack.Frame{Chunk: tv.hash.id(chunks[i]), Kind: pack.KindFile, Raw: uint32(len(chunks[i]))}
+	}
+	w := tv.writer(WriterOptions{Workers: 2})
+	p := w.packers[0]
+	must(t, p.ready(1, len(chunks[0])))
+	slow := p.filling.Reserve(frame(0), len(chunks[0]))
+	p.sealing.Add(1)
+	appended := make(chan error)
+	go func() { appended <- p.append(frame(1), chunks[1]) }()
+	select {
+	case <-appended:
+		t.Fatal("it was not waited for")
+	case <-time.After(50 * time.Millisecond):
+	}
+	slow.Seal(chunks[0])
+	p.sealing.Done()
+	must(t, <-appended)
+	must(t, w.Commit(t.Context(), key("v1"), nil))
+	must(t, w.Close())
+	for i := range chunks {
+		tv.holds([]ID{frame(i).Chunk}, chunks[i:i+1])
 	}
 }
 
