@@ -3,7 +3,6 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -83,7 +82,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 			return r.ctx.Err()
 		}
 		switch {
-		case r.isOwn(f.fd, name), slices.Contains(store.Folders(), name) && holdsVault(f.fd): // a version has only vault.json of another vault
+		case r.isOwn(f.fd, name), name == store.InstanceFolder && holdsVault(f.fd): // a version has only vault.json and the keys of another vault
 			continue
 		case !r.removes():
 		case leftOutWhole(f):

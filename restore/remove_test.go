@@ -95,9 +95,9 @@ func TestVaultsAreNotDeleted(t *testing.T) {
 		wantLeft(t, "failed", r.Failed, "surplus", "way")
 		wantLeft(t, "noted", r.Notes, "other")
 		there(t, dir, append(stay, "other/packs/old"), "gone")
-		write(t, filepath.Join(dir, "other/keys/key"), "x") // is in no version beside another's vault.json
+		write(t, filepath.Join(dir, "other/instances/pack"), "x") // is in no version beside another's vault.json
 		r = g.restore(v, dir, func(o *Options) { o.VerifyOnly, o.Others = true, true })
-		if slices.ContainsFunc(r.Differs.Items, func(l Left) bool { return l.Path == "other/keys" }) {
+		if slices.ContainsFunc(r.Differs.Items, func(l Left) bool { return l.Path == "other/instances" }) {
 			t.Errorf("of a vault it tells %+v", r.Differs.Items)
 		}
 	}

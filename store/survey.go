@@ -77,8 +77,11 @@ func (s *survey) settle() {
 	}
 }
 
+// InstanceFolder is the folder of a place that packs and versions are in.
+const InstanceFolder = "instances"
+
 // Folders are those that a place has all in but vault.json, which IsVaultFile knows.
-func Folders() []string { return []string{keyFolder, "instances", deletedFolder} }
+func Folders() []string { return []string{keyFolder, InstanceFolder, deletedFolder} }
 
 // Left lists the folders of instances that a place has with packs or versions in them, as one has that was replaced: "instances/<id>". It goes by names only, so that
 // what somebody else has put into a folder that was a place is not taken for it.

@@ -2,12 +2,12 @@ package capture
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"yester/snapshot"
+	"yester/store"
 )
 
 // An audit is a walk that sees whether the changes told all that it finds.
@@ -57,7 +57,7 @@ func (r *resolver) covers(path string) bool {
 		if r.w.o.ExcludeCaches && (&known{d}).tells(snapshot.CacheTag) {
 			return true // all that is in the folder may have come or gone with its tag
 		}
-		if slices.Contains(vaultFolders, name) && (&known{d}).tells(string(vaultFile.bytes())) {
+		if name == store.InstanceFolder && (&known{d}).tells(string(vaultFile.bytes())) {
 			return true // likewise
 		}
 		b := d.names[name]

@@ -246,7 +246,7 @@ func (w *walker) look(ctx context.Context, d directory, name zname, e, old *snap
 			return false, nil
 		}
 		if w.isVaults(&d, &t) {
-			w.leaveVault(&d, name, old)
+			w.leaveVault(ctx, &d, name, old)
 			return false, nil
 		}
 		return true, w.subdirectory(ctx, d, &t, e, old)
