@@ -153,7 +153,7 @@ func (d *Daemon) keepWith(h *sched.History) func(control.Task) error {
 }
 
 // leaveTurn keeps the end of a scheduled backup that a stop of the daemon cut off with the history before it, so that the next daemon decides the turn
-// again; after is the one with it. If it ran into the turns of later days, which were skipped for it, the last of these is decided again. What changed the history otherwise counts instead.
+// again; after is the one with it. If it ran into the turns of later days, which were skipped for it, the last of these may still run. What changed the history otherwise counts instead.
 func (d *Daemon) leaveTurn(before, after sched.History) func(control.Task) error {
 	return func(t control.Task) error {
 		d.mu.Lock()
@@ -165,9 +165,7 @@ func (d *Daemon) leaveTurn(before, after sched.History) func(control.Task) error
 			return d.db.PutTask(t)
 		case h == after:
 			h = before
-		case h.Since.Equal(after.Since) && h.Last.After(after.Last) && !h.Ran:
-			h = sched.History{Since: again.Add(-1)}
-		default:
+		case !h.Since.Equal(after.Since) || !h.Last.After(after.Last) || h.Ran:
 			return d.db.PutTask(t)
 		}
 		h.Cut = again

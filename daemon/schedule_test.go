@@ -412,24 +412,29 @@ func TestScheduledBackupThatDoesNotStopRunsWithTheNextDaemon(t *testing.T) {
 	}
 }
 
-// The day that was skipped for it would be lost with it.
+// The day that was skipped for it would be lost with it. If its window is over it was told already.
 func TestBackupThatRanIntoTheNextDayAndIsCutOffRunsWithTheNextDaemon(t *testing.T) {
-	command, _, begun := lasting(t)
-	s := withHooks(t, control.HookRequest{Before: &command})
-	s.at("2026-11-24 03:17")
-	s.turn()
-	begun()
-	s.at("2026-11-25 03:17")
-	s.turn()
-	s.at("2026-11-26 03:17")
-	s.turn()
-	s.at("2026-11-26 04:00")
-	s.again()
-	s.to("2026-11-26 04:10")
-	s.to("2026-11-26 12:00") // and once only
-	s.want("24 03:17 cancelled", "25 03:17 skipped", "26 03:17 skipped", "26 04:10 completed")
-	s.to("2026-11-27 03:17")
-	s.want("24 03:17 cancelled", "25 03:17 skipped", "26 03:17 skipped", "26 04:10 completed", "27 03:17 completed")
+	for clock, more := range map[string][]string{"2026-11-26 04:10": {"26 04:10 completed"}, "2026-11-26 11:00": nil} {
+		t.Run(clock, func(t *testing.T) {
+			command, _, begun := lasting(t)
+			s := withHooks(t, control.HookRequest{Before: &command})
+			s.at("2026-11-24 03:17")
+			s.turn()
+			begun()
+			s.at("2026-11-25 03:17")
+			s.turn()
+			s.at("2026-11-26 03:17")
+			s.turn()
+			want := append([]string{"24 03:17 cancelled", "25 03:17 skipped", "26 03:17 skipped"}, more...)
+			s.at("2026-11-26 04:00")
+			s.again()
+			s.to(clock)
+			s.to("2026-11-26 12:00") // and once only
+			s.want(want...)
+			s.to("2026-11-27 03:17")
+			s.want(append(want, "27 03:17 completed")...)
+		})
+	}
 }
 
 func TestScheduledBackupThatIsDoneButForItsHookRunsNotAgain(t *testing.T) {

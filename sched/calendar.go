@@ -29,7 +29,7 @@ type History struct {
 	Since time.Time // turns up to this moment do not count: the job began then, or went on after a pause
 	Last  time.Time // the turn that was decided last, as it was due; zero: none was
 	Ran   bool      // it was run, and not skipped
-	Cut   time.Time // the turn that was begun last and is to be decided again, as the daemon stopped meanwhile
+	Cut   time.Time // the turn that is to be decided again, as the daemon stopped meanwhile: it was begun, or is Last and was skipped for one that was
 }
 
 // memory is how far back missed turns are told one by one.
@@ -78,6 +78,9 @@ func (h History) Done(d Decision) History {
 // may have been missed, so it is asked again with the history of each decision until it says Wait.
 func (p Plan) Decide(h History, now time.Time, zone *time.Location, running string) Decision {
 	turn := p.turn(h, zone)
+	if again := h.Last; !again.IsZero() && again.Equal(h.Cut) && !again.After(now) && turn.After(now) && (p.CatchUp || now.Sub(again) <= p.Window) && running == "" {
+		return Decision{Do: Run, Turn: again} // else it stays skipped
+	}
 	d := Decision{Do: Skip, Turn: turn}
 	at := turn.In(zone).Format("15:04")
 	missed := "its time " + at + " passed while the daemon was not running or the machine slept"
@@ -140,6 +143,7 @@ func (p Plan) Change(to Plan, h History, now time.Time, zone *time.Location) (Hi
 	if decided && h.Ran {
 		return h, Decision{}
 	}
+	h.Cut = time.Time{}
 	old, today := p.turn(h, zone), to.Start.on(year, month, day, zone)
 	if today.After(now) {
 		h.Since, h.Last, h.Ran = now, time.Time{}, false

@@ -171,6 +171,29 @@ func TestTurnThatWasCutOffSaysSoWhenItIsSkipped(t *testing.T) {
 	}
 }
 
+// It was told that it is skipped when it was, for the one that was cut off.
+func TestTurnThatWasSkippedForOneThatWasCutOffMayStillRun(t *testing.T) {
+	for clock, want := range map[string]string{
+		"2026-11-24 05:00": "run 24 05:00; run 25 03:17",
+		"2026-11-24 09:18": "run 25 03:17",
+		"2026-11-25 04:00": "run 25 04:00",
+	} {
+		d := newDiary(t, "2026-11-23 12:00")
+		d.set("2026-11-24 03:17")
+		d.history.Last, d.history.Cut = d.now, d.now
+		d.to(clock)
+		d.through("2026-11-25 05:00")
+		d.want(strings.Split(want, "; ")...)
+	}
+	d := newDiary(t, "2026-11-23 12:00")
+	d.set("2026-11-24 03:17")
+	d.history.Last, d.history.Cut = d.now, d.now
+	d.set("2026-11-24 05:00")
+	d.change("04:00") // which is tomorrow's
+	d.through("2026-11-25 05:00")
+	d.want("run 25 04:00")
+}
+
 func TestMissedTimeFollowsItsOwnWindow(t *testing.T) {
 	d := newDiary(t, "2026-11-23 12:00")
 	d.plan.Window = 90 * time.Minute
