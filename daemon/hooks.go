@@ -62,17 +62,17 @@ func (b *backup) around(ctx context.Context, work func() error) error {
 	if err := b.owe(); err != nil {
 		return err
 	}
-	err := b.hook(ctx, "before")
+	_, err := b.hook(ctx, "before")
 	if err == nil {
 		err = safely(b.log.log, work)
 	}
 	of, end := outliving(ctx)
 	defer end()
-	failed := b.hook(of, "after", b.outcome(ctx, err)...)
-	if failed != nil && err == nil {
-		err = failed
+	failed, hookErr := b.hook(of, "after", b.outcome(ctx, err)...)
+	if err == nil {
+		err = hookErr
 	}
-	if isCutOff := (failed != nil || of.Err() != nil) && b.d.tasks.stopping(); b.policy.Hooks.After != "" && !isCutOff {
+	if isCutOff := (failed || of.Err() != nil) && b.d.tasks.stopping(); b.policy.Hooks.After != "" && !isCutOff {
 		b.d.paid()
 	}
 	return err
@@ -143,7 +143,7 @@ func (d *Daemon) runOwedHook(ctx context.Context) {
 	b := &backup{d: d, policy: control.Policy{Hooks: owed.Hooks}, job: &job{task: t}, log: taskLog{d.log, t.ID}}
 	b.instance.Name = owed.Instance
 	// The task has ended whatever becomes of this; it says what the hook said.
-	_ = b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, versionsMade(&t))
+	_, _ = b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, versionsMade(&t))
 	if ctx.Err() != nil {
 		return // the next daemon runs it
 	}
@@ -173,15 +173,15 @@ func versionsMade(t *control.Task) string {
 	return "YESTER_VERSIONS=" + strings.Join(versions, "\n")
 }
 
-// hook runs a hook, if there is one, and keeps in the task what became of it. It fails if the backup is not to go on.
-func (b *backup) hook(ctx context.Context, name string, env ...string) error {
+// hook runs a hook, if there is one, and keeps in the task what became of it. It tells whether the hook failed, with an error if the backup is not to go on for that.
+func (b *backup) hook(ctx context.Context, name string, env ...string) (failed bool, err error) {
 	h := &b.policy.Hooks
 	command := h.Before
 	if name == "after" {
 		command = h.After
 	}
 	if command == "" {
-		return nil
+		return false, nil
 	}
 	b.job.progress.begin("hook " + name)
 	timeout := hookTimeout
@@ -205,10 +205,10 @@ func (b *backup) hook(ctx context.Context, name string, env ...string) error {
 			warn(t, 1, []control.Warning{{What: what}})
 		}
 	})
-	if err != nil && (h.OnFailure != control.HookWarn || ctx.Err() != nil || b.d.tasks.stopping()) {
-		return control.Errorf(control.Internal, "%s", what).WithHint("its output is in `yester tasks show %s`", b.log.task)
+	if err != nil && (h.OnFailure != control.HookWarn || ctx.Err() != nil) {
+		return true, control.Errorf(control.Internal, "%s", what).WithHint("its output is in `yester tasks show %s`", b.log.task)
 	}
-	return nil
+	return err != nil, nil
 }
 
 // hookEnv is all that a hook knows: nothing of the daemon's own environment.

@@ -228,7 +228,7 @@ func TestHookAfterThatFailsWhileTheDaemonStopsRunsWithTheNextDaemon(t *testing.T
 			command, said, begun := lasting(t)
 			pid := filepath.Join(t.TempDir(), "pid")
 			s := withHooks(t, control.HookRequest{After: ptr("echo $$ >" + pid + "; " + command), OnFailure: &onFailure})
-			mustNot[control.Task](t)(s.startBackup(nil))
+			id := mustNot[control.Task](t)(s.startBackup(nil)).ID
 			begun()
 			ended := make(chan error, 1)
 			go func() { ended <- s.end() }()
@@ -239,6 +239,10 @@ func TestHookAfterThatFailsWhileTheDaemonStopsRunsWithTheNextDaemon(t *testing.T
 			_ = syscall.Kill(-session, syscall.SIGTERM) // its two seconds may be over
 			if err := <-ended; err != nil {
 				t.Error(err)
+			}
+			want := map[string]string{control.HookAbort: control.Cancelled, control.HookWarn: control.Partial}[onFailure]
+			if task := mustNot[control.Task](t)(s.db.Task(id)); task.State != want && !strings.Contains(task.Hooks[0].Error, "the task was cancelled") {
+				t.Errorf("got %+v", task)
 			}
 			s.begin(s.o, s.db)
 			s.again() // once is enough
