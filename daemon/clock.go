@@ -69,7 +69,7 @@ func (d *Daemon) believed() time.Time {
 	return w.Wall.Add(-w.Ahead())
 }
 
-// isBehind tells whether nothing is to be decided by the clock, nor kept: it leapt back by more than a day within the last hour. On a machine that has none of its own it does so at each start, until
+// isBehind tells whether nothing is to be decided by the clock, nor kept: it leapt back within the last hour, to where it is not believed. On a machine that has none of its own it does so at each start, until
 // the network was asked for the time.
 func (d *Daemon) isBehind() bool {
 	w, err := d.watch()

@@ -163,6 +163,24 @@ func TestClockThatIsBehindDecidesNothingForAnHour(t *testing.T) {
 	s.want("01 03:17 partial", "24 03:17 completed", "25 03:17 completed", "26 03:17 skipped")
 }
 
+// What is due then may have a window that is over in an hour.
+func TestClockThatWasAheadAndIsSetRightIsNotBehind(t *testing.T) {
+	for _, ahead := range []string{"2026-11-28 12:00", "2036-11-25 12:00"} {
+		t.Run(ahead, func(t *testing.T) {
+			s := newStill(t)
+			s.days("2026-11-24")
+			s.change(control.ActivateRequest{WindowSeconds: ptr(300)})
+			s.swept("2026-11-25 02:00")
+			s.leap(ahead)
+			s.swept(ahead)
+			s.leap("2026-11-25 03:16")
+			s.turn()
+			s.to("2026-11-25 03:17")
+			s.want("24 03:17 completed", "25 03:17 completed")
+		})
+	}
+}
+
 // Those of a clock that was ahead, and those that were made since and are named after them, stay no longer for that.
 func TestVersionsOfAClockThatWasAheadExpireByTheirEnd(t *testing.T) {
 	s := newStill(t)

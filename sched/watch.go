@@ -61,8 +61,8 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 // Ahead is how far the clock is ahead of what is known; 0: it is not, or is believed.
 func (w Watch) Ahead() time.Duration { return max(0, w.Wall.Sub(w.Known)) }
 
-// Behind tells whether the clock leapt back by more than a day, and somebody may be about to set it right.
-func (w Watch) Behind() bool { return w.Back && w.Settles > 0 }
+// Behind tells whether the clock leapt back by more than a day to where it is not believed, and somebody may be about to set it right. One that was ahead, and is set right, is believed.
+func (w Watch) Behind() bool { return w.Back && w.Settles > 0 && w.Wall.Before(w.Known) }
 
 // Believed is when a clock will be believed that is not, if it goes on as it does, by that clock.
 func (w Watch) Believed() time.Time { return w.Wall.Add(trial - w.Trial) }
