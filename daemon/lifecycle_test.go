@@ -210,14 +210,26 @@ func TestPauseIsToldAfterAWeek(t *testing.T) {
 		attention := mustNot[control.Status](t)(s.status(t.Context(), control.None{})).Attention
 		return slices.Contains(attention, "paused since 2026-11-23 12:00, and no scheduled backups are made before `yester resume`")
 	}
+	metric := func() (since float64) {
+		all, err := s.metrics.registry.Gather()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, m := range all {
+			if m.GetName() == "yester_paused_timestamp_seconds" {
+				since = m.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return since
+	}
 	if s.to("2026-11-30 11:59"); told() {
 		t.Error("told before")
 	}
 	s.again()
-	if s.to("2026-11-30 12:00"); !told() {
-		t.Error("it is not told")
+	if s.to("2026-11-30 12:00"); !told() || metric() != float64(s.o.Now().Add(-7*24*time.Hour).Unix()) {
+		t.Errorf("it is not told, and the metric is %v", metric())
 	}
-	if mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{})); told() {
+	if mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{})); told() || metric() != 0 {
 		t.Error("told of one that is over")
 	}
 }

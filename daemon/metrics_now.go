@@ -11,7 +11,7 @@ import (
 type now struct {
 	d *Daemon
 
-	state, next, running                                 *prometheus.Desc
+	state, paused, next, running                         *prometheus.Desc
 	versions, newest, age, due                           *prometheus.Desc
 	open, stored, data, dead, packs, placeUp, free, size *prometheus.Desc
 	blocks, messages, waiting, failures                  *prometheus.Desc
@@ -26,6 +26,7 @@ func newNow(d *Daemon) *now {
 	return &now{
 		d:        d,
 		state:    desc("service_state", "1 for the state that the instance is in.", "state"),
+		paused:   desc("paused_timestamp_seconds", "When the service was paused; missing if it is not."),
 		next:     desc("next_backup_timestamp_seconds", "When the next scheduled backup begins; missing if there is none."),
 		running:  desc("tasks_running", "Tasks at work.", "kind"),
 		versions: desc("versions", "Versions there are.", "partition"),
@@ -89,6 +90,9 @@ func (n *now) service(gauge gauge) {
 	is := n.d.serviceState()
 	for _, s := range []string{control.StateNew, control.StateInitializing, control.StateReady, control.StatePaused, control.StateCancelling} {
 		gauge(n.state, bit(s == is), s)
+	}
+	if since, ok := n.d.pausedSince(); ok {
+		gauge(n.paused, float64(since.Unix()))
 	}
 	if next, ok := n.d.next(); ok {
 		gauge(n.next, float64(next.Unix()))

@@ -299,8 +299,10 @@ func TestMetricsOfTheDocsAreThoseThereAre(t *testing.T) {
 	for !strings.Contains(text, "yester_version_due_timestamp_seconds{") { // once the daemon has looked what is to be backed up
 		_, text = ask(t, o.Home.Socket, "/metrics")
 	}
+	mustNot[control.Lifecycle](t)(c.Pause(t.Context()))
+	_, paused := ask(t, o.Home.Socket, "/metrics")
 	there := map[string]bool{} // with the suffixes that a histogram has
-	for series := range scraped(t, text) {
+	for series := range scraped(t, text+paused) {
 		if n := name.FindString(series); n != "" && strings.HasPrefix(series, n) {
 			there[n] = true
 		}

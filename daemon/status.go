@@ -143,12 +143,17 @@ func attention(s *control.Status) (seen []sight) {
 // forgotten is how long a pause may last until it is told: somebody may have forgotten it.
 const forgotten = 7 * 24 * time.Hour
 
+// pausedSince is when the service was paused; ok is false if it is not.
+func (d *Daemon) pausedSince() (since time.Time, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.history.Since, d.service == control.StatePaused
+}
+
 // longPause says that the service is paused for long.
 func (d *Daemon) longPause() []sight {
-	d.mu.Lock()
-	service, since := d.service, d.history.Since
-	d.mu.Unlock()
-	if service != control.StatePaused || d.o.Now().Sub(since) < forgotten {
+	since, ok := d.pausedSince()
+	if !ok || d.o.Now().Sub(since) < forgotten {
 		return nil
 	}
 	return []sight{{"", "paused since " + since.In(d.zone()).Format("2006-01-02 15:04") + ", and no scheduled backups are made before `yester resume`"}}
