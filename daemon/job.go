@@ -60,6 +60,16 @@ type job struct {
 	keep func(control.Task) error // keeps the end
 }
 
+// isDone tells whether the task has ended, and was kept if that was possible.
+func (j *job) isDone() bool {
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // keepBy has the end be kept in another way.
 func (j *job) keepBy(keep func(control.Task) error) {
 	j.mu.Lock()

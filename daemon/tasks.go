@@ -189,16 +189,10 @@ func (ts *tasks) tell(t *control.Task) {
 
 // running returns the job at work in a lane, nil if there is none. ts.mu is held.
 func (ts *tasks) running(lane string) *job {
-	j := ts.jobs[lane]
-	if j == nil {
-		return nil
-	}
-	select {
-	case <-j.done:
-		return nil
-	default:
+	if j := ts.jobs[lane]; j != nil && !j.isDone() {
 		return j
 	}
+	return nil
 }
 
 // stopping tells whether nothing begins any more.

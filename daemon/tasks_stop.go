@@ -48,6 +48,8 @@ func (ts *tasks) stop(ctx context.Context) error {
 		select {
 		case <-j.done:
 		case <-ctx.Done():
+		}
+		if !j.isDone() {
 			stuck = append(stuck, fmt.Errorf("task %s does not stop: %w", j.look(ts.now()).ID, ctx.Err()))
 			unkept = append(unkept, ts.keepCutOff(j))
 		}

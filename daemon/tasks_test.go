@@ -167,6 +167,30 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	}
 }
 
+func TestStopNamesOnlyWhatDoesNotStop(t *testing.T) {
+	for range 10 { // in whatever order it looks at them
+		ts := newTasks(t)
+		release := make(chan struct{})
+		stuck := begin(t, ts, func(context.Context, *job) error { <-release; return nil }).ID
+		var others []*job
+		for _, kind := range []string{control.KindCheck, control.KindDrill, control.KindGC} {
+			others = append(others, ts.find(mustNot[control.Task](t)(ts.start(kind, false, untilCancelled)).ID))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- ts.stop(ctx) }()
+		for _, j := range others {
+			<-j.done
+		}
+		cancel()
+		if err, want := <-ended, "task "+stuck+" does not stop: context canceled"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		close(release)
+		wait(t, ts, stuck)
+	}
+}
+
 // smallState is a state on a file system of its own, and a file there that takes what is free but for 8 MiB, which is too little to write.
 func smallState(t *testing.T) (db *state.DB, full string, most int64) {
 	t.Helper()
