@@ -56,7 +56,7 @@ func refusal(t testing.TB, as *syscall.Credential, home string) answer {
 	return answer{code: cmd.ProcessState.ExitCode(), stderr: out.String()}
 }
 
-// A home or vault that cannot be used keeps the daemon from starting, with a reason, and nothing of it is lost.
+// A vault that cannot be used is left as it is, and the daemon that had it says why until it can be used again. One that has none yet does not start with it.
 func TestDaemonRefusesWhatItCannotUse(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
@@ -72,11 +72,12 @@ func TestDaemonRefusesWhatItCannotUse(t *testing.T) {
 	put := func(b []byte) func([]byte) []byte { return func([]byte) []byte { return b } }
 	format99 := resealed("vault", func(body map[string]any) { body["format"] = 99 })
 	otherKey := resealed("key", func(body map[string]any) { body["key"] = strings.Repeat("5e", 32) })
-	for _, c := range []struct {
+	cases := []struct {
 		name  string
 		spoil func()
 		words []string
 	}{
+		{"a vault that is not there", func() { must(t, os.RemoveAll(vault)) }, []string{vault, "mounted"}},
 		{"a vault of an unknown format", func() { rewrite(t, vault, "vault.json*", format99) }, []string{vault, "format", "99"}},
 		{"a vault.json that is none", func() { rewrite(t, vault, "vault.json*", put([]byte("{]"))) }, []string{vault, "vault.json"}},
 		{"an empty vault.json", func() { rewrite(t, vault, "vault.json*", put(nil)) }, []string{vault, "vault.json"}},
@@ -84,29 +85,48 @@ func TestDaemonRefusesWhatItCannotUse(t *testing.T) {
 		{"a key of another vault", func() { rewrite(t, vault, "keys/*", otherKey) }, []string{vault, "key"}},
 		{"damaged keys", func() { rewrite(t, vault, "keys/*", damaged) }, []string{vault, "key"}},
 		{"empty keys", func() { rewrite(t, vault, "keys/*", put(nil)) }, []string{vault, "key"}},
-	} {
+	}
+	for i, c := range cases {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
-			good := vault + ".good"
+			good, spoiled := vault+".good", vault+".spoiled"
 			command(t, "cp", "-a", vault, good)
 			c.spoil()
-			a := refusal(t, nil, home)
+			if _, err := os.Stat(vault); err == nil {
+				command(t, "cp", "-a", vault, spoiled)
+			}
+			d := start(t, home)
+			d.expected = regexp.MustCompile("the vault is not opened")
+			a := at(t, home, "vault", "info")
 			t.Logf("%s", a.stderr)
 			explained(t, a, failed, c.words...)
-			must(t, os.RemoveAll(vault))
+			s := d.run(done, "status").stdout
+			for _, w := range c.words {
+				if !strings.Contains(s, w) {
+					t.Errorf("no word of %q in\n%s", w, s)
+				}
+			}
+			if _, err := os.Stat(spoiled); err == nil {
+				command(t, "diff", "-r", spoiled, vault)
+				must(t, os.RemoveAll(vault))
+			} else if _, err := os.Stat(vault); err == nil {
+				t.Error("there is a vault again")
+			}
+			must(t, os.RemoveAll(spoiled))
 			must(t, os.Rename(good, vault))
+			if i == len(cases)-1 { // takes up to a minute
+				d.wait("the vault to be used again", func() bool { _, err := os.Stat(v.Path); return err == nil })
+				same(t, "the version when the vault is well again", want, read(t, v.Path))
+			}
+			d.stop()
 		})
 	}
-	// One that is not there may come back: the operator is told, and it is used then.
-	must(t, os.Rename(vault, vault+".away"))
-	d = start(t, home)
-	d.expected = regexp.MustCompile("vault")
-	if s := d.run(done, "status").stdout; !strings.Contains(s, vault) || !strings.Contains(s, "mounted") {
-		t.Errorf("status without the vault:\n%s", s)
-	}
-	must(t, os.Rename(vault+".away", vault))
-	d.wait("the vault to be used again", func() bool { _, err := os.Stat(v.Path); return err == nil })
-	same(t, "the version when the vault is back", want, read(t, v.Path))
-	d.stop()
+
+	// A daemon that never had it is told at once, and does not begin.
+	never := filepath.Join(filepath.Dir(home), "never")
+	must(t, os.Mkdir(never, 0o755))
+	command(t, "cp", "-a", vault, never)
+	rewrite(t, never, "vault/keys/*", damaged)
+	explained(t, refusal(t, nil, never), failed, filepath.Join(never, "vault"), "key")
 
 	// One of two copies is enough, and the operator is told.
 	rewrite(t, vault, "vault.json", damaged)
