@@ -101,6 +101,23 @@ func TestDaemonWithoutPassphraseSaysWhereItGoes(t *testing.T) {
 	wantBack(t, c)
 }
 
+// What the daemon asks to be put into the settings is read while it runs.
+func TestPassphraseFileThatIsNamedLaterIsUsed(t *testing.T) {
+	o := options(t)
+	o.Tempo = 1000
+	mustNot[control.VaultInfo](t)(InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"}))
+	c, _ := serve(t, o)
+	wantUnopened(t, c, control.WrongKey, "passphrase_file in "+o.Home.Settings)
+	file := filepath.Join(t.TempDir(), "passphrase")
+	if err := errors.Join(os.WriteFile(file, []byte("secret\n"), 0o600), os.WriteFile(o.Home.Settings, []byte("passphrase_file = \""+file+"\"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	wantBack(t, c)
+	if a := mustNot[control.Adoption](t)(c.Adopt(t.Context(), control.AdoptRequest{})); len(a.Warnings) > 0 {
+		t.Errorf("got %q", a.Warnings)
+	}
+}
+
 func TestDaemonWithWrongPassphraseSaysWhereItIsFrom(t *testing.T) {
 	o := options(t)
 	o.Tempo = 1000

@@ -29,8 +29,11 @@ func (s *site) passphrase() string {
 	return ""
 }
 
-// secretFile is the file that should hold the passphrase, "" if nobody named one.
+// secretFile is the file that should hold the passphrase, "" if nobody named one. It is the one that the settings file names now, which may not be what it said when the daemon began.
 func (s *site) secretFile() string {
+	if _, now, err := s.home.Load(); err == nil && now.PassphraseFile != "" {
+		return now.PassphraseFile
+	}
 	if s.settings.PassphraseFile != "" {
 		return s.settings.PassphraseFile
 	}
