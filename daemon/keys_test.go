@@ -90,7 +90,7 @@ func TestDaemonWithoutPassphraseSaysWhereItGoes(t *testing.T) {
 	o.Tempo = 1000
 	says := "passphrase_file in " + o.Home.Settings
 	info, err := InitVault(t.Context(), o, control.VaultInitRequest{Passphrase: "secret"})
-	if err != nil || len(info.Warnings) != 1 || !strings.Contains(info.Warnings[0], says) {
+	if err != nil || len(info.Warnings) != 1 || !strings.Contains(info.Warnings[0], says) || !strings.Contains(info.Warnings[0], "unless the service manager") {
 		t.Fatalf("got %q, %v", info.Warnings, err)
 	}
 	c, _ := serve(t, o)

@@ -77,5 +77,9 @@ func (s *site) closed(ctx context.Context, v *store.Vault) []string {
 	}
 	dirs, _ := s.places() // that it lies in
 	e := s.openError(dirs, err)
-	return []string{"from its next start on the daemon cannot open the vault: " + e.Message + "; " + e.Hint}
+	unless := ""
+	if s.secretFile() == "" { // whoever is asked without a daemon is not told what that is given
+		unless = ", unless the service manager hands over what opens it"
+	}
+	return []string{"from its next start on the daemon cannot open the vault" + unless + ": " + e.Message + "; " + e.Hint}
 }
