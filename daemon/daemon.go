@@ -140,16 +140,17 @@ type Daemon struct {
 
 	mounting sync.Mutex // held while a mount is made, and when the last one ends; taken before mu
 
-	mu       sync.Mutex
-	policy   *control.Policy // nil: not activated; never changed in place
-	service  string          // state of the instance; "" while it is new
-	history  sched.History   // of the scheduled backup
-	vault    *store.Vault    // nil: there is none yet, or
-	unopened *control.Error  // the one that there was is not opened for this
-	mount    *fs.Mount       // nil: not mounted
-	mountErr error           // why not
-	mountCut bool            // and nobody wanted that: it is tried again
-	ended    []*fs.Mount     // those before, of which some may still read the vault
+	mu         sync.Mutex
+	policy     *control.Policy // nil: not activated; never changed in place
+	service    string          // state of the instance; "" while it is new
+	history    sched.History   // of the scheduled backup
+	vault      *store.Vault    // nil: there is none yet, or
+	unopened   *control.Error  // the one that there was is not opened for this
+	mount      *fs.Mount       // nil: not mounted
+	mountErr   error           // why not
+	mountCut   bool            // and nobody wanted that: it is tried again
+	mountAlone bool            // it was made for root alone, as another daemon had the instance
+	ended      []*fs.Mount     // those before, of which some may still read the vault
 }
 
 // newDaemon returns a daemon that knows what its state knows.

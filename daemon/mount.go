@@ -35,7 +35,7 @@ func (d *Daemon) tryMount() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.mountErr
-	d.mount, d.mountErr = m, err
+	d.mount, d.mountErr, d.mountAlone = m, err, own == ""
 	switch {
 	case err == nil:
 		d.mountCut = false
@@ -81,6 +81,14 @@ func (d *Daemon) mountAgain() {
 	if cut {
 		d.tryMount()
 	}
+}
+
+// showsTooLittle tells whether the mount is for root alone, and no longer has to be: the instance is the daemon's again. The other way round it stays as it is until the daemon is started
+// again: one that begins anew takes the instance from another one that is the same, on a machine that was cloned.
+func (d *Daemon) showsTooLittle() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mounted() && d.mountAlone && d.ownership() == ""
 }
 
 // unmount ends the mount. d.mounting and d.mu are held.

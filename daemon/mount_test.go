@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,20 +146,16 @@ func TestMountOfAnInstanceThatAnotherDaemonHasIsRootsAlone(t *testing.T) {
 		t.Skip("there is no /dev/fuse")
 	}
 	o.Home.Mount = filepath.Join(t.TempDir(), "mnt")
+	c, stop := serve(t, o)
+	dir := filepath.Join(o.Home.Mount, mustNot[control.Status](t)(c.Status(t.Context())).Instance.Name)
 	mode := func() string {
-		t.Helper()
-		c, stop := serve(t, o)
-		defer stop()
-		s := mustNot[control.Status](t)(c.Status(t.Context()))
-		out, err := exec.Command("stat", "-c", "%a", filepath.Join(o.Home.Mount, s.Instance.Name)).CombinedOutput()
-		if err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-		return strings.TrimSpace(string(out))
+		out, err := exec.Command("stat", "-c", "%a", dir).CombinedOutput()
+		return strings.TrimSpace(string(out)) + strings.TrimPrefix(fmt.Sprint(err), "<nil>")
 	}
 	if got := mode(); got != "755" {
 		t.Errorf("of its own: %s", got)
 	}
+	stop()
 	other, stop := serve(t, another(t))
 	a := mustNot[control.Adoption](t)(other.Adopt(t.Context(), control.AdoptRequest{Places: []string{o.Home.Vault}}))
 	mustNot[control.Adoption](t)(other.Adopt(t.Context(), control.AdoptRequest{AsInstance: a.Instances[0].ID}))
@@ -167,7 +164,10 @@ func TestMountOfAnInstanceThatAnotherDaemonHasIsRootsAlone(t *testing.T) {
 		return err == nil && s.Instance.ID == a.Instances[0].ID
 	})
 	stop()
+	c, _ = serve(t, o)
 	if got := mode(); got != "700" {
 		t.Errorf("of another's: %s", got)
 	}
+	mustNot[control.Adoption](t)(c.Adopt(t.Context(), control.AdoptRequest{AsInstance: a.Instances[0].ID}))
+	until(t, "others than root to see what is taken back", func() bool { return mode() == "755" })
 }
