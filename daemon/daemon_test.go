@@ -372,6 +372,13 @@ func TestWhatMayBeOverAgainEndsNoDaemon(t *testing.T) {
 			}
 		}
 	}
+	st.settings.PassphraseFile = "/etc/passphrase"
+	for err, helps := range map[error]bool{store.ErrKey: true, store.ErrNoKey: false} {
+		said := st.whyUnopened(t.Context(), []string{"/mnt/usb"}, err).Error()
+		if strings.Contains(said, "/etc/passphrase") != helps || strings.Contains(said, "vault adopt") != helps {
+			t.Errorf("%v, that another passphrase helps: %q", helps, said)
+		}
+	}
 	ended, end := context.WithCancel(t.Context())
 	end()
 	for ctx, err := range map[context.Context]error{t.Context(): store.ErrLocked, ended: context.Canceled} {

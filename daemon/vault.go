@@ -225,6 +225,9 @@ func (s *site) whyUnopened(ctx context.Context, dirs []string, err error) error 
 	}
 	switch e.Kind {
 	case control.WrongKey:
+		if errors.Is(err, store.ErrNoKey) {
+			break
+		}
 		e = e.WithHint("%s; with another passphrase or the recovery key `yester vault adopt` opens it until the daemon ends", e.Hint)
 	case control.NoSpace:
 		e = control.Errorf(control.NoVault, "%s", e.Message).WithHint("%s", e.Hint)
@@ -241,7 +244,7 @@ func (s *site) openError(dirs []string, err error) *control.Error {
 	}
 	e := explain(err)
 	e.Message = "the vault in " + list(dirs) + " cannot be opened: " + strings.TrimPrefix(sentence(err), "open vault: ")
-	if file := s.secretFile(); file != "" && e.Kind == control.WrongKey {
+	if file := s.secretFile(); file != "" && e.Kind == control.WrongKey && !errors.Is(err, store.ErrNoKey) {
 		e.Hint = "the passphrase is read from " + file + ": put the one there that opens it"
 	}
 	return e

@@ -26,6 +26,9 @@ var (
 // ErrIndexSpace is the ErrNoSpace of the disk on which the index lies.
 var ErrIndexSpace = fmt.Errorf("%w", ErrNoSpace)
 
+// ErrNoKey is the ErrKey of a vault whose key files are gone, damaged or another's: no passphrase and no recovery key opens it before they are put back.
+var ErrNoKey = fmt.Errorf("%w", ErrKey)
+
 // A CorruptError says where damage was met. It is ErrCorrupt to errors.Is.
 type CorruptError struct {
 	Place  string

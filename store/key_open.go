@@ -74,20 +74,20 @@ func masterKey(ctx context.Context, p place.Place, d *description, ask func(cont
 	return master, beside(err, keys)
 }
 
-// noKey says why no key file can be of use.
+// noKey says why no key file can be of use. ErrNoKey.
 func noKey(p place.Place, keys []keyFile) error {
 	if len(keys) == 0 {
-		return fmt.Errorf("%w: there is no key in %s; put back a copy of its folder %s/", ErrKey, p, keyFolder)
+		return fmt.Errorf("%w: there is no key in %s; put back a copy of its folder %s/", ErrNoKey, p, keyFolder)
 	}
 	for _, k := range keys {
 		switch {
 		case errors.Is(k.fault, ErrCorrupt):
-			return fmt.Errorf("%w: the vault's key file cannot be read (%w); put back a copy of the folder %s/ of %s", ErrKey, k.fault, keyFolder, p)
+			return fmt.Errorf("%w: the vault's key file cannot be read (%w); put back a copy of the folder %s/ of %s", ErrNoKey, k.fault, keyFolder, p)
 		case k.fault != errOtherVault:
-			return fmt.Errorf("%w: %w", ErrKey, k.fault)
+			return fmt.Errorf("%w: %w", ErrNoKey, k.fault)
 		}
 	}
-	return fmt.Errorf("%w: no key in the folder %s/ of %s opens this vault; put back the ones it was made with", ErrKey, keyFolder, p)
+	return fmt.Errorf("%w: no key in the folder %s/ of %s opens this vault; put back the ones it was made with", ErrNoKey, keyFolder, p)
 }
 
 // beside adds to the error of a wrong secret that it may be that of a key file which cannot be read.

@@ -250,9 +250,9 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 	}{
 		"no vault":       {func(t *testing.T, tv *testVault) { removeMatching(t, tv.vaultDir(), "vault.json*") }, ErrNotFound, "vault.json"},
 		"damaged":        {damage("vault.json*"), ErrCorrupt, "vault.json"},
-		"no key":         {func(t *testing.T, tv *testVault) { removeMatching(t, tv.vaultDir(), "keys/*") }, ErrKey, "put back"},
-		"damaged key":    {damage("keys/*"), ErrKey, "put back"},
-		"another's key":  {otherKey, ErrKey, "opens this vault"},
+		"no key":         {func(t *testing.T, tv *testVault) { removeMatching(t, tv.vaultDir(), "keys/*") }, ErrNoKey, "put back"},
+		"damaged key":    {damage("keys/*"), ErrNoKey, "put back"},
+		"another's key":  {otherKey, ErrNoKey, "opens this vault"},
 		"unknown format": {newerFormat, ErrFormat, "format 7"},
 	}
 	for name, test := range tests {
