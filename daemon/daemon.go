@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -216,7 +218,7 @@ func (d *Daemon) openVault(ctx context.Context) error {
 	if u, is := errors.AsType[*unopened](err); is {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.unopened == nil || d.unopened.Error() != u.err.Error() {
+		if d.unopened == nil || !isSameReason(d.unopened.Error(), u.err.Error()) {
 			d.log.Error("the vault is not opened, it is looked for again every minute", "err", u)
 		}
 		d.unopened = u.err
@@ -255,12 +257,20 @@ func (d *Daemon) openAgain(ctx context.Context) error {
 	}
 	for _, s := range d.unopenedVault() {
 		enter := d.alerts.Hold
-		if s != before[0] {
+		if !isSameReason(s.text, before[0].text) {
 			enter = d.alerts.Raise // it is another reason
 		}
 		d.kept(enter(control.MessagePlace, s.cause, s.text))
 	}
 	return err
+}
+
+// isSameReason tells whether what is said differs in numbers at most: the room on a disk is another one every minute.
+func isSameReason(a, b string) bool {
+	words := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return r >= '0' && r <= '9' })
+	}
+	return slices.Equal(words(a), words(b))
 }
 
 // isElsewhere tells whether another folder lies where the vault was opened in its only place: the disk was unmounted, or is mounted anew. Where there are several, the vault itself looks

@@ -339,10 +339,22 @@ func TestVaultWaitsForRoomForItsIndex(t *testing.T) {
 	})
 	c, _ := serve(t, o)
 	wantAway(t, c, "the index in "+o.Home.Index+" needs")
+	if err := syscall.Mount("", o.Home.Index, "", syscall.MS_REMOUNT, "size=3m"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "that it has more room", func() bool {
+		_, err := c.VaultInfo(t.Context())
+		return strings.Contains(err.Error(), "there are 3 MB") || strings.Contains(err.Error(), "there are 2 MB")
+	})
 	if err := syscall.Mount("", o.Home.Index, "", syscall.MS_REMOUNT, "size=100m"); err != nil {
 		t.Fatal(err)
 	}
 	wantBack(t, c)
+	for _, m := range mustNot[[]control.Message](t)(c.Messages(t.Context(), control.MessagesRequest{})) {
+		if m.Cause == unopenedCause && m.Count != 1 {
+			t.Errorf("entered %d times: %s", m.Count, m.Text)
+		}
+	}
 }
 
 func TestWhatMayBeOverAgainEndsNoDaemon(t *testing.T) {

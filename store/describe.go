@@ -172,12 +172,14 @@ func ofOneVault(all []seenPlace, known string) ([]seenPlace, error) {
 		of[s.desc.Vault] = append(of[s.desc.Vault], s)
 	}
 	var ours []seenPlace
-	tie := false
-	for _, list := range of {
-		tie = len(list) == len(ours) || tie && len(list) < len(ours)
-		if len(list) > len(ours) {
+	for _, s := range all { // in their order, so that the error is always the same
+		if list := of[s.desc.Vault]; len(list) > len(ours) {
 			ours = list
 		}
+	}
+	tie := false
+	for vault, list := range of {
+		tie = tie || vault != ours[0].desc.Vault && len(list) == len(ours)
 	}
 	if tie && len(of[known]) == len(ours) {
 		return of[known], nil

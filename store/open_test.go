@@ -278,6 +278,23 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// What is said of places of different vaults is the same each time.
+func TestOfDifferentVaultsTheFirstPlaceIsNamed(t *testing.T) {
+	var all []seenPlace
+	for _, name := range []string{"a", "b", "c", "d"} {
+		dir, err := place.NewDir(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, seenPlace{place: dir, desc: description{Vault: name}})
+	}
+	for range 20 {
+		if _, err := ofOneVault(all, ""); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), all[0].place.String()+" and others") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
 func otherKey(t *testing.T, tv *testVault) {
 	removeMatching(t, tv.vaultDir(), "keys/*")
 	other := newVault(t)
