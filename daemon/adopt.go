@@ -9,7 +9,7 @@ import (
 )
 
 // anew ends a daemon that begins anew in the same process, as another instance, or as its vault is to be looked for.
-type anew struct{ passphrase string }
+type anew struct{ passphrases []string }
 
 func (*anew) Error() string { return "begin anew" }
 
@@ -48,7 +48,7 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 		return a, explain(err)
 	}
 	if a.Anew {
-		d.anew(&anew{d.site.passphrase()}) // it ends when this is answered
+		d.anew(&anew{d.site.passphrases()}) // it ends when this is answered
 	}
 	d.wakeUpkeep() // what was mounted for root alone may be seen again
 	return a, nil

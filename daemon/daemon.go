@@ -47,7 +47,7 @@ type Options struct {
 	Ready     func()                          // called when the socket answers; default: tell the service manager
 	Retry     time.Duration                   // of an alert after the first failure; default: that of daemon/alert
 
-	passphrase string // of the vault, see site
+	passphrases []string // of the vault, see site
 }
 
 func (o Options) withDefaults() Options {
@@ -172,7 +172,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	d.crew.Awaited = d.awaited
 	d.site.trouble, d.site.leave, d.site.another, d.tasks.ended, d.tasks.believed = d.troubled, d.leave, d.anotherVault, d.taskEnded, d.believed
 	d.meter = meter.New(db, d.blockDevices, o.Settings.Metering.tariff)
-	d.site.give(o.passphrase)
+	d.site.give(o.passphrases...)
 	var err error
 	var changed string
 	if d.instance, changed, err = identify(db, &o); err != nil {

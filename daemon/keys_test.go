@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"yester/control"
+	"yester/store"
 )
 
 func TestKeysAreAddedChangedAndRemoved(t *testing.T) {
@@ -99,6 +100,25 @@ func TestDaemonWithoutPassphraseSaysWhereItGoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantBack(t, c)
+}
+
+// Of the passphrases that were given the last one may be removed.
+func TestPassphraseThatStaysOpensTheVaultAgain(t *testing.T) {
+	o := options(t)
+	if err := o.Home.make(); err != nil {
+		t.Fatal(err)
+	}
+	s := &site{home: o.Home, db: newState(t), log: quiet()}
+	v := mustNot[*store.Vault](t)(s.init(t.Context(), control.VaultInitRequest{Passphrase: "first"}, cacheBytes))
+	d := &Daemon{site: s, vault: v, log: quiet()}
+	k := mustNot[control.AddedKey](t)(d.keyAdd(t.Context(), control.KeyAddRequest{Kind: control.KeyPassphrase, Passphrase: "second"}))
+	mustNot[control.RemovedKey](t)(d.keyRemove(t.Context(), control.KeyRemoveRequest{ID: k.ID}))
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mustNot[*store.Vault](t)(s.open(t.Context(), cacheBytes)).Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // What the daemon asks to be put into the settings is read while it runs.

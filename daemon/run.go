@@ -53,7 +53,7 @@ func run(ctx context.Context, o Options) error {
 		if again == nil || err != nil {
 			return err
 		}
-		o.passphrase = again.passphrase
+		o.passphrases = again.passphrases
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"yester/control"
 	"yester/store"
@@ -14,19 +15,32 @@ import (
 // credential is the name under which the service manager hands over the passphrase.
 const credential = "passphrase"
 
-// give has the daemon open the vault with a passphrase or recovery key from now on, whatever a file says: it is what somebody gave when the vault was opened, or as a key was made. "" changes nothing.
-func (s *site) give(text string) {
-	if text != "" {
-		s.given.Store(&text)
+// maxGiven is how many of the passphrases that were given are kept.
+const maxGiven = 8
+
+// give has the daemon open the vault with passphrases or recovery keys from now on, whatever a file says: they are what somebody gave when the vault was opened, or as a key was made. What was
+// given before is tried after them: the key of a later one may be removed. "" changes nothing.
+func (s *site) give(texts ...string) {
+	for {
+		old := s.given.Load()
+		var all []string
+		for _, text := range slices.Concat(texts, s.passphrases()) {
+			if text != "" && !slices.Contains(all, text) && len(all) < maxGiven {
+				all = append(all, text)
+			}
+		}
+		if s.given.CompareAndSwap(old, &all) {
+			return
+		}
 	}
 }
 
-// passphrase is what was given, "" if nothing.
-func (s *site) passphrase() string {
-	if text := s.given.Load(); text != nil {
-		return *text
+// passphrases are what was given, the last one first.
+func (s *site) passphrases() []string {
+	if texts := s.given.Load(); texts != nil {
+		return *texts
 	}
-	return ""
+	return nil
 }
 
 // secretFile is the file that should hold the passphrase, "" if nobody named one. It is the one that the settings file names now, which may not be what it said when the daemon began.
@@ -45,8 +59,8 @@ func (s *site) secretFile() string {
 
 // secret is the passphrase or recovery key of a vault that has no open key: what was given, or else what is filed.
 func (s *site) secret(ctx context.Context, keys []store.KeyInfo) (store.Secret, error) {
-	if text := s.passphrase(); text != "" {
-		return store.Secret{Text: text}, nil
+	if texts := s.passphrases(); len(texts) > 0 {
+		return store.Secret{Text: texts[0]}, nil
 	}
 	return s.filed(ctx, keys)
 }

@@ -87,12 +87,12 @@ func (d *Daemon) chores(ctx context.Context) error {
 	}
 	if d.tasks.idle() && isElsewhere(ctx, v) {
 		d.log.Error("the vault is no longer where it was opened; the daemon begins anew, and looks for it")
-		d.anew(&anew{d.site.passphrase()})
+		d.anew(&anew{d.site.passphrases()})
 		return nil
 	}
 	if d.tasks.idle() && d.showsTooLittle() {
 		d.log.Info("the instance is this daemon's again; it begins anew, and mounts it for all who may see it")
-		d.anew(&anew{d.site.passphrase()})
+		d.anew(&anew{d.site.passphrases()})
 		return nil
 	}
 	d.mountAgain()

@@ -35,7 +35,7 @@ type site struct {
 	leave    func(store.VersionKey) (end func(), wanted bool)
 	another  func(context.Context, *store.Vault) error // called before a vault is remembered that is not the one that was; may be nil
 
-	given atomic.Pointer[string] // passphrase or recovery key of the vault that somebody gave; kept in memory only
+	given atomic.Pointer[[]string] // passphrases or recovery keys of the vault that somebody gave, the last one first; kept in memory only
 
 	looking atomic.Pointer[[]string] // folders that may be places of the vault; nil: none yet
 
@@ -261,12 +261,14 @@ func (s *site) openIn(ctx context.Context, dirs []string, cache int64) (*store.V
 		return nil, err
 	}
 	o.Known = known.ID
-	v, err := s.openWith(ctx, o, cache)
-	if errors.Is(err, store.ErrKey) && s.passphrase() != "" {
-		o.Secret = s.filed // what was given opens it no more
-		v, err = s.openWith(ctx, o, cache)
+	for _, text := range s.passphrases() {
+		o.Secret = func(context.Context, []store.KeyInfo) (store.Secret, error) { return store.Secret{Text: text}, nil }
+		if v, err := s.openWith(ctx, o, cache); !errors.Is(err, store.ErrKey) {
+			return v, err
+		} // it opens the vault no more
 	}
-	return v, err
+	o.Secret = s.filed
+	return s.openWith(ctx, o, cache)
 }
 
 func (s *site) openWith(ctx context.Context, o store.Options, cache int64) (*store.Vault, error) {
