@@ -94,7 +94,7 @@ func (v *Vault) fillIn(ctx context.Context, s *survey, progress func(done, total
 		if progress != nil {
 			progress(i, len(todo))
 		}
-		v.retryFailed(ctx, v.mend.retry) // it may go on for days
+		v.retryFailed(ctx, v.mend.retry, v.place.layout().members) // it may go on for days; one that was replaced and was not listed would count as asked
 		err := v.fillInFile(ctx, s, f.name)
 		if errors.Is(err, ErrMissing) {
 			why, left = append(why, err), left|f.by

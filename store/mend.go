@@ -169,7 +169,8 @@ func (m *mender) round(ctx context.Context, retry time.Duration) error {
 
 // tend is round for who has the turn.
 func (m *mender) tend(ctx context.Context, retry time.Duration) error {
-	m.v.retryFailed(ctx, retry)
+	l := m.v.place.layout()
+	m.v.retryFailed(ctx, retry, slices.Concat(l.members, l.former))
 	var errs []error
 	for f, ok := m.next(); ok && ctx.Err() == nil; f, ok = m.next() {
 		err := m.v.mendFile(ctx, f, true)
@@ -185,10 +186,9 @@ func (m *mender) tend(ctx context.Context, retry time.Duration) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// retryFailed tries the places that failed and were not tried for as long as retry. They are used again, and behind.
-func (v *Vault) retryFailed(ctx context.Context, retry time.Duration) {
-	l := v.place.layout()
-	for _, m := range slices.Concat(l.members, l.former) {
+// retryFailed tries those of some places that failed and were not tried for as long as retry. They are used again, and behind.
+func (v *Vault) retryFailed(ctx context.Context, retry time.Duration, places []*member) {
+	for _, m := range places {
 		if m.due(retry) {
 			v.rejoin(ctx, m)
 		}

@@ -369,6 +369,28 @@ func TestReplacedPlaceThatIsBackIsNotDoneWithout(t *testing.T) {
 	sv.whole()
 }
 
+// An old place that could not be listed, and is back before its successor has the rest, is listed before it is let go of.
+func TestReplacedPlaceThatIsBackMeanwhileIsAskedFirst(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.backup("v1", 0, 1, 2, 3)
+	old, by := &listing{Mem: sv.mems[1]}, sv.fresh()
+	sv.reopenWith(old, sv.mems[0], sv.mems[2])
+	sv.mend.stop() // it is done here what it would do
+	sv.mend.retry = 0
+	must(t, sv.mems[0].Write(t.Context(), packName(machine, pack.ID{1}), []byte("the old place may have the rest")))
+	old.bad.Store(true)
+	back := func(string, int, int) { old.bad.Store(false) }
+	if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{Progress: back}); !errors.Is(err, ErrMissing) || sv.letGo() {
+		t.Errorf("it is let go of unasked, with %v", err)
+	}
+	must(t, sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}))
+	sv.mems[1] = by
+	sv.holds()
+	if !sv.letGo() {
+		t.Error("it is still one of the vault's")
+	}
+}
+
 func TestAddedPlaceIsUsed(t *testing.T) {
 	tests := []struct {
 		from    shape
