@@ -76,3 +76,30 @@ func TestPlaceThatFailsForAMomentIsBackBeforeALongTaskEnds(t *testing.T) {
 		sv.whole()
 	}
 }
+
+// Nor is a place that is back to be read from, and full: another that is filled gets what it has.
+func TestPlaceThatIsBackFullFillsAnother(t *testing.T) {
+	sv := newSpreadVault(t, shape{3, 1})
+	sv.mend.stop() // it is done here what it would do
+	sv.mend.retry = 0
+	for i := range 3 {
+		sv.backup(fmt.Sprint("v", i), 2*i, 2*i+1)
+	}
+	old, last, by := sv.mems[0], sv.mems[2], sv.fresh()
+	for _, name := range sv.packNames() {
+		must(t, old.Remove(t.Context(), name))
+	}
+	last.FailWrites(syscall.ENOSPC)
+	last.FailReads(syscall.ESTALE)
+	sv.backup("missed", 6, 7)
+	must(t, sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{Progress: func(_ string, done, total int) {
+		if done == total-1 {
+			last.FailReads(nil)
+		}
+	}}))
+	sv.mems[0] = by
+	last.FailWrites(nil)
+	sv.mendAll()
+	sv.holds()
+	sv.whole()
+}

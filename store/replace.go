@@ -106,15 +106,20 @@ func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, tot
 			v.rejoin(ctx, m)
 		}
 	}
+	var err error
 	for range 10 { // what is written meanwhile may be missed again, while places fail
-		if err := v.catchUp(ctx, progress); err != nil {
+		if err = v.catchUp(ctx, progress); err != nil {
 			return err
 		}
-		if !v.someBehind() {
-			return v.filled(p)
+		if v.someBehind() {
+			err = errors.New("places fail again and again; it goes on when they are well")
+			continue
+		}
+		if err = v.filled(p); err == nil || !v.mend.later.Load() { // else a place is back that may have what lacks
+			return err
 		}
 	}
-	return errors.New("places fail again and again; it goes on when they are well")
+	return err
 }
 
 // filled tells why a place has not everything, or not yet taken over. Others may be missing for now, unless one may have what it lacks.
