@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"yester/control"
+	"yester/store"
 )
 
 // deadServer mounts a file system over a folder that answers nothing. gone takes it away, and who asked it waits on until the test ends, or for a minute.
@@ -173,5 +174,20 @@ func TestStatusWaitsForNobodyWhoAsksAPlace(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("it waits")
+	}
+}
+
+// Nobody is told to replace a place that is only full.
+func TestOnlyALostPlaceIsSaidToBeReplaced(t *testing.T) {
+	s := newStill(t)
+	full := store.Trouble{Kind: store.PlaceFailed, Place: "/full", Err: store.ErrNoSpace}
+	lost := store.Trouble{Kind: store.PlaceFailed, Place: "/lost", Err: store.ErrMissing, Gone: true}
+	for _, trouble := range []store.Trouble{full, lost} {
+		s.Daemon.tell(trouble)
+	}
+	for _, m := range s.alerts.List(true) {
+		if says := strings.Contains(m.Text, "place replace"); says != (m.Cause == placeCause(lost.Place)) {
+			t.Errorf("got %+v", m)
+		}
 	}
 }

@@ -64,7 +64,7 @@ func (d *Daemon) listen(ctx context.Context) {
 func (d *Daemon) tell(t store.Trouble) {
 	switch {
 	case t.Kind == store.PlaceFailed:
-		d.raise(control.MessagePlace, placeCause(t.Place), failingText(t.Place, t.Err))
+		d.raise(control.MessagePlace, placeCause(t.Place), failingText(t.Place, t.Err, t.Gone))
 	case t.Kind == store.PlaceBack:
 		d.resolve(placeCause(t.Place))
 		d.wakeSpread()
@@ -250,7 +250,7 @@ func (d *Daemon) lookAtPlaces(ctx context.Context, v *store.Vault) {
 	for _, p := range places {
 		failing, full := placeCause(p.Name), "space/"+p.Name
 		if p.Err != nil {
-			text := failingText(p.Name, p.Err)
+			text := failingText(p.Name, p.Err, p.Gone)
 			if len(places) == 1 {
 				text = "the vault's only place " + p.Name + " fails: " + sentence(p.Err)
 			}
@@ -271,8 +271,12 @@ func (d *Daemon) lookAtPlaces(ctx context.Context, v *store.Vault) {
 
 func placeCause(place string) string { return "place/" + place }
 
-func failingText(place string, err error) string {
-	return "the vault goes on without its place " + place + ": " + sentence(err) + "; if it is lost for good, `yester vault place replace " + place + " NEW` rebuilds it"
+func failingText(place string, err error, gone bool) string {
+	text := "the vault goes on without its place " + place + ": " + sentence(err)
+	if gone { // nothing is lost with one that is full or read-only
+		text += "; if it is lost for good, `yester vault place replace " + place + " NEW` rebuilds it"
+	}
+	return text
 }
 
 // nearlyFull tells whether a place should be given more space soon.

@@ -33,6 +33,7 @@ type manner struct {
 
 // A question is asked once, and answered to all who ask the same meanwhile.
 type question struct {
+	asked       time.Time
 	answered    chan struct{}
 	free, total uint64
 	err         error
@@ -154,7 +155,8 @@ func (p *patient) Space(ctx context.Context) (free, total uint64, err error) {
 	return s[0], s[1], err
 }
 
-// spaceSoon is Space for who cannot wait, and never asks a place that has not answered yet once more: errSlow.
+// spaceSoon is Space for who cannot wait, and never asks a place that has not answered yet once more: errSlow. One of several has the time for that which it has for any call, as
+// a disk that was asleep or is busy is no lost one; until then the answer is 0.
 func (p *patient) spaceSoon(ctx context.Context) (free, total uint64, err error) {
 	slow := fmt.Errorf("%s: %w", p, errSlow)
 	if p.several.Load() && p.overdue.Load() > 0 {
@@ -171,6 +173,9 @@ func (p *patient) spaceSoon(ctx context.Context) (free, total uint64, err error)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q.late = true
+	if p.several.Load() && time.Since(q.asked) < time.Duration(p.grace.Load()) {
+		return 0, 0, nil
+	}
 	return 0, 0, slow
 }
 
@@ -191,7 +196,7 @@ func (p *patient) ask(ctx context.Context) (q *question, limit time.Duration) {
 	}
 	limit = min(spaceTime, time.Duration(p.grace.Load()))
 	if q == nil {
-		q = &question{answered: make(chan struct{})}
+		q = &question{asked: time.Now(), answered: make(chan struct{})}
 		p.asked = q
 		go func() {
 			q.free, q.total, q.err = p.Place.Space(ctx)

@@ -67,3 +67,26 @@ func TestPlaceThatCannotBeSweptIsNotWaitedFor(t *testing.T) {
 		must(t, s.Sweep(t.Context()))
 	})
 }
+
+// A place that takes some time to say how much space it has, as a disk that was asleep, is not told as one that fails.
+func TestPlaceThatIsSlowForAMomentIsNoFailingOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, all := &silent{stalling: stalling{Mem: place.NewMem(1)}}, &patience{}
+		all.several.Store(true)
+		p, free := all.with(slow), slow.stall()
+		defer free()
+		for start := time.Now(); time.Since(start) < answerTime; time.Sleep(time.Minute) {
+			if free, total, err := spaceSoon(t.Context(), p); free != 0 || total != 0 || err != nil {
+				t.Errorf("after %v: %d, %d, %v", time.Since(start), free, total, err)
+			}
+		}
+		if _, _, err := spaceSoon(t.Context(), p); !errors.Is(err, errSlow) {
+			t.Errorf("after its time: %v", err)
+		}
+		free()
+		synctest.Wait()
+		if _, total, err := spaceSoon(t.Context(), p); total == 0 || err != nil {
+			t.Errorf("when it answers: %d, %v", total, err)
+		}
+	})
+}

@@ -25,6 +25,7 @@ type Trouble struct {
 	Offset int64   // of the first damage met in the pack's data region; -1 if it is not known
 	Err    error   // what went wrong; nil for PlaceBack
 	Healed bool    // the file is whole again
+	Gone   bool    // of PlaceFailed: nor is the place read from
 }
 
 // tell hands on a trouble.
@@ -50,7 +51,7 @@ func (s *spread) note(m *member, err error, gone bool) {
 	}
 	if m.fail(err, gone) {
 		s.log.Warn("a place fails; the vault goes on without it", "place", m, "err", err)
-		s.tell(Trouble{Kind: PlaceFailed, Place: m.String(), Offset: -1, Err: err})
+		s.tell(Trouble{Kind: PlaceFailed, Place: m.String(), Offset: -1, Err: err, Gone: gone})
 		s.poke()
 	}
 }
@@ -60,7 +61,7 @@ func (s *spread) tellMissing() {
 	for _, m := range s.layout().members {
 		if m.reader() == nil {
 			s.log.Warn("a place is missing; the vault goes on without it", "place", m)
-			s.tell(Trouble{Kind: PlaceFailed, Place: m.String(), Offset: -1, Err: m.trouble()})
+			s.tell(Trouble{Kind: PlaceFailed, Place: m.String(), Offset: -1, Err: m.trouble(), Gone: true})
 		}
 	}
 }
