@@ -85,6 +85,22 @@ func TestVaultInitWaitsForNoPlaceOfTheVault(t *testing.T) {
 	}
 }
 
+// Nor does the daemon wait without end for a folder that is to be a place.
+func TestFolderThatDoesNotAnswerIsNoNewPlace(t *testing.T) {
+	s, dir := newStill(t), t.TempDir()
+	v, err := s.openedVault()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadServer(t, dir)
+	s.site.answers = 50 * time.Millisecond
+	for range 2 {
+		if _, err := s.changePlaces(t.Context(), v, dir, nil); !errors.Is(err, control.Conflict) {
+			t.Error(err)
+		}
+	}
+}
+
 // A heard is a log of which somebody hears every message.
 type heard struct {
 	slog.Handler

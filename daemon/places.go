@@ -96,6 +96,12 @@ func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 	if err := d.site.mayLieIn(dir); err != nil {
 		return control.Task{}, err
 	}
+	d.site.mu.Lock()
+	_, err := d.site.dir(dir) // what does not answer is not waited for without end below
+	d.site.mu.Unlock()
+	if errors.Is(err, errNoAnswer) {
+		return control.Task{}, control.Errorf(control.Conflict, "the folder %s does not answer", dir).WithHint("unmount what does not answer there first")
+	}
 	isPlace := slices.ContainsFunc(v.Places(ctx), func(p store.PlaceState) bool { return p.Name == dir && !p.Gone })
 	made, err := newFolder(dir, isPlace)
 	if err != nil {
