@@ -17,6 +17,7 @@ import (
 
 	"yester/control"
 	"yester/store"
+	"yester/store/place"
 )
 
 // deadServer mounts a file system over a folder that answers nothing. gone takes it away, and who asked it waits on until the test ends, or for a minute.
@@ -98,6 +99,62 @@ func TestFolderThatDoesNotAnswerIsNoNewPlace(t *testing.T) {
 		if _, err := s.changePlaces(t.Context(), v, dir, nil); !errors.Is(err, control.Conflict) {
 			t.Error(err)
 		}
+	}
+}
+
+// A mute is a place that answers nothing for a while, and says so of its space.
+type mute struct {
+	*place.Mem
+	is    atomic.Bool
+	until chan struct{}
+}
+
+func (p *mute) Space(ctx context.Context) (free, total uint64, err error) {
+	if p.is.Load() {
+		return 0, 0, errNoAnswer
+	}
+	return p.Mem.Space(ctx)
+}
+
+func (p *mute) List(ctx context.Context, dir string) ([]place.Info, error) {
+	if p.is.Load() {
+		<-p.until
+	}
+	return p.Mem.List(ctx, dir)
+}
+
+func (p *mute) Open(ctx context.Context, name string) (place.File, error) {
+	if p.is.Load() {
+		<-p.until
+	}
+	return p.Mem.Open(ctx, name)
+}
+
+// What a vault has is told also while its only place answers nothing.
+func TestVaultInfoWaitsForNoOnlyPlace(t *testing.T) {
+	p := &mute{Mem: place.NewMem(1), until: make(chan struct{})}
+	o := store.Options{Places: []place.Place{p}, IndexDir: filepath.Join(t.TempDir(), "index")}
+	if err := store.Init(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	v, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	p.is.Store(true)
+	go func() {
+		_, err := vaultInfo(context.Background(), v)
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-time.After(20 * time.Second):
+		err = errors.New("it waits")
+	}
+	close(p.until)
+	if err := errors.Join(err, v.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

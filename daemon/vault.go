@@ -470,7 +470,9 @@ func vaultInfo(ctx context.Context, v *store.Vault) (control.VaultInfo, error) {
 	if in.Data > 0 {
 		out.Compress = float64(in.Raw) / float64(in.Data)
 	}
-	if err := addLogical(ctx, v, &out); err != nil {
+	if len(in.Places) == 1 && in.Places[0].Err != nil { // it may never answer
+		out.Unread = in.Versions
+	} else if err := addLogical(ctx, v, &out); err != nil {
 		return out, err
 	}
 	if used := in.Raw - min(in.DeadRaw, in.Raw); used > 0 {
