@@ -102,7 +102,12 @@ func (d *Daemon) changePlaces(ctx context.Context, v *store.Vault, dir string,
 	if errors.Is(err, errNoAnswer) {
 		return control.Task{}, control.Errorf(control.Conflict, "the folder %s does not answer", dir).WithHint("unmount what does not answer there first")
 	}
-	isPlace := slices.ContainsFunc(v.Places(ctx), func(p store.PlaceState) bool { return p.Name == dir && !p.Gone })
+	named := slices.DeleteFunc(v.Places(ctx), func(p store.PlaceState) bool { return p.Name != dir })
+	isPlace := slices.ContainsFunc(named, func(p store.PlaceState) bool { return !p.Gone })
+	if len(named) > 0 && !isPlace && onSystemDisk(dir) { // it would be filled with what is to lie on another
+		return control.Task{}, control.Errorf(control.Conflict, "nothing is mounted at %s", dir).
+			WithHint("mount the new disk there; a place that is to lie on the disk of the system is replaced in another folder")
+	}
 	made, err := newFolder(dir, isPlace)
 	if err != nil {
 		return control.Task{}, err
@@ -130,6 +135,17 @@ func mounted(path string) string {
 		path = full
 	}
 	return strconv.Itoa(fs.MountOver(path)) + " " + path
+}
+
+// onSystemDisk tells whether a folder, which may not be there yet, lies in the mount of the root.
+func onSystemDisk(dir string) bool {
+	for {
+		full, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			return fs.MountOver(full) == fs.MountOver("/")
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // newFolder makes a folder if it is not there, and refuses one that has something, unless it is a place already. It tells whether it made it.

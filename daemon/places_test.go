@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"yester/control"
+	"yester/fs"
 	"yester/store"
 	"yester/store/place"
 )
@@ -96,14 +98,32 @@ func TestPlaceIsAddedAndReplacedWhileServed(t *testing.T) {
 	}
 }
 
-// A new disk is mounted where the lost one was.
+// A new disk is mounted where the lost one was; without one the disk of the system is not filled in its stead.
 func TestLostPlaceIsReplacedWhereItWas(t *testing.T) {
 	o, places := threePlaces(t)
+	disk := filepath.Dir(places[1])
 	if err := os.RemoveAll(places[1]); err != nil {
 		t.Fatal(err)
 	}
-	c, _ := serve(t, o)
+	c, stop := serve(t, o)
 	again := control.PlaceReplaceRequest{Old: places[1], New: places[1]}
+	if fs.MountOver(disk) == fs.MountOver("/") {
+		if task, err := c.PlaceReplace(t.Context(), again); !errors.Is(err, control.Conflict) || !strings.Contains(err.Error(), "nothing is mounted") {
+			t.Errorf("nothing is mounted: %+v, %v", task, err)
+		}
+		if _, err := os.Stat(places[1]); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the folder was made: %v", err)
+		}
+	}
+	if err := syscall.Mount("yester-test", disk, "tmpfs", 0, "mode=700,size=64m"); err != nil {
+		t.Skipf("nothing can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
 	task, err := c.PlaceReplace(t.Context(), again)
 	if got := await(t, c, task, err); got.State != control.Completed {
 		t.Fatalf("got %+v", got)
