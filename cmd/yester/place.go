@@ -29,7 +29,8 @@ func (p *program) placeCommand() *cli.Command {
 			{
 				Name: "add", Usage: "have the vault lie in one more place", ArgsUsage: "DIR",
 				Description: "DIR is an empty or new folder, on a disk of its own. Packs are written anew, over all places, while everything goes on. A vault in one\n" +
-					"place lies in two afterwards, each with all of it. Cancelled or cut off, the vault works as it is, and the same command goes on.\n\n" +
+					"place lies in two afterwards, each with all of it. Cancelled or cut off, the vault works as it is, and the same command goes on.\n" +
+					"Another place does not relieve one that is full: delete versions first, or make room there.\n\n" +
 					"Examples:\n  yester vault place add /mnt/d/vault\n  yester vault place add /mnt/e/vault --survive 2 --wait",
 				Flags: []cli.Flag{&cli.IntFlag{Name: "survive", Usage: "`N` places may be lost then (default: as many as before, or one)"}, wait, jsonFlag},
 				Action: func(c *cli.Context) error {
