@@ -20,14 +20,18 @@ import (
 	"yester/store/place"
 )
 
-// deadServer mounts a file system over a folder that answers nothing. gone takes it away, and who asked it waits on until the test ends, or for a minute.
+// deadServer mounts a file system over a folder, or a file, that answers nothing. gone takes it away, and who asked it waits on until the test ends, or for a minute.
 func deadServer(t *testing.T, dir string) (gone func()) {
 	t.Helper()
 	fd, err := syscall.Open("/dev/fuse", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil || os.Geteuid() != 0 {
 		t.Skipf("needs root and /dev/fuse: %v", err)
 	}
-	if err := syscall.Mount("yester-test", dir, "fuse", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)); err != nil {
+	mode := syscall.S_IFDIR
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		mode = syscall.S_IFREG
+	}
+	if err := syscall.Mount("yester-test", dir, "fuse", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0", fd, mode)); err != nil {
 		_ = syscall.Close(fd)
 		t.Skipf("nothing can be mounted here: %v", err)
 	}
@@ -74,6 +78,24 @@ func TestOnlyPlaceThatDoesNotAnswerEndsNoStart(t *testing.T) {
 	vaultBack()
 	if _, err := s.openedVault(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Nor does one that says that it is there, as the system remembers that, and lets nothing be read.
+func TestOnlyPlaceThatCannotBeReadEndsNoStart(t *testing.T) {
+	s := newStill(t)
+	s.vaultAway()
+	file := filepath.Join(s.o.Home.Vault, "vault.json")
+	if err := errors.Join(os.Mkdir(s.o.Home.Vault, 0o700), os.WriteFile(file, []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	deadServer(t, file)
+	s.site.answers = 50 * time.Millisecond
+	if err := s.openAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.unopenedVault(); len(got) != 1 || !strings.Contains(got[0].text, errNoAnswer.Error()) {
+		t.Errorf("got %+v", got)
 	}
 }
 
