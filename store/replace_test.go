@@ -363,6 +363,15 @@ func TestReplacedPlaceThatIsBackIsNotDoneWithout(t *testing.T) {
 		t.Errorf("replaced, with %v", err)
 	}
 	old.bad.Store(false)
+	sv.mend.stop()
+	drop := func(string, int, int) {
+		for _, m := range sv.place.layout().former {
+			sv.place.lost(m, syscall.ESTALE)
+		}
+	}
+	if err := sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{Progress: drop}); !errors.Is(err, ErrMissing) || sv.letGo() {
+		t.Errorf("it dropped out for a moment, and is let go of, with %v", err)
+	}
 	must(t, sv.ReplacePlace(t.Context(), old.String(), by, PlaceOptions{}))
 	sv.mems[1] = by
 	sv.holds()
