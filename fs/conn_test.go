@@ -76,26 +76,29 @@ func TestLateAnswerIsForgotten(t *testing.T) {
 
 // Programs are not made for EINTR from a file system, however long it takes.
 func TestProcessThatGetsASignalHasItsAnswerHoweverLongTheVaultTakes(t *testing.T) {
-	for name, call := range map[string]func(top, dir string) error{
-		"room": func(top, _ string) error { var st unix.Statfs_t; return unix.Statfs(top, &st) },
-		"file": func(_, dir string) error { var st unix.Stat_t; return unix.Stat(dir+"/hello", &st) },
-	} {
+	for _, name := range []string{"room", "file"} {
 		t.Run(name, func(t *testing.T) {
 			s, dir := mounted(t, "small")
+			room := func() error { var st unix.Statfs_t; return unix.Statfs(s.dir, &st) }
+			file := func() error { var st unix.Stat_t; return unix.Stat(dir+"/hello", &st) }
+			call, other := room, []string{"stat", dir + "/hello"} // which asks for something else
+			if name == "file" {
+				call, other = file, []string{"stat", "--file-system", s.dir}
+			}
 			t.Cleanup(func() { s.try(order{Do: "back"}) })
 			s.do(order{Do: "away"})
 			thread, ended := make(chan int), make(chan error, 1)
 			go func() {
 				runtime.LockOSThread()
 				thread <- unix.Gettid()
-				ended <- call(s.dir, dir)
+				ended <- call()
 			}()
 			id := <-thread
 			await(t, "a request that waits", func() bool { return s.do(order{Do: "away"}).Count > 0 })
 			if err := unix.Tgkill(os.Getpid(), id, unix.SIGURG); err != nil {
 				t.Fatal(err)
 			}
-			killWaiting(t, s, "stat", "--file-system", s.dir) // its patience began later
+			killWaiting(t, s, other...) // its patience began later
 			s.do(order{Do: "back"})
 			if err := <-ended; err != nil {
 				t.Error(err)
