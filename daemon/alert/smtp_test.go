@@ -171,9 +171,10 @@ func TestRecipientWhoIsNotServedForLongIsPassedOver(t *testing.T) {
 	running(t, b)
 	s.wantMail(t, "ops@example.org", "pack 1")
 	wait(t, "the failure", func() bool { return b.Channels()[0].Failures > 0 })
+	must(t, book.Raise("damage", "damage/2", "pack 2 is damaged"))
 	later := begin.Add(patience)
 	now.Store(&later)
-	must(t, book.Raise("damage", "damage/2", "pack 2 is damaged"))
+	b.woken()
 	if l := s.wantMail(t, "ops@example.org", "pack 2"); strings.Contains(l.Data, "pack 1") {
 		t.Errorf("it came again: %s", l.Data)
 	}
