@@ -14,7 +14,7 @@ type Watch struct {
 	Trial time.Duration // how long it has gone on so
 
 	Settles time.Duration // until then somebody may be about to set the clock right, as it leapt by more than a day; 0: nobody is
-	Back    bool          // that leap was back
+	Back    bool          // that leap was back, and not from where the clock was not believed
 
 	Passed time.Duration // how long it has been at least, whatever the clock was set to: sleep counts, and being off does not
 }
@@ -43,7 +43,9 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 	leap := now.Sub(w.Wall) - passed // of the clock, or of the time that the machine was off
 	next := Watch{Known: w.Known.Add(passed), Wall: now, Boot: boot, Up: up, Doubt: true, Back: w.Back, Passed: w.Passed + passed}
 	if next.Settles = max(0, w.Settles-passed); leap.Abs() > 24*time.Hour {
-		next.Settles, next.Back = settling, leap < 0
+		// A machine that starts with an earlier time than it had has lost it, and one that runs is set right, unless that goes too far back to be believed.
+		wasAhead := w.Doubt && w.Ahead() > 0
+		next.Settles, next.Back = settling, leap < 0 && (!same && !wasAhead || now.Before(next.Known.Add(-slack)))
 	}
 	switch {
 	case !w.Doubt, same && leap.Abs() > slack: // it begins, or begins anew
@@ -61,8 +63,8 @@ func (w Watch) Look(now time.Time, boot string, up, slack time.Duration) Watch {
 // Ahead is how far the clock is ahead of what is known; 0: it is not, or is believed.
 func (w Watch) Ahead() time.Duration { return max(0, w.Wall.Sub(w.Known)) }
 
-// Behind tells whether the clock leapt back by more than a day to where it is not believed, and somebody may be about to set it right. One that was ahead, and is set right, is believed.
-func (w Watch) Behind() bool { return w.Back && w.Settles > 0 && w.Wall.Before(w.Known) }
+// Behind tells whether the clock leapt back by more than a day, but not from where it was ahead, and somebody may be about to set it right.
+func (w Watch) Behind() bool { return w.Back && w.Settles > 0 }
 
 // Believed is when a clock will be believed that is not, if it goes on as it does, by that clock.
 func (w Watch) Believed() time.Time { return w.Wall.Add(trial - w.Trial) }

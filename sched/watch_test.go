@@ -140,6 +140,25 @@ func TestMachineWithoutAClockIsBelieved(t *testing.T) {
 	}
 }
 
+// One that starts with the time of its last days, as from a file, is believed, for nothing expires by it, but what it did since then is not over.
+func TestMachineThatStartsWithAnEarlierTimeIsBehind(t *testing.T) {
+	m := newWatched(t).on(10 * day)
+	right := m.now
+	m.off(-2 * day)
+	if !m.w.Behind() {
+		t.Error("it is not behind")
+	}
+	m.now = right.Add(time.Hour)
+	m.look()
+	if m.w.Behind() {
+		t.Error("it was set right, and is behind")
+	}
+	m.set(20 * day).off(-20 * day)
+	if m.w.Behind() {
+		t.Error("it was ahead, started with the right time, and is behind")
+	}
+}
+
 // A clock that was believed and was wrong all the same does not blunt the watch for ever.
 func TestClockThatIsSetBackIsBelievedAfterThreeDays(t *testing.T) {
 	newWatched(t).on(day).set(3650 * day).on(3 * day).want(0).set(-3650 * day).on(3 * day).want(0).set(100 * day).want(100 * day)
