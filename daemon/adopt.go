@@ -50,7 +50,7 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 	if a.Anew {
 		d.anew(&anew{d.site.passphrases()}) // it ends when this is answered
 	}
-	d.wakeUpkeep() // what was mounted for root alone may be seen again
+	d.mountAgain() // what was mounted for root alone may be seen again
 	return a, nil
 }
 

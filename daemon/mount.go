@@ -73,22 +73,30 @@ func (d *Daemon) unmounted(m *fs.Mount) {
 	}
 }
 
-// mountAgain mounts the vault if its mount was cut off, and was not mounted since.
+// mountAgain mounts the vault if its mount was cut off, and was not mounted since, or if it is for root alone and no longer has to be: the instance is the daemon's again.
+// The other way round it stays as it is until the daemon is started again.
 func (d *Daemon) mountAgain() {
-	d.mu.Lock()
-	cut := !d.mounted() && d.mountCut
-	d.mu.Unlock()
-	if cut {
+	if d.isCutOrAlone() {
 		d.tryMount()
 	}
 }
 
-// showsTooLittle tells whether the mount is for root alone, and no longer has to be: the instance is the daemon's again. The other way round it stays as it is until the daemon is started
-// again: one that begins anew takes the instance from another one that is the same, on a machine that was cloned.
-func (d *Daemon) showsTooLittle() bool {
+func (d *Daemon) isCutOrAlone() bool {
+	d.mounting.Lock()
+	defer d.mounting.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.mounted() && d.mountAlone && d.ownership() == ""
+	if !d.mounted() {
+		return d.mountCut
+	}
+	if !d.mountAlone || d.ownership() != "" {
+		return false
+	}
+	d.ended = append(d.ended, d.mount)
+	if err := d.unmount(); err != nil {
+		d.log.Error("the mount that is for root alone cannot be ended", "err", err)
+	}
+	return true
 }
 
 // unmount ends the mount. d.mounting and d.mu are held.

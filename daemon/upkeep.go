@@ -90,11 +90,6 @@ func (d *Daemon) chores(ctx context.Context) error {
 		d.anew(&anew{d.site.passphrases()})
 		return nil
 	}
-	if d.tasks.idle() && d.showsTooLittle() {
-		d.log.Info("the instance is this daemon's again; it begins anew, and mounts it for all who may see it")
-		d.anew(&anew{d.site.passphrases()})
-		return nil
-	}
 	d.mountAgain()
 	d.lookAtPlaces(context.Background(), v)
 	d.lookAtVersions(context.Background(), v)
