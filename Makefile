@@ -81,7 +81,7 @@ bin/$(notdir $(STATICCHECK)) bin/$(notdir $(GOFUMPT)):
 unit: ## unit tests, with the race detector
 	@if command -v gcc >/dev/null; then race=-race; else echo "No gcc: without the race detector."; fi; \
 	export GORACE=atexit_sleep_ms=10; \
-	echo "$(GO) test $$race (all but integration)"; $(GO) test $$race $(UNIT)
+	echo "$(GO) test $$race (all but integration)"; $(GO) test -timeout 30m $$race $(UNIT)
 	@if [ "$$(id -u)" != 0 ] || [ ! -c /dev/fuse ]; then \
 		echo "Skipped without root and /dev/fuse:"; \
 		$(GO) test -v $(UNIT) | awk '/_test[.]go:[0-9]+: / { why = $$0; sub(/.*_test[.]go:[0-9]+: /, "", why) } \

@@ -29,8 +29,7 @@ func (v *Vault) ReplacePlace(ctx context.Context, old string, p place.Place, o P
 	} else if err == nil && v.hasPlace(old, id) {
 		err = fmt.Errorf("%w: %s is a place of the vault already", ErrExists, p)
 	}
-	v.rejoinAll(ctx)
-	lost := v.lostFormerOf(id) // one that drops out meanwhile may be back in a moment
+	lost := v.lostFormerOf(id) // one that only drops out meanwhile may be back in a moment
 	if err == nil {
 		err = v.fill(ctx, p, o.step("fill"))
 	}
@@ -102,7 +101,12 @@ func (v *Vault) doWithout(ctx context.Context, number int) error {
 
 // fill brings all places up to date that can be, and p among them.
 func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, total int)) error {
-	v.rejoinAll(ctx)
+	l := v.place.layout()
+	for _, m := range slices.Concat(l.members, l.former) {
+		if !m.well() {
+			v.rejoin(ctx, m)
+		}
+	}
 	var err error
 	for range 10 { // what is written meanwhile may be missed again, while places fail
 		if err = v.catchUp(ctx, progress); err != nil {
@@ -117,16 +121,6 @@ func (v *Vault) fill(ctx context.Context, p place.Place, progress func(done, tot
 		}
 	}
 	return err
-}
-
-// rejoinAll tries all places that are not well.
-func (v *Vault) rejoinAll(ctx context.Context) {
-	l := v.place.layout()
-	for _, m := range slices.Concat(l.members, l.former) {
-		if !m.well() {
-			v.rejoin(ctx, m)
-		}
-	}
 }
 
 // filled tells why a place has not everything, or not yet taken over. Others may be missing for now, unless one may have what it lacks.

@@ -364,6 +364,7 @@ func TestReplacedPlaceThatIsBackIsNotDoneWithout(t *testing.T) {
 	}
 	old.bad.Store(false)
 	sv.mend.stop()
+	sv.rejoin(t.Context(), sv.place.layout().former[0])
 	drop := func(string, int, int) {
 		for _, m := range sv.place.layout().former {
 			sv.place.lost(m, syscall.ESTALE)
