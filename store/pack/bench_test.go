@@ -172,12 +172,12 @@ func BenchmarkReadData128KiB(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			file := bytes.Clone(file)
 			if c.bad {
-				spoil(file, m.Header.DataOffset(40*BlockSize))
+				spoil(file, dataOffset(m, 40*BlockSize))
 			}
 			b.SetBytes(128 << 10)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := ReadData(bytes.NewReader(file), m, 128<<10, 128<<10); err != nil {
+				if _, _, err := (Sources{{bytes.NewReader(file), m}}).ReadData(128<<10, 128<<10); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -204,7 +204,7 @@ func BenchmarkRepairBurst32MiB(b *testing.B) {
 	b.SetBytes(int64(len(file)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := Repair(bytes.NewReader(file), m); err != nil {
+		if _, _, err := (Sources{{bytes.NewReader(file), m}}).Repair(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -58,7 +58,7 @@ func TestEveryKindEncodingAndSizeComesBack(t *testing.T) {
 			if f != all[i].f {
 				t.Fatalf("frame %d: %v, was %v", i, f, all[i].f)
 			}
-			at := m.Header.DataOffset(f.Offset)
+			at := dataOffset(m, f.Offset)
 			checkFrame(t, s, i, f, file[at:at+int64(f.Stored)], all[i].raw)
 		}
 	}
@@ -109,17 +109,6 @@ func checkFile(t *testing.T, p *Built, shard, size int) {
 	d, err := Check(bytes.NewReader(file), m)
 	if err != nil || !d.None() {
 		t.Fatalf("shard %d of %d bytes: %+v, %v", shard, size, d, err)
-	}
-}
-
-func TestShardOffsetFindsEveryByte(t *testing.T) {
-	p := filled(t, Shape{3, 1}, 10*4096+5)
-	whole, h := fileBytes(p, AllShards), p.Header()
-	for x := uint32(0); x < h.DataLen; x += 1021 {
-		shard, off := h.ShardOffset(x)
-		if fileBytes(p, shard)[off] != whole[h.DataOffset(x)] {
-			t.Fatalf("byte %d is not in shard %d at %d", x, shard, off)
-		}
 	}
 }
 

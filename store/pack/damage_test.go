@@ -17,18 +17,18 @@ func wantHealed(t testing.TB, what string, damaged, whole []byte) {
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	p, _, err := Repair(bytes.NewReader(damaged), m)
+	p, _, err := Sources{{bytes.NewReader(damaged), m}}.Repair()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 	if !bytes.Equal(fileBytes(p, AllShards), whole) {
 		t.Fatalf("%s: repaired to something else", what)
 	}
-	data, _, err := ReadData(bytes.NewReader(damaged), m, 0, m.Header.DataLen)
+	data, _, err := Sources{{bytes.NewReader(damaged), m}}.ReadData(0, m.Header.DataLen)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	if !bytes.Equal(data, whole[m.Header.DataOffset(0):][:len(data)]) {
+	if !bytes.Equal(data, whole[dataOffset(m, 0):][:len(data)]) {
 		t.Fatalf("%s: read something else", what)
 	}
 }
@@ -69,15 +69,15 @@ func TestThreeBlocksOfARowAreDamage(t *testing.T) {
 		off, _ := m.Header.BlockOffset(b)
 		spoil(file, off)
 	}
-	_, _, err := Repair(bytes.NewReader(file), m)
+	_, _, err := Sources{{bytes.NewReader(file), m}}.Repair()
 	wantErr(t, err, ErrDamaged)
-	data, _, err := ReadData(bytes.NewReader(file), m, 2*4096-1, 2)
+	data, _, err := Sources{{bytes.NewReader(file), m}}.ReadData(2*4096-1, 2)
 	wantErr(t, err, ErrDamaged)
 	if data != nil {
 		t.Fatal("bytes beside an error")
 	}
-	data, healed, err := ReadData(bytes.NewReader(file), m, 3*4096, 3*4096)
-	if err != nil || healed != nil || !bytes.Equal(data, whole[m.Header.DataOffset(3*4096):][:3*4096]) {
+	data, healed, err := Sources{{bytes.NewReader(file), m}}.ReadData(3*4096, 3*4096)
+	if err != nil || healed != nil || !bytes.Equal(data, whole[dataOffset(m, 3*4096):][:3*4096]) {
 		t.Fatal("what is not hit must be read", healed, err)
 	}
 }
@@ -228,7 +228,7 @@ func healsOrSays(t *testing.T, file, whole []byte) bool {
 		wantErr(t, err, ErrDamaged)
 		return false
 	}
-	p, _, err := Repair(bytes.NewReader(file), m)
+	p, _, err := Sources{{bytes.NewReader(file), m}}.Repair()
 	if err != nil {
 		wantErr(t, err, ErrDamaged)
 		return false
@@ -247,7 +247,7 @@ func TestReadErrorsOfTheMediumAreDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _, err := Repair(f, m)
+		p, _, err := Sources{{f, m}}.Repair()
 		if err != nil || !bytes.Equal(fileBytes(p, AllShards), whole) {
 			t.Fatalf("EIO at %d: %v", off, err)
 		}
@@ -264,7 +264,7 @@ func TestOtherReadErrorsAreNotDamage(t *testing.T) {
 	f := &failing{ReaderAt: bytes.NewReader(whole), to: int64(len(whole)), err: gone}
 	_, err := ReadMeta(f, int64(len(whole)))
 	m := readMeta(t, whole)
-	_, _, err2 := ReadData(f, m, 0, 100)
+	_, _, err2 := Sources{{f, m}}.ReadData(0, 100)
 	_, err3 := Check(f, m)
 	for _, err := range []error{err, err2, err3} {
 		wantErr(t, err, gone)
@@ -292,7 +292,7 @@ func TestCheckFindsJustTheDamage(t *testing.T) {
 	if !slices.Equal(d.Meta, want.Meta) || !slices.Equal(d.Blocks, want.Blocks) || d.None() {
 		t.Fatalf("%+v, want %+v", d, want)
 	}
-	_, healed, err := Repair(bytes.NewReader(file), m)
+	_, healed, err := Sources{{bytes.NewReader(file), m}}.Repair()
 	if err != nil || !slices.Equal(healed, want.Blocks) {
 		t.Fatal(healed, err)
 	}

@@ -3,9 +3,8 @@
 // believed.
 //
 // A chunk goes in by Encoder.Encode, Builder.Append, Builder.Finish and Built.File, and comes out by ReadMeta,
-// Meta.Table, then ReadData (or a plain read at Header.DataOffset), Sealer.Open and Decode. Small ones go by Group and
-// Builder.AppendGroup, and come out by Member. Check and Repair need no
-// key.
+// Meta.Table, then Sources.ReadData, Sealer.Open and Decode. Small ones go by Group and Builder.AppendGroup, and come
+// out by Member. Check and Sources.Repair need no key.
 //
 // # Format 1
 //

@@ -73,7 +73,7 @@ func FuzzReadMeta(f *testing.F) {
 		if m.Header.Blocks() > 1000 {
 			return
 		}
-		if p, _, err := Repair(bytes.NewReader(file), m); err == nil {
+		if p, _, err := (Sources{{bytes.NewReader(file), m}}).Repair(); err == nil {
 			whole := fileBytes(p, int(m.Header.Shard))
 			if m := readMeta(t, whole); m.Shift != 0 {
 				t.Fatal("repaired to another size")

@@ -67,17 +67,6 @@ func (h *Header) BlockOffset(b int) (int64, bool) {
 	return int64(h.MetaBlocks()+pos) * BlockSize, ok
 }
 
-// DataOffset is where in a file of all shards byte x of the data region stands.
-func (h *Header) DataOffset(x uint32) int64 {
-	return int64(h.MetaBlocks())*BlockSize + int64(x)
-}
-
-// ShardOffset says in which shard byte x of the data region is, and where it stands in the file of that shard.
-func (h *Header) ShardOffset(x uint32) (shard int, off int64) {
-	size := int64(h.ShardBlocks()) * BlockSize
-	return int(int64(x) / size), int64(h.MetaBlocks())*BlockSize + int64(x)%size
-}
-
 // storedBlocks is the number of blocks between the meta blocks.
 func (h *Header) storedBlocks() int {
 	if h.Shard != AllShards {

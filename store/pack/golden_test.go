@@ -73,7 +73,7 @@ func TestGoldenPackIsRead(t *testing.T) {
 		t.Fatal(frames, err)
 	}
 	for i, want := range []string{"hello", strings.Repeat("a", 20)} {
-		sealed, _, err := ReadData(bytes.NewReader(file), m, frames[i].Offset, frames[i].Stored)
+		sealed, _, err := Sources{{bytes.NewReader(file), m}}.ReadData(frames[i].Offset, frames[i].Stored)
 		if err != nil {
 			t.Fatal(err)
 		}

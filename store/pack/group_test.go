@@ -59,7 +59,7 @@ func TestGroupsComeBackAmongOtherFrames(t *testing.T) {
 		t.Fatal(len(frames), len(want), err)
 	}
 	for i, f := range frames {
-		at := m.Header.DataOffset(f.Offset)
+		at := dataOffset(m, f.Offset)
 		checkFrame(t, s, i, f, file[at:at+int64(f.Stored)], want[f.Chunk])
 	}
 }

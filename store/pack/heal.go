@@ -73,17 +73,6 @@ func (s Sources) Repair() (p *Built, healed []int, err error) {
 	return &Built{header: h, data: grid[:data:data], parity: grid[data:], payload: f.meta.payload}, healed, nil
 }
 
-// ReadData is Sources.ReadData from one file, which must be that of all shards to heal.
-func ReadData(r io.ReaderAt, m *Meta, off, n uint32) (data []byte, healed []int, err error) {
-	return Sources{{r, m}}.ReadData(off, n)
-}
-
-// Repair is Sources.Repair from one file, which must be that of all shards. The file's new bytes are those of
-// File(AllShards).
-func Repair(r io.ReaderAt, m *Meta) (p *Built, healed []int, err error) {
-	return Sources{{r, m}}.Repair()
-}
-
 // openPack is the sources while they are read.
 type openPack struct {
 	meta  *Meta // any of them: they agree in geometry and payload

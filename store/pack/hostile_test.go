@@ -204,7 +204,7 @@ func TestGoldenVaultIsBuiltToTheSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, f := range frames {
-			sealed, _, err := ReadData(bytes.NewReader(file), m, f.Offset, f.Stored)
+			sealed, _, err := Sources{{bytes.NewReader(file), m}}.ReadData(f.Offset, f.Stored)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -87,6 +87,9 @@ func readMeta(t testing.TB, file []byte) *Meta {
 	return m
 }
 
+// dataOffset is where in a file of all shards byte x of the data region stands.
+func dataOffset(m *Meta, x uint32) int64 { return int64(m.Header.MetaBlocks())*BlockSize + int64(x) }
+
 // failing is a file parts of which give an error.
 type failing struct {
 	io.ReaderAt

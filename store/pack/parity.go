@@ -17,18 +17,9 @@ func newCodec(shape Shape) (reedsolomon.Encoder, error) {
 	return reedsolomon.New(shape.Data, shape.Parity, reedsolomon.WithCauchyMatrix(), reedsolomon.WithMaxGoroutines(1))
 }
 
-// Rebuild fills in the missing entries of one row, or of whole shards: row has shape.Data data blocks and then
-// shape.Parity parity blocks, all of one length, and those of length 0 are computed, into their capacity where it is
-// enough. The error is ErrDamaged if more than shape.Parity are missing. The result is as right as what it was given:
-// compare checksums.
-func Rebuild(shape Shape, row [][]byte) error {
-	codec, err := newCodec(shape)
-	if err != nil {
-		return err
-	}
-	return rebuild(codec, row)
-}
-
+// rebuild fills in the missing entries of one row: data blocks and then parity blocks, all of one length. Those of
+// length 0 are computed, into their capacity where it is enough. The error is ErrDamaged if more are missing than
+// parity covers. The result is as right as what it was given: compare checksums.
 func rebuild(codec reedsolomon.Encoder, row [][]byte) error {
 	if err := codec.Reconstruct(row); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)

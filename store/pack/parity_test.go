@@ -49,12 +49,16 @@ func TestParityIsTheDocumentedCauchyMatrix(t *testing.T) {
 
 func TestRebuildAnyTwoOfARow(t *testing.T) {
 	p := filled(t, Shape{32, 2}, 32*4096)
+	codec, err := newCodec(Shape{32, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
 	row := append(split(p.data, 32), split(p.parity, 2)...)
 	for a := range row {
 		for b := range a + 1 {
 			lost := slices.Clone(row)
 			lost[a], lost[b] = nil, nil
-			if err := Rebuild(Shape{32, 2}, lost); err != nil {
+			if err := rebuild(codec, lost); err != nil {
 				t.Fatal(a, b, err)
 			}
 			if !bytes.Equal(lost[a], row[a]) || !bytes.Equal(lost[b], row[b]) {
@@ -64,9 +68,9 @@ func TestRebuildAnyTwoOfARow(t *testing.T) {
 	}
 	lost := slices.Clone(row)
 	lost[1], lost[2], lost[33] = nil, nil, nil
-	wantErr(t, Rebuild(Shape{32, 2}, lost), ErrDamaged)
-	wantErr(t, Rebuild(Shape{32, 2}, lost[:5]), ErrDamaged)
-	if Rebuild(Shape{0, 2}, lost) == nil {
+	wantErr(t, rebuild(codec, lost), ErrDamaged)
+	wantErr(t, rebuild(codec, lost[:5]), ErrDamaged)
+	if _, err := newCodec(Shape{0, 2}); err == nil {
 		t.Error("shape 0+2")
 	}
 }
