@@ -112,7 +112,7 @@ func (r *repacker) moveGroup(to frameTo, m *moving, nums []uint32, payload []byt
 	}
 	e := encoders.Get().(*pack.Encoder)
 	defer encoders.Put(e)
-	return appendGroup(&g, e, enc, defaultLevel, to)
+	return appendGroup(&g, e, enc, to)
 }
 
 // A frameTo appends frames to the packs of a repacker.

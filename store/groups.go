@@ -74,7 +74,7 @@ func (w *Writer) storeGroup(g *pack.Group) error {
 	e := encoders.Get().(*pack.Encoder)
 	defer encoders.Put(e)
 	defer g.Reset()
-	return appendGroup(g, e, w.o.Encoding, w.o.Level, w.packers[0])
+	return appendGroup(g, e, w.o.Encoding, w.packers[0])
 }
 
 // flushGroups stores the groups that are not full.
@@ -93,15 +93,15 @@ type frameAppender interface {
 }
 
 // appendGroup encodes a group and appends it, or its chunks one by one if it does not shrink, or is of one.
-func appendGroup(g *pack.Group, e *pack.Encoder, want Encoding, level int, to frameAppender) error {
+func appendGroup(g *pack.Group, e *pack.Encoder, want Encoding, to frameAppender) error {
 	frames := g.Frames()
 	if len(frames) > 1 {
-		if payload, enc := e.Encode(nil, g.Bytes(), want, level); enc != pack.Raw {
+		if payload, enc := e.Encode(g.Bytes(), want); enc != pack.Raw {
 			return to.appendGroup(frames, enc, payload)
 		}
 	}
 	for i, f := range frames {
-		payload, enc := e.Encode(nil, g.Chunk(i), want, level)
+		payload, enc := e.Encode(g.Chunk(i), want)
 		f.Encoding = enc
 		if err := to.append(f, payload); err != nil {
 			return err

@@ -151,7 +151,7 @@ func (v *Vault) buildRecord(k VersionKey, record []byte) (*pack.Built, error) {
 		return nil, fmt.Errorf("the record of %s has %d bytes, of %d at most", k, len(raw), pack.MaxRaw)
 	}
 	var enc pack.Encoder
-	payload, encoding := enc.Encode(nil, raw, pack.Zstd, 2)
+	payload, encoding := enc.Encode(raw, pack.Zstd)
 	id, sealer, err := v.newPack()
 	if err != nil {
 		return nil, err

@@ -15,7 +15,6 @@ import (
 // puts them. Without, what is mapped of the index is bounded too.
 type WriterOptions struct {
 	Encoding Encoding // what to try on each chunk
-	Level    int      // of Zstd: 1 fastest … 3 smallest; 0 is defaultLevel
 	Workers  int      // goroutines that hash and compress beside the callers of Put, which do it too; 0: Put also waits for packs to be written
 
 	// Run calls a function that works for long beside the callers of Put, on a thread that suits it; nil: it is just called.
@@ -27,7 +26,6 @@ const (
 	maxPackFrames = 1 << 15
 
 	filePackSize = 32 << 20 // bytes of frames in a pack of file chunks
-	defaultLevel = 2        // of Zstd
 	maxJobsAhead = 32       // chunks that wait beside one for each worker, so that all have something to do while others do what takes long
 	minHandOver  = 16 << 10 // bytes of a chunk; to hand over a smaller one takes about as long as to compress it
 	treePackSize = 4 << 20  // in one of tree, list and xattr pages: each is read for itself, a backup has few
@@ -55,9 +53,6 @@ type Writer struct {
 // have not yet finished storing. Who commits a version with parts of another, without putting them, opens the writer before
 // reading that one's record: from then on gc leaves those parts alone, even if the other version is deleted.
 func (v *Vault) Writer(instance string, o WriterOptions) (*Writer, error) {
-	if o.Level == 0 {
-		o.Level = defaultLevel
-	}
 	if o.Run == nil {
 		o.Run = func(work func()) { work() }
 	}
@@ -224,7 +219,7 @@ func (w *Writer) store(id ID, kind Kind, raw []byte) error {
 	}
 	e := encoders.Get().(*pack.Encoder)
 	defer encoders.Put(e)
-	payload, enc := e.Encode(nil, raw, w.o.Encoding, w.o.Level)
+	payload, enc := e.Encode(raw, w.o.Encoding)
 	f.Encoding = enc
 	p := w.packers[0]
 	if kind != pack.KindFile {

@@ -55,10 +55,9 @@ func inputs() map[string][]byte {
 func noise() []byte { return randomBytes(rand.New(rand.NewPCG(5, 6)), 128<<10) }
 
 var codecs = []struct {
-	name  string
-	enc   Encoding
-	level int
-}{{"lz4", LZ4, 0}, {"zstd1", Zstd, 1}, {"zstd2", Zstd, 2}, {"zstd3", Zstd, 3}}
+	name string
+	enc  Encoding
+}{{"lz4", LZ4}, {"zstd", Zstd}}
 
 func BenchmarkEncode128KiB(b *testing.B) {
 	for _, c := range codecs {
@@ -69,7 +68,7 @@ func BenchmarkEncode128KiB(b *testing.B) {
 				b.SetBytes(int64(len(raw)))
 				b.ReportAllocs()
 				for b.Loop() {
-					out, _ = e.Encode(nil, raw, c.enc, c.level)
+					out, _ = e.Encode(raw, c.enc)
 				}
 				b.ReportMetric(float64(len(raw))/float64(len(out)), "ratio")
 			})
@@ -78,10 +77,10 @@ func BenchmarkEncode128KiB(b *testing.B) {
 }
 
 func BenchmarkDecode128KiB(b *testing.B) {
-	for _, c := range codecs[:2] {
+	for _, c := range codecs {
 		b.Run(c.name, func(b *testing.B) {
 			raw := text(128 << 10)
-			payload, enc := new(Encoder).Encode(nil, raw, c.enc, c.level)
+			payload, enc := new(Encoder).Encode(raw, c.enc)
 			dst := make([]byte, 0, len(raw)+DecodeSlack)
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
@@ -101,13 +100,13 @@ func BenchmarkEncoderMemory(b *testing.B) {
 			var before, after runtime.MemStats
 			raw := text(512 << 10)
 			var e Encoder
-			e.own = make([]byte, 0, len(raw)+encodeSlack)
+			e.out = make([]byte, 0, len(raw)+encodeSlack)
 			for b.Loop() {
-				e = Encoder{own: e.own}
+				e = Encoder{out: e.out}
 				runtime.GC()
 				runtime.ReadMemStats(&before)
 				for n := 4096; n <= len(raw); n *= 2 {
-					e.Encode(nil, raw[:n], c.enc, c.level)
+					e.Encode(raw[:n], c.enc)
 				}
 				runtime.GC()
 				runtime.ReadMemStats(&after)

@@ -40,7 +40,7 @@ func TestEveryKindEncodingAndSizeComesBack(t *testing.T) {
 		s, all := testSealer(t), samples(r)
 		var e Encoder
 		for i, c := range all {
-			payload, got := e.Encode(nil, c.raw, c.f.Encoding, 1+i%3)
+			payload, got := e.Encode(c.raw, c.f.Encoding)
 			c.f.Encoding = got
 			all[i].f = b.Append(c.f, payload)
 		}
@@ -145,7 +145,7 @@ func TestReservedFramesAreSealedInAnyOrder(t *testing.T) {
 		}
 		later = append(later, func() { place.Seal(c.raw) })
 	}
-	payload, enc := new(Encoder).Encode(nil, group.Bytes(), LZ4, 1)
+	payload, enc := new(Encoder).Encode(group.Bytes(), LZ4)
 	appended.AppendGroup(group.Frames(), enc, payload)
 	place := reserved.ReserveGroup(group.Frames(), enc, len(payload))
 	later = append(later, func() { place.Seal(payload) })

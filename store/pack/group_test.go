@@ -42,7 +42,7 @@ func TestGroupsComeBackAmongOtherFrames(t *testing.T) {
 				t.Fatalf("chunk %d before it is stored: %d bytes", k, len(got))
 			}
 		}
-		payload, enc := e.Encode(nil, g.Bytes(), []Encoding{LZ4, Zstd}[i%2], 2)
+		payload, enc := e.Encode(g.Bytes(), []Encoding{LZ4, Zstd}[i%2])
 		b.AppendGroup(g.Frames(), enc, payload)
 		for range r.IntN(3) {
 			single()
@@ -69,7 +69,7 @@ func TestGroupOpensOnlyAsItself(t *testing.T) {
 	b, s := testBuilder(t, Shape{1, 0}, 1<<20), testSealer(t)
 	g := groupOf(1000, 2000, 3000)
 	var e Encoder
-	payload, enc := e.Encode(nil, g.Bytes(), LZ4, 0)
+	payload, enc := e.Encode(g.Bytes(), LZ4)
 	payload = bytes.Clone(payload)
 	b.AppendGroup(g.Frames(), enc, payload)
 	b.AppendGroup(g.Frames(), enc, payload)
