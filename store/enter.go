@@ -104,7 +104,7 @@ func (c *choice) onlyAt(l, found *location, in *packInfo) bool {
 func (c *choice) reads(last *trial, p *packInfo, l *location) bool {
 	if !last.knows(l) {
 		*last = trial{*l, c.v.tryPlainly(p, l)}
-		c.silent[l.pack] = c.silent[l.pack] || ofMedium(last.bad)
+		c.silent[l.pack] = c.silent[l.pack] || pack.OfMedium(last.bad)
 	}
 	return last.bad == nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -232,20 +231,10 @@ func ofPlace(err error) bool {
 			return false
 		}
 	}
-	return !ofMedium(err)
+	return !pack.OfMedium(err)
 }
 
 // ofFile tells whether an error in reading says something of the file: that it is damaged, or not there.
 func ofFile(err error) bool {
-	return isDamage(err) || errors.Is(err, pack.ErrSeal) || ofMedium(err)
-}
-
-// mediumErrors are what Linux answers for bytes that cannot be read.
-var mediumErrors = []syscall.Errno{
-	syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.EILSEQ, syscall.EREMOTEIO, syscall.ENODATA,
-}
-
-// ofMedium tells whether the medium does not let bytes be read from where they are, and may one day.
-func ofMedium(err error) bool {
-	return slices.ContainsFunc(mediumErrors, func(e syscall.Errno) bool { return errors.Is(err, e) })
+	return isDamage(err) || errors.Is(err, pack.ErrSeal) || pack.OfMedium(err)
 }

@@ -39,9 +39,9 @@ func (r *repair) salvage(ctx context.Context, number uint32, p *packInfo, g *gat
 	if !r.v.place.layout().complete() { // it would not go, see flush
 		return waits()
 	}
-	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure, medium: ofMedium(cause)}
+	s := &salvage{r: r, number: number, pack: p, files: g, sure: sure, medium: pack.OfMedium(cause)}
 	for _, err := range g.errs {
-		s.medium, s.other = s.medium || ofMedium(err), s.other || errors.Is(err, errOther) || errors.Is(err, errShape)
+		s.medium, s.other = s.medium || pack.OfMedium(err), s.other || errors.Is(err, errOther) || errors.Is(err, errShape)
 	}
 	known, err := s.known(ctx)
 	if err != nil {
@@ -190,7 +190,7 @@ func (s *salvage) readable(ctx context.Context, known bitmap) (bitmap, error) {
 // try reads a chunk, or the group that it is in, which it returns.
 func (s *salvage) try(l *location) (group []byte, err error) {
 	payload, err := s.payload.read(l)
-	s.medium = s.medium || ofMedium(err)
+	s.medium = s.medium || pack.OfMedium(err)
 	if err == nil && l.frame.Group != 0 {
 		group, err = pack.Decode(nil, l.frame.Encoding.Single(), payload, l.frame.Length())
 	}

@@ -86,7 +86,7 @@ func (f *blockReader) readAt(p []byte, off int64) bool {
 		return false
 	case int64(n) == in || err == nil || errors.Is(err, io.EOF):
 		return true
-	case ofMedium(err):
+	case OfMedium(err):
 		f.medium = err
 		return false
 	}
@@ -94,15 +94,14 @@ func (f *blockReader) readAt(p []byte, off int64) bool {
 	return true
 }
 
-// mediumErrors is what Linux answers for bytes that are lost, by disk, driver or file system.
+// mediumErrors are what Linux answers for bytes that cannot be read, by disk, driver or file system.
 var mediumErrors = []syscall.Errno{
 	syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.EILSEQ, syscall.EREMOTEIO, syscall.ENODATA,
 }
 
-// ofMedium says whether a read error means that the bytes cannot be read from where they are.
-func ofMedium(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno) && slices.Contains(mediumErrors, errno)
+// OfMedium tells whether an error in reading means that the medium does not let bytes be read from where they are, and may one day.
+func OfMedium(err error) bool {
+	return slices.ContainsFunc(mediumErrors, func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
 // failed is the error for what could not be had from the files: what ended reading if something did, else ErrDamaged.
