@@ -13,8 +13,7 @@ import (
 // its folder ".tmp". One process at a time may write to it; any number may read.
 type Dir struct {
 	*files
-	path string
-	is   os.FileInfo
+	is os.FileInfo
 }
 
 var _ Place = (*Dir)(nil)
@@ -40,16 +39,13 @@ func NewDir(path string) (*Dir, error) {
 	if err := mayOpenBelow(full); err != nil {
 		return nil, fmt.Errorf("open place %s: %w", full, err)
 	}
-	return &Dir{files: newFiles(full, &dirDisk{top: full, is: info}, randomNumber), path: full, is: info}, nil
+	return &Dir{files: newFiles(full, &dirDisk{top: full, is: info}, randomNumber), is: info}, nil
 }
-
-// Path is the absolute path of the folder.
-func (d *Dir) Path() string { return d.path }
 
 // Identity tells the folder from another one that lies at the same path at another time, as after another disk was mounted there.
 func (d *Dir) Identity() string {
 	s := d.is.Sys().(*syscall.Stat_t)
-	return fmt.Sprintf("%s %d %d", d.path, s.Dev, s.Ino)
+	return fmt.Sprintf("%s %d %d", d.title, s.Dev, s.Ino)
 }
 
 func randomNumber() uint64 {
