@@ -24,9 +24,6 @@ func New(p Params) (*Cutter, error) {
 // startsWithZeros returns the number that a hash is below if and only if its first n bits are zero.
 func startsWithZeros(n int) uint64 { return 1 << (64 - n) }
 
-// Params returns what the cutter was made with.
-func (c *Cutter) Params() Params { return c.p }
-
 // Next returns the length of the chunk at the front of b, or 0 when more bytes are needed to tell. b starts where the
 // chunk before ended, or with the file; final says that the file ends with b. With Max bytes or more, or with final and
 // one byte or more, the answer is never 0, so who always fills a buffer of Max bytes is always served.
