@@ -106,6 +106,12 @@ func (k *keyFile) aead(secret string) (c cipher.AEAD, associated []byte) {
 		key = make([]byte, 32)
 		blake3.DeriveKey(recoveryContext, append([]byte(secret), k.Salt...), key)
 	}
+	id, _ := hex.DecodeString(k.ID) // checked by decodeKeyFile
+	return newGCM(key), append(append(append(associated, k.Vault...), id...), k.Kind...)
+}
+
+// newGCM returns AES-256-GCM under a key of 32 bytes.
+func newGCM(key []byte) (c cipher.AEAD) {
 	block, err := aes.NewCipher(key)
 	if err == nil {
 		c, err = cipher.NewGCM(block)
@@ -113,8 +119,7 @@ func (k *keyFile) aead(secret string) (c cipher.AEAD, associated []byte) {
 	if err != nil {
 		panic("store: " + err.Error()) // a key of another length than 32
 	}
-	id, _ := hex.DecodeString(k.ID) // checked by decodeKeyFile
-	return c, append(append(append(associated, k.Vault...), id...), k.Kind...)
+	return c
 }
 
 // newKeyInfo describes a key that is about to be made.

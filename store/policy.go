@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
@@ -42,14 +41,7 @@ const policyContext = "yester 2026-11-25 policy key 1"
 func (v *Vault) policySeal(instance string, salt []byte) (c cipher.AEAD, associated []byte) {
 	key := make([]byte, 32)
 	blake3.DeriveKey(policyContext, append(v.master[:len(v.master):len(v.master)], salt...), key)
-	block, err := aes.NewCipher(key)
-	if err == nil {
-		c, err = cipher.NewGCM(block)
-	}
-	if err != nil {
-		panic("store: " + err.Error()) // a key of another length than 32
-	}
-	return c, append(append(associated, v.id[:]...), instance...)
+	return newGCM(key), append(append(associated, v.id[:]...), instance...)
 }
 
 func policyName(id string) string { return path.Join("instances", id, "policy.json") }
