@@ -83,7 +83,7 @@ func (r *run) modeOf(e *snapshot.Entry) (uint32, error) {
 	}
 	if r.o.NoMetadata {
 		attributes, err := r.xattrsOf(e)
-		if isLost(err) { // with the ACL, if it had one
+		if snapshot.IsLost(err) { // with the ACL, if it had one
 			return mode &^ 0o070, nil
 		}
 		if err != nil {

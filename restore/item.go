@@ -77,7 +77,7 @@ func (r *run) onlyThere(e *snapshot.Entry, why error) bool {
 // explain says what is wrong with a file in words that help.
 func explain(err error) error {
 	switch {
-	case isLost(err):
+	case snapshot.IsLost(err):
 		return fmt.Errorf("the vault has not all of its content any more: %w", err)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("what is in its place cannot be changed (immutable, perhaps: see lsattr): %w", err)

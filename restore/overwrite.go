@@ -129,7 +129,7 @@ func pread(fd int, b []byte, off int64) (n int, err error) {
 func (r *run) overwrite(it *item) (m made, err error) {
 	m, err = r.change(it)
 	switch {
-	case !unreadable(err) || isLost(err):
+	case !unreadable(err) || snapshot.IsLost(err):
 		return m, err
 	case r.o.DryRun:
 		r.restored(it, it.entry.Data)

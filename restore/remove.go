@@ -96,7 +96,7 @@ func (r *run) others(f *folder, at spot, do func(name, path string)) error {
 			return nil
 		}
 		if also == nil {
-			if also, err = r.aliases(f, names); isLost(err) {
+			if also, err = r.aliases(f, names); snapshot.IsLost(err) {
 				r.fail(f.path, err)
 				return nil
 			} else if err != nil {

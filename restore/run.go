@@ -205,7 +205,7 @@ func (r *run) walk(f *folder, at spot) error {
 		}
 	}
 	if err := rd.Err(); err != nil {
-		if !isLost(err) {
+		if !snapshot.IsLost(err) {
 			return err
 		}
 		r.fail(f.path, fmt.Errorf("the vault has not all that is in the folder any more: %w", err))
@@ -324,11 +324,6 @@ func fatal(err error) bool {
 	return false
 }
 
-// isLost tells whether an error of reading says that the vault has not what was wanted.
-func isLost(err error) bool {
-	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) || errors.Is(err, snapshot.ErrFormat)
-}
-
 func (r *run) count(f func(*Result)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -341,7 +336,7 @@ func (r *run) fail(path string, err error) {
 	}
 	r.count(func(t *Result) {
 		t.Failed.add(orDot(path), err.Error())
-		if isLost(err) {
+		if snapshot.IsLost(err) {
 			t.Lost++
 		}
 	})

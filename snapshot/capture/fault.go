@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
-	"yester/store"
 )
 
 // errReplaced tells that a name meant another file when it was opened than when it was looked at.
@@ -36,11 +35,6 @@ func (e *sourceError) Unwrap() error { return e.err }
 func fromSource(err error) bool {
 	var s *sourceError
 	return errors.As(err, &s) || errors.Is(err, errReplaced)
-}
-
-// isLost tells whether err says that a part of the parent version is lost.
-func isLost(err error) bool {
-	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) || errors.Is(err, snapshot.ErrFormat)
 }
 
 // vanished tells whether err says that the file is not there any more.

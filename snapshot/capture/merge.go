@@ -159,7 +159,7 @@ func (m *merge) rest(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if !isLost(err) {
+	if !snapshot.IsLost(err) {
 		return err
 	}
 	m.w.warn("the earlier version cannot be read here, everything is read again: %v", err)

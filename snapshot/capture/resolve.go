@@ -514,7 +514,7 @@ func sameNumber(e *snapshot.Entry, st *stat) bool { return (e.Ino^st.ino)&inoMas
 
 // lostParent makes errUnsure of an error that says that the parent version is damaged.
 func lostParent(err error) error {
-	if isLost(err) {
+	if snapshot.IsLost(err) {
 		return unsure("the version before cannot be read: %v", err)
 	}
 	return err
