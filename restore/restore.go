@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"yester/snapshot"
 	"yester/store"
@@ -67,7 +66,6 @@ type Options struct {
 	Limiter     Limiter  // nil: none
 	Progress    Progress // nil: none
 	Workers     int      // default: a thread for each core
-	Log         *slog.Logger
 }
 
 // A Left is a path and what is to be said of it.
