@@ -16,8 +16,8 @@ import (
 
 // keeps tells whether a name that the version has not is to be kept all the same; below is its path.
 func (r *run) keeps(dir int, name, below string) bool {
-	whole := strings.TrimPrefix(path.Join(r.o.Version.Partition.MountPoint, below), "/")
-	return r.keep.match(whole, name) || r.select_.excludes.match(whole, name) || r.keepsFlagged(dir, name)
+	whole := path.Join("/", r.o.Version.Partition.MountPoint, below)
+	return r.keep.match(whole) || r.select_.excludes.match(whole) || r.keepsFlagged(dir, name)
 }
 
 // ownFiles finds those that belong to whoever restores, by whatever name they are met. What cannot be looked at, as its disk is gone, cannot be met either.

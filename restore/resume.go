@@ -149,7 +149,7 @@ func apart(fd int, do func(fd int) error) (<-chan error, error) {
 // end removes the mark when everything is on the disk, and all was restored, or notes in it that nothing is in doubt. That of an earlier restore stays if something that it may have put
 // there was not looked at.
 func (r *run) end(well bool) {
-	all := r.o.OnConflict == Overwrite && r.select_.top().in && r.select_.excludes.none()
+	all := r.o.OnConflict == Overwrite && r.select_.top().in && len(r.select_.excludes) == 0
 	switch {
 	case well && (!r.resumes || (r.ends || all) && r.result.Failed.Count == 0):
 		_ = unix.Fremovexattr(r.o.Target, r.mark)

@@ -1,11 +1,9 @@
 package restore
 
 import (
-	"fmt"
 	"path"
+	"slices"
 	"strings"
-
-	"github.com/bmatcuk/doublestar/v4"
 
 	"yester/snapshot"
 )
@@ -64,7 +62,7 @@ func newSelection(o *Options) (s selection, err error) {
 
 // top is the spot of the version's root.
 func (s *selection) top() spot {
-	return spot{node: s.root, path: s.root == nil, in: s.root == nil && s.includes.none()}
+	return spot{node: s.root, path: s.root == nil, in: s.root == nil && len(s.includes) == 0}
 }
 
 // enter tells whether name in the folder at is restored or leads to what may be. rel is the path of name below the root.
@@ -76,53 +74,29 @@ func (s *selection) enter(at spot, rel, name string) (next spot, visit bool) {
 	if !next.path {
 		return next, next.node != nil
 	}
-	whole := strings.TrimPrefix(path.Join(s.point, rel), "/")
-	if s.excludes.match(whole, name) {
+	whole := path.Join("/", s.point, rel)
+	if s.excludes.match(whole) {
 		return spot{}, false
 	}
-	next.in = at.in || s.includes.none() || s.includes.match(whole, name)
+	next.in = at.in || len(s.includes) == 0 || s.includes.match(whole)
 	return next, true
 }
 
-// globs are patterns, sorted by what they look at.
-type globs struct {
-	whole []string // absolute paths, without the first slash
-	bases []string // names
+// globs are patterns.
+type globs []snapshot.Glob
+
+func newGlobs(patterns []string) (all globs, err error) {
+	for _, p := range patterns {
+		g, err := snapshot.ParseGlob(p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return all, nil
 }
 
-func newGlobs(patterns []string) (g globs, err error) {
-	for _, in := range patterns {
-		p := snapshot.Runes(strings.TrimRight(in, "/"))
-		switch {
-		case p == "" || !doublestar.ValidatePattern(p):
-			return g, fmt.Errorf("malformed pattern %q", in)
-		case p[0] == '/':
-			g.whole = append(g.whole, p[1:])
-		case strings.Contains(p, "/"):
-			g.whole = append(g.whole, "**/"+p)
-		default:
-			g.bases = append(g.bases, p)
-		}
-	}
-	return g, nil
-}
-
-func (g *globs) none() bool { return len(g.whole) == 0 && len(g.bases) == 0 }
-
-func (g *globs) match(whole, name string) bool {
-	if g.none() {
-		return false
-	}
-	name, whole = snapshot.Runes(name), snapshot.Runes(whole)
-	for _, p := range g.bases {
-		if doublestar.MatchUnvalidated(p, name) {
-			return true
-		}
-	}
-	for _, p := range g.whole {
-		if doublestar.MatchUnvalidated(p, whole) {
-			return true
-		}
-	}
-	return false
+// match tells whether an absolute path matches one of them.
+func (all globs) match(at string) bool {
+	return slices.ContainsFunc(all, func(g snapshot.Glob) bool { return g.Match(at) })
 }
