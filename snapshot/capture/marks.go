@@ -74,6 +74,12 @@ func signed(dir int) (bool, error) {
 	}
 	defer unix.Close(fd)
 	b := make([]byte, len(snapshot.CacheSignature))
+	whole, err := readWhole(fd, b)
+	return whole && string(b) == snapshot.CacheSignature, err
+}
+
+// readWhole reads the beginning of a file into all of b; false if it is shorter.
+func readWhole(fd int, b []byte) (bool, error) {
 	for n := 0; n < len(b); {
 		m, err := unix.Pread(fd, b[n:], int64(n))
 		if err == unix.EINTR {
@@ -84,7 +90,7 @@ func signed(dir int) (bool, error) {
 		}
 		n += m
 	}
-	return string(b) == snapshot.CacheSignature, nil
+	return true, nil
 }
 
 // lookAtAll has all names of the folder be looked at: whether it is tagged may have changed. What the parent version has of a tagged folder is no folders

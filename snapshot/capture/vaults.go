@@ -56,17 +56,8 @@ func holdsVault(dir int, owner uint32) bool {
 		return false
 	}
 	b := make([]byte, st.size)
-	for n := 0; n < len(b); {
-		m, err := unix.Pread(fd, b[n:], int64(n))
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || m == 0 {
-			return false
-		}
-		n += m
-	}
-	return store.IsVaultFile(b)
+	whole, _ := readWhole(fd, b)
+	return whole && store.IsVaultFile(b)
 }
 
 // lookAtVault has the folder with what a vault has stored be looked at if the changes say that there may be one now, or none any more.
