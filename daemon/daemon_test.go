@@ -19,8 +19,8 @@ import (
 	"yester/store"
 )
 
-// needPartition skips a test that backs up dir where that cannot be done.
-func needPartition(t *testing.T, dir string) {
+// needPartition returns what dir lies on, and skips a test that backs it up where that cannot be done.
+func needPartition(t *testing.T, dir string) capture.Mount {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can read partitions")
@@ -29,9 +29,11 @@ func needPartition(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, ok := mountOf(mounts, dir); !ok || m.Excluded != "" {
+	m, ok := capture.MountOf(mounts, dir)
+	if !ok || m.Excluded != "" {
 		t.Skipf("%s lies on what cannot be backed up: %s", dir, m.Excluded)
 	}
+	return m
 }
 
 // options of a daemon that mounts nothing: a process must not look at its own mount.

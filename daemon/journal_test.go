@@ -102,11 +102,7 @@ func journalOf(t *testing.T, c *control.Client) *control.Journal {
 // What a machine sleeps through has passed: times that are kept are those of the wall, as the monotonic clock stands still then.
 func TestDaysThatAMachineSleepsThroughCount(t *testing.T) {
 	dir := source(t)
-	needPartition(t, dir)
-	m, _, err := capture.Locate(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := needPartition(t, dir)
 	d, err := newDaemon(options(t).withDefaults(), newState(t))
 	if err != nil {
 		t.Fatal(err)
@@ -130,11 +126,7 @@ func TestDaysThatAMachineSleepsThroughCount(t *testing.T) {
 // A capture that comes to no version, for whatever reason, takes no changes from the next.
 func TestFailedCaptureLosesNoChange(t *testing.T) {
 	dir := source(t)
-	needPartition(t, dir)
-	m, _, err := capture.Locate(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := needPartition(t, dir)
 	var ls listeners
 	defer ls.close()
 	l := ls.of(m.Partition)

@@ -227,7 +227,7 @@ func mayBeAway(p *control.Policy, mounts []capture.Mount, name string) bool {
 // wouldHold tells whether one of the paths would lie on what was mounted at a point, if it were again.
 func wouldHold(paths []string, mounts []capture.Mount, point string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool {
-		m, ok := mountOf(mounts, path)
+		m, ok := capture.MountOf(mounts, path)
 		return isBelow(path, point) && (!ok || len(m.MountPoint) < len(point))
 	})
 }

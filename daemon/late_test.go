@@ -316,10 +316,7 @@ func mountAt(name, point string) capture.Mount {
 func TestPartitionOfWhichNothingCanBeReachedFailsAndEndsNothing(t *testing.T) {
 	s := newStill(t)
 	s.days("2026-11-24")
-	m, _, err := capture.Locate(s.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := needPartition(t, s.dir)
 	broken := mountAt(s.unmount(), m.MountPoint)
 	broken.Excluded, broken.Broken = "cannot be reached: input/output error", true
 	other := mountAt("other", "/other")

@@ -63,7 +63,7 @@ func broken(p *control.Policy, mounts []capture.Mount) (names []string) {
 // backed up fails by itself.
 func narrow(all []target, paths []string, mounts []capture.Mount, exists func(string) bool) []target {
 	for _, path := range paths {
-		m, ok := mountOf(mounts, path)
+		m, ok := capture.MountOf(mounts, path)
 		i := slices.IndexFunc(all, func(t target) bool { return ok && t.partition.Name == m.Name })
 		if i < 0 {
 			all = append(all, elsewhere(m, path))
@@ -87,18 +87,6 @@ func elsewhere(m capture.Mount, path string) target {
 	err := control.Errorf(control.NotFound, "the path %s cannot be backed up any more: what is mounted at %s now %s", path, m.MountPoint, why).
 		WithHint("unmount that, or activate without the path")
 	return target{partition: snapshot.Partition{Name: m.Name}, err: err}
-}
-
-// mountOf finds the mount that a path lies on.
-func mountOf(mounts []capture.Mount, path string) (best capture.Mount, ok bool) {
-	for _, m := range mounts {
-		longer := len(m.MountPoint) > len(best.MountPoint)
-		better := m.MountPoint == best.MountPoint && best.Excluded != ""
-		if isBelow(path, m.MountPoint) && (!ok || longer || better) {
-			best, ok = m, true
-		}
-	}
-	return best, ok
 }
 
 // isBelow tells whether path is dir or lies below it. Both are clean and absolute.
@@ -188,7 +176,7 @@ func awaiting(p *control.Policy, mounts []capture.Mount, fstab string, versions 
 // served says that there is something in /srv, which no installation brings, and that it is left out with the folders of the system. names lists a folder.
 func served(p *control.Policy, mounts []capture.Mount, names func(dir string) []string) []string {
 	const srv = "/srv"
-	if m, ok := mountOf(mounts, srv); !ok || m.MountPoint != "/" {
+	if m, ok := capture.MountOf(mounts, srv); !ok || m.MountPoint != "/" {
 		return nil
 	}
 	isLeftOut := func(t target) bool { return slices.Contains(leftOut(p, &t, mounts), srv) }
@@ -203,7 +191,7 @@ func served(p *control.Policy, mounts []capture.Mount, names func(dir string) []
 func together(p *control.Policy, mounts []capture.Mount, places []string, names func(dir string) []string) (lines []string) {
 	for _, t := range plan(p, mounts, exists) {
 		point := t.partition.MountPoint
-		isElsewhere := func(place string) bool { m, ok := mountOf(mounts, place); return !ok || m.MountPoint != point }
+		isElsewhere := func(place string) bool { m, ok := capture.MountOf(mounts, place); return !ok || m.MountPoint != point }
 		isOther := func(name string) bool {
 			path := trimSlash(point) + "/" + name
 			return name != "lost+found" && !slices.ContainsFunc(places, func(place string) bool { return isBelow(place, path) })
@@ -270,7 +258,7 @@ func realPath(path string) (string, error) {
 
 // eligible refuses a path on a file system that is not backed up, or outside the partitions that were asked for.
 func eligible(asked, real string, partitions []string, mounts []capture.Mount) error {
-	m, ok := mountOf(mounts, real)
+	m, ok := capture.MountOf(mounts, real)
 	switch {
 	case !ok:
 		return control.Errorf(control.BadRequest, "the path %s lies on no mounted file system", asked)

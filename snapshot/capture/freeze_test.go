@@ -277,8 +277,7 @@ func TestCaptureThatIsCancelledRemovesItsSnapshot(t *testing.T) {
 func TestAbandonedSnapshotsAreRemovedAndNothingElse(t *testing.T) {
 	point := partition(t, "btrfs")
 	write(t, point+"/file", "x")
-	m, _, err := Locate(point)
-	must(t, err)
+	m := mountOf(t, point)
 	at := func(name string) string { return point + "/" + snapshotPrefix + name }
 	abandon := func(name string) {
 		must(t, os.Mkdir(at(name), 0o700))

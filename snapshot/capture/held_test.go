@@ -95,8 +95,7 @@ func (d *mute) Statfs(ctx context.Context, _ *fuse.StatfsOut) syscall.Errno {
 
 // openedSource opens a partition until the test ends.
 func openedSource(t *testing.T, point string) *source {
-	m, _, err := Locate(point)
-	must(t, err)
+	m := mountOf(t, point)
 	src, err := openSource(t.Context(), m.Partition, time.Now)
 	must(t, err)
 	t.Cleanup(src.close)

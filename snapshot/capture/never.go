@@ -69,7 +69,7 @@ func LeaveOut(mounts []Mount, places, folders []string) {
 
 // mayAsk tells whether a path lies on what is backed up, there or elsewhere.
 func mayAsk(mounts []Mount, path string) bool {
-	m, ok := longestMount(mounts, path)
+	m, ok := MountOf(mounts, path)
 	return ok && (m.Excluded == "" || strings.HasPrefix(m.Excluded, backedUpAs))
 }
 

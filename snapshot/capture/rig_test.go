@@ -47,15 +47,24 @@ func newRig(t testing.TB, point string) *rig {
 			t.Error(err)
 		}
 	})
-	m, _, err := Locate(point)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := mountOf(t, point)
 	r := &rig{t: t, vault: v, mem: mem, start: time.Now().UTC().Truncate(time.Second)}
 	r.o = Options{Partition: m.Partition, Instance: store.Instance{ID: strings.Repeat("ab", 16), Name: "web1"}, Tool: "yester test", Walkers: 3}
 	// Files of a test are young; clocks that are ahead make them old, and tests need not wait.
 	r.o.clock = func() time.Time { return time.Now().Add(time.Minute) }
 	return r
+}
+
+// mountOf finds the mount that a path lies on.
+func mountOf(t testing.TB, path string) Mount {
+	t.Helper()
+	mounts, err := Discover()
+	must(t, err)
+	m, ok := MountOf(mounts, path)
+	if !ok || m.Excluded != "" {
+		t.Fatalf("%s lies on what cannot be backed up: %s", path, m.Excluded)
+	}
+	return m
 }
 
 // emptyRig is a rig of a new ext4 partition with nothing in it.
