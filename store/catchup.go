@@ -123,12 +123,8 @@ func (v *Vault) withoutUnknown(s *survey) (left uint64) {
 	if l := v.place.layout(); s.all(l) && len(l.gone()) == 0 {
 		return 0
 	}
-	known := map[pack.ID]bool{}
-	for _, p := range v.known() {
-		known[p.id] = true
-	}
 	for id, seen := range s.packs {
-		if seen.in != 0 && !known[id] && !v.place.stones.has(packName(seen.instance, id)) {
+		if seen.in != 0 && v.packByID(id) == nil && !v.place.stones.has(packName(seen.instance, id)) {
 			left |= s.listed &^ uint64(seen.in)
 		}
 	}
@@ -200,14 +196,8 @@ func (v *Vault) lackingFiles(s *survey) (files []lackingFile) {
 
 // enterNew enters packs in the index that came with a place.
 func (v *Vault) enterNew(ctx context.Context, s *survey) error {
-	known := map[pack.ID]bool{}
-	v.mu.RLock()
-	for _, p := range v.packs {
-		known[p.id] = true
-	}
-	v.mu.RUnlock()
 	for id, seen := range s.packs {
-		if known[id] || seen.in == 0 {
+		if seen.in == 0 || v.packByID(id) != nil {
 			continue
 		}
 		if err := v.enterFound(ctx, id, seen); err != nil {

@@ -20,6 +20,7 @@ func (tv *testVault) check(o CheckOptions) Checked {
 	if err != nil {
 		tv.t.Fatal(err)
 	}
+	foundByID(tv.t, tv.Vault)
 	return c
 }
 

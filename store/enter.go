@@ -32,8 +32,28 @@ func (v *Vault) enterPack(p *packInfo, frames []pack.Frame, by *reliance) (numbe
 func (v *Vault) number(p *packInfo, u use) (number uint32) {
 	number = v.nextPack
 	v.nextPack++
-	v.packs[number], v.uses[number] = p, u
+	v.packs[number], v.uses[number], v.numbers[p.id] = p, u, number
 	return number
+}
+
+// drop takes a pack out of memory, if it is there. The caller holds Vault.mu.
+func (v *Vault) drop(number uint32) {
+	if p := v.packs[number]; p != nil && v.numbers[p.id] == number {
+		delete(v.numbers, p.id)
+	}
+	delete(v.packs, number)
+	delete(v.uses, number)
+}
+
+// packByID returns what is known of a pack, nil if nothing is.
+func (v *Vault) packByID(id pack.ID) *packInfo {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	number, known := v.numbers[id]
+	if !known {
+		return nil
+	}
+	return v.packs[number]
 }
 
 // keepFor has chunks that another writer stored meanwhile stay where they are, and be relied on there: where the index finds a chunk is

@@ -77,8 +77,7 @@ func (m *mover) takeOut(number uint32, moved bitmap, into []uint32, force bool) 
 			r.owns(n)
 		}
 	}
-	delete(v.packs, number)
-	delete(v.uses, number)
+	v.drop(number)
 	return true
 }
 

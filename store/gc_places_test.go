@@ -45,6 +45,7 @@ func (sv *spreadVault) check() Checked {
 	if err != nil {
 		sv.t.Fatalf("check: %v\n%s", err, sv.log.String())
 	}
+	foundByID(sv.t, sv.Vault)
 	return c
 }
 

@@ -132,17 +132,6 @@ func (d *detour) nowhere() bool {
 	return true
 }
 
-func (v *Vault) packByID(id pack.ID) *packInfo {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	for _, p := range v.packs {
-		if p.id == id {
-			return p
-		}
-	}
-	return nil
-}
-
 // gatherRecord opens all copies of a record and keeps those from which it can be read, each alone or together.
 func (v *Vault) gatherRecord(ctx context.Context, k VersionKey) *detour {
 	d := newDetour()

@@ -95,8 +95,7 @@ func (v *Vault) lookAgain(ctx context.Context, a *lookingAgain) error {
 	}
 	v.mu.Lock()
 	for _, number := range gone {
-		delete(v.packs, number)
-		delete(v.uses, number)
+		v.drop(number)
 	}
 	v.mu.Unlock()
 	v.files.close()

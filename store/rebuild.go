@@ -176,8 +176,7 @@ func (r *rebuild) enterAnew(ctx context.Context, number uint32, p, info *packInf
 	forget := func(number uint32) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		delete(v.packs, number)
-		delete(v.uses, number)
+		v.drop(number)
 	}
 	forget(number)
 	v.files.forget(p.id)

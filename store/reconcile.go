@@ -47,7 +47,7 @@ func (v *Vault) tryIndex(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}
-	v.index, v.nextPack = x, x.next
+	v.index, v.nextPack, v.numbers = x, x.next, map[pack.ID]uint32{}
 	if x.temp != nil {
 		v.packs, v.uses = map[uint32]*packInfo{}, map[uint32]use{}
 		if err = v.reconcile(ctx); err == nil {
@@ -89,6 +89,7 @@ func (v *Vault) reconcileWith(ctx context.Context, s *survey) error {
 			return v.rebuild(ctx, s.packs)
 		}
 		delete(unknown, p.id)
+		v.numbers[p.id] = number
 		v.nextPack = max(v.nextPack, number+1) // is never so
 	}
 	return v.enter(ctx, unknown)
@@ -114,6 +115,7 @@ func (v *Vault) rebuild(ctx context.Context, there map[pack.ID]packSeen) error {
 	}
 	clear(v.packs)
 	clear(v.uses)
+	clear(v.numbers)
 	v.index.next = 0 // as the index says now; numbers go on from where they were
 	return v.enter(ctx, there)
 }
@@ -167,8 +169,7 @@ func (v *Vault) enterSeen(ctx context.Context, id pack.ID, seen packSeen, keep k
 	if errors.Is(err, ErrNoSpace) || err != nil && ctx.Err() != nil { // it is not known to the index
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		delete(v.packs, number)
-		delete(v.uses, number)
+		v.drop(number)
 		return err
 	}
 	if err != nil {

@@ -38,6 +38,7 @@ type Vault struct {
 
 	mu       sync.RWMutex
 	packs    map[uint32]*packInfo
+	numbers  map[pack.ID]uint32 // of packs
 	uses     map[uint32]use
 	nextPack uint32
 	versions map[VersionKey]struct{}
