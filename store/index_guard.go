@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,19 +17,36 @@ import (
 // A guard stands between us and an index folder that badger must not be let loose on: badger dies of some damage, and passes over other
 // damage in silence. It keeps beside the index a lock, and in it
 //
-//	CLEAN    after a clean close: size and CRC-32C of every file, so that damage at rest is found before badger meets it
+//	CLEAN    after a clean close: size and CRC-32C of every file, so that damage at rest is found before badger meets it; left out
+//	         where too much would have to be read for it
 //	DOUBT    while the index is being opened, and after an error in it: who finds it makes the index anew
 //
-// After a kill there is neither: then the tables are checked, see tables.
+// With neither, as after a kill, the tables are checked, see tables.
 type guard struct {
-	dir  string
-	lock *os.File
+	dir     string
+	lock    *os.File
+	sumOf   map[string]tableSum // by name; badger's tables never change
+	atClose int64               // bytes of files that are read for CLEAN
 }
 
 const (
 	cleanFile = "CLEAN"
 	doubtFile = "DOUBT"
+
+	// readAtClose is some two seconds of reading from a disk, of the ten in which a daemon ends.
+	readAtClose = 256 << 20
 )
+
+// A tableSum is what a table was when it was read.
+type tableSum struct {
+	info os.FileInfo
+	sum  uint32
+}
+
+// is tells whether the table is still the same file, which was not written to since.
+func (t *tableSum) is(f os.FileInfo) bool {
+	return t.info != nil && os.SameFile(t.info, f) && t.info.Size() == f.Size() && t.info.ModTime().Equal(f.ModTime())
+}
 
 // newGuard locks the index in dir against other processes. ErrLocked.
 func newGuard(dir string) (*guard, error) {
@@ -43,7 +61,7 @@ func newGuard(dir string) (*guard, error) {
 		f.Close()
 		return nil, fmt.Errorf("lock index %s: %w", dir, ErrLocked)
 	}
-	return &guard{dir, f}, nil
+	return &guard{dir: dir, lock: f, sumOf: map[string]tableSum{}, atClose: readAtClose}, nil
 }
 
 func (g *guard) release() { g.lock.Close() }
@@ -62,7 +80,7 @@ func (g *guard) inspect() (clean bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	got, err := g.sums()
+	got, err := g.sums(math.MaxInt64)
 	if err != nil {
 		return false, err
 	}
@@ -77,17 +95,23 @@ func (g *guard) doubt() error { return os.WriteFile(g.path(doubtFile), nil, 0o60
 
 func (g *guard) trust() error { return os.Remove(g.path(doubtFile)) }
 
-// clean notes what the files are after a clean close.
+// clean notes what the files are after a clean close, unless there is much that was not read before.
 func (g *guard) clean() error {
-	sums, err := g.sums()
+	sums, err := g.sums(g.atClose)
+	if errors.Is(err, errMuch) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(g.path(cleanFile), []byte(sums), 0o600)
 }
 
-// sums lists all files with size and checksum, but for those of the guard.
-func (g *guard) sums() (string, error) {
+var errMuch = errors.New("much of it is new")
+
+// sums lists all files with size and checksum, but for those of the guard. It reads only those that it does not know, no more than so many bytes of them; else
+// errMuch.
+func (g *guard) sums(most int64) (string, error) {
 	files, err := os.ReadDir(g.dir)
 	if err != nil {
 		return "", err
@@ -97,24 +121,43 @@ func (g *guard) sums() (string, error) {
 		if f.Name() == cleanFile || f.Name() == doubtFile {
 			continue
 		}
-		n, sum, err := fileSum(g.path(f.Name()))
+		info, err := f.Info()
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "%08x %d %s\n", sum, n, f.Name())
+		known := g.sumOf[f.Name()]
+		if !known.is(info) {
+			if most -= info.Size(); most < 0 {
+				return "", errMuch
+			}
+			if known.sum, err = fileSum(g.path(f.Name())); err != nil {
+				return "", err
+			}
+			g.know(info, known.sum)
+		}
+		fmt.Fprintf(&b, "%08x %d %s\n", known.sum, info.Size(), f.Name())
 	}
 	return b.String(), nil
 }
 
-func fileSum(name string) (n int64, sum uint32, err error) {
+// know keeps the sum of a table.
+func (g *guard) know(info os.FileInfo, sum uint32) {
+	if filepath.Ext(info.Name()) == ".sst" {
+		g.sumOf[info.Name()] = tableSum{info, sum}
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func fileSum(name string) (sum uint32, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	defer f.Close()
-	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	n, err = io.Copy(h, bufio.NewReaderSize(f, 1<<20))
-	return n, h.Sum32(), err
+	h := crc32.New(castagnoli)
+	_, err = io.Copy(h, bufio.NewReaderSize(f, 1<<20))
+	return h.Sum32(), err
 }
 
 // moveAside renames the folder of a broken index, for whoever wants to know why it broke; the one before is removed.

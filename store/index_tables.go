@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 
@@ -18,6 +19,10 @@ func (g *guard) tables() error {
 		return err
 	}
 	for i, f := range files {
+		info, err := os.Lstat(f)
+		if err != nil {
+			return err
+		}
 		b, err := os.ReadFile(f)
 		if err == nil {
 			err = verifyTable(b, uint64(i))
@@ -25,6 +30,7 @@ func (g *guard) tables() error {
 		if err != nil {
 			return fmt.Errorf("table %s: %w", filepath.Base(f), err)
 		}
+		g.know(info, crc32.Checksum(b, castagnoli))
 	}
 	return nil
 }
