@@ -46,15 +46,6 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: %v", what, p.Err)
 }
 
-// IDs are a set of chunks.
-type IDs map[ID]struct{}
-
-// Has tells whether the chunk is one of them.
-func (s IDs) Has(id ID) bool {
-	_, has := s[id]
-	return has
-}
-
 // Checked tells what a check found. The vault is as it should be if there are no problems.
 type Checked struct {
 	Versions int
@@ -64,7 +55,8 @@ type Checked struct {
 	Cursor   string // where the next check goes on
 	Problems []Problem
 
-	// Lost are the chunks that were found to be lost, as far as the check went. snapshot.Search says which paths they are part of.
+	// Lost are the chunks that were found to be lost, as far as the check went; of very many some, and a problem says so. snapshot.Search says which paths they
+	// are part of.
 	Lost IDs
 }
 
@@ -73,13 +65,20 @@ type Checked struct {
 // right length; and it reads as much of the packs as is asked for. The error is the context's, or that of a place or an index that does not answer;
 // the result tells what was found before it, and its Cursor where to go on. Damage is no error.
 func (v *Vault) Check(ctx context.Context, o CheckOptions) (Checked, error) {
-	c := &check{v: v, o: o, result: Checked{Cursor: o.Cursor, Lost: IDs{}}, gone: map[uint32]*packInfo{}}
-	for _, step := range []func(context.Context) error{v.present, c.places, c.packs, c.strangers, c.losses, c.versions, c.read} {
+	c := &check{v: v, o: o, result: Checked{Cursor: o.Cursor}, lost: v.newLoss(), gone: map[uint32]*packInfo{}}
+	err := c.all(ctx)
+	c.result.Lost = c.lost.ids
+	c.result.Problems = append(c.result.Problems, c.lost.problem(v)...)
+	return c.result, err
+}
+
+func (c *check) all(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{c.v.present, c.places, c.packs, c.strangers, c.losses, c.versions, c.read} {
 		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
-			return c.result, fmt.Errorf("check: %w", err)
+			return fmt.Errorf("check: %w", err)
 		}
 	}
-	return c.result, nil
+	return nil
 }
 
 // A check under way.
@@ -87,6 +86,7 @@ type check struct {
 	v      *Vault
 	o      CheckOptions
 	result Checked
+	lost   *loss
 	gone   map[uint32]*packInfo // packs without a file or a table
 }
 
@@ -271,25 +271,42 @@ func (c *check) strangers(ctx context.Context) error {
 	return nil
 }
 
-// losses finds the chunks of packs that have no table: without it some may still be read, as the index knows where they are.
+// losses finds the chunks of packs that have no table: without it some may still be read, as the index knows where they are. To find them takes a pass through all of
+// the index, so it does that for as many packs at once as there is memory for.
 func (c *check) losses(ctx context.Context) error {
-	if len(c.gone) == 0 {
+	some, chunks := map[uint32][]location{}, 0
+	for _, number := range slices.Sorted(maps.Keys(c.gone)) {
+		n := int(c.gone[number].frames)
+		if len(some) > 0 && chunks+n > c.lost.most {
+			if err := c.lossesIn(ctx, some); err != nil || c.lost.more {
+				return err
+			}
+			clear(some)
+			chunks = 0
+		}
+		some[number] = nil
+		chunks += n
+	}
+	return c.lossesIn(ctx, some)
+}
+
+// lossesIn is losses for some packs, whose chunks it enters.
+func (c *check) lossesIn(ctx context.Context, some map[uint32][]location) error {
+	if len(some) == 0 {
 		return nil
 	}
-	all, err := c.v.index.chunksIn(ctx, func(number uint32) bool { return c.gone[number] != nil })
-	if err != nil {
-		return err
-	}
-	in := map[uint32][]location{}
-	for _, l := range all {
-		in[l.pack] = append(in[l.pack], l)
-	}
-	for number, list := range in {
-		if err := c.lossesOf(ctx, c.gone[number], list); err != nil {
-			return err
+	err := c.v.index.each(ctx, func(l location) error {
+		if list, wanted := some[l.pack]; wanted {
+			some[l.pack] = append(list, l)
+		}
+		return nil
+	})
+	for number, list := range some {
+		if err == nil && len(list) > 0 {
+			err = c.lossesOf(ctx, c.gone[number], list)
 		}
 	}
-	return nil
+	return err
 }
 
 func (c *check) lossesOf(ctx context.Context, p *packInfo, list []location) error {
@@ -309,7 +326,7 @@ func (c *check) lossesOf(ctx context.Context, p *packInfo, list []location) erro
 			_, err = r.read(&list[i])
 		}
 		if err != nil {
-			c.result.Lost[list[i].frame.Chunk] = struct{}{}
+			c.lost.add(list[i].frame.Chunk)
 		}
 	}
 	return nil

@@ -94,7 +94,7 @@ func (c *check) damage(p *packInfo, g *gathering, lost []location) error {
 			return err
 		}
 		if found && at.pack == l.pack { // else it is a copy that nobody reads
-			c.result.Lost[l.frame.Chunk] = struct{}{}
+			c.lost.add(l.frame.Chunk)
 		}
 	}
 	switch {

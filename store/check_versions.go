@@ -14,7 +14,7 @@ import (
 // versions looks at every record, and at every chunk that it reaches.
 func (c *check) versions(ctx context.Context) error {
 	keys := c.v.allVersions()
-	r := newReach(c.v, c.o.Limiter, c.result.Lost)
+	r := newReach(c.v, c.o.Limiter, c.lost)
 	for i, k := range keys {
 		c.progress("versions", i, len(keys))
 		c.result.Versions++
@@ -81,11 +81,11 @@ type reach struct {
 	v       *Vault
 	limiter Limiter
 	seen    map[uint32]*packMarks
-	lost    IDs // that are not in the index, added to what was lost before
-	missing int // references of the version being looked at to chunks that are lost, or have another length
+	lost    *loss // that are not in the index, added to what was lost before
+	missing int   // references of the version being looked at to chunks that are lost, or have another length
 }
 
-func newReach(v *Vault, l Limiter, lost IDs) *reach {
+func newReach(v *Vault, l Limiter, lost *loss) *reach {
 	return &reach{v: v, limiter: l, seen: map[uint32]*packMarks{}, lost: lost}
 }
 
@@ -116,7 +116,7 @@ func (r *reach) visit(ctx context.Context, id ID, n int64) (first bool, err erro
 	if p == nil {
 		return r.lose(id), nil
 	}
-	if r.lost.Has(id) || n >= 0 && n != int64(l.frame.Raw) { // the latter is there, for versions that say so rightly
+	if r.lost.ids.Has(id) || n >= 0 && n != int64(l.frame.Raw) { // the latter is there, for versions that say so rightly
 		r.missing++
 	}
 	m := r.seen[l.pack]
@@ -132,7 +132,5 @@ func (r *reach) visit(ctx context.Context, id ID, n int64) (first bool, err erro
 
 func (r *reach) lose(id ID) (first bool) {
 	r.missing++
-	first = !r.lost.Has(id)
-	r.lost[id] = struct{}{}
-	return first
+	return r.lost.add(id)
 }

@@ -31,7 +31,7 @@ type Repaired struct {
 	Found    int          // chunks that seemed lost and were found in another pack
 	Problems []Problem    // that stay
 
-	// Lost are the chunks that are lost. They are in the index no more: a backup that meets the same content stores them again, and heals what
+	// Lost are the chunks that are lost; of very many some, and a problem says so. They are in the index no more: a backup that meets the same content stores them again, and heals what
 	// needs them. snapshot.Search says which paths that are.
 	Lost IDs
 }
@@ -46,13 +46,20 @@ func (v *Vault) Repair(ctx context.Context, o RepairOptions) (Repaired, error) {
 		return Repaired{}, fmt.Errorf("repair: %w", err)
 	}
 	defer end()
-	r := &repair{mover: mover{v: v, limiter: o.Limiter}, o: o, result: Repaired{Lost: IDs{}}}
-	for _, step := range []func(context.Context) error{v.present, r.places, r.records, r.packs, r.reach} {
+	r := &repair{mover: mover{v: v, limiter: o.Limiter}, o: o, lost: v.newLoss()}
+	err = r.all(ctx)
+	r.result.Lost = r.lost.ids
+	r.result.Problems = append(r.result.Problems, r.lost.problem(v)...)
+	return r.result, err
+}
+
+func (r *repair) all(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{r.v.present, r.places, r.records, r.packs, r.reach} {
 		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
-			return r.result, fmt.Errorf("repair: %w", err)
+			return fmt.Errorf("repair: %w", err)
 		}
 	}
-	return r.result, r.pay()
+	return r.pay()
 }
 
 // A repair under way.
@@ -60,6 +67,7 @@ type repair struct {
 	mover
 	o      RepairOptions
 	result Repaired
+	lost   *loss
 }
 
 func (r *repair) progress(step string, done, total int) {

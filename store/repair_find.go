@@ -10,12 +10,12 @@ import (
 // reach finds out what is lost to versions, having looked for it in all packs.
 func (r *repair) reach(ctx context.Context) error {
 	for {
-		problems, err := r.lost(ctx)
+		problems, err := r.reached(ctx)
 		if err != nil {
 			return err
 		}
 		found := 0
-		if len(r.result.Lost) > 0 {
+		if len(r.lost.ids) > 0 {
 			found, err = r.find(ctx)
 		}
 		if err != nil || found == 0 {
@@ -26,13 +26,13 @@ func (r *repair) reach(ctx context.Context) error {
 	}
 }
 
-// lost makes Lost what versions reach and the index does not know, and returns which these are.
-func (r *repair) lost(ctx context.Context) (problems []Problem, err error) {
+// reached makes lost what versions reach and the index does not know, and returns which these are.
+func (r *repair) reached(ctx context.Context) (problems []Problem, err error) {
 	if r.o.Mark == nil {
 		return nil, nil
 	}
-	r.result.Lost = IDs{}
-	reach := newReach(r.v, r.limiter, r.result.Lost)
+	r.lost = r.v.newLoss()
+	reach := newReach(r.v, r.limiter, r.lost)
 	keys := r.v.allVersions()
 	for i, k := range keys {
 		r.progress("versions", i, len(keys))
@@ -72,14 +72,14 @@ func (r *repair) findIn(ctx context.Context, number uint32, p *packInfo) (found 
 	}
 	for i := range frames {
 		l := location{pack: number, num: uint32(i), frame: frames[i]}
-		if !r.result.Lost.Has(l.frame.Chunk) || r.v.tryFrame(p, &l) != nil {
+		if !r.lost.ids.Has(l.frame.Chunk) || r.v.tryFrame(p, &l) != nil {
 			continue
 		}
 		r.v.allRelyOn(number)
 		if err := r.v.index.enterChunk(l); err != nil {
 			return found, err
 		}
-		delete(r.result.Lost, l.frame.Chunk)
+		delete(r.lost.ids, l.frame.Chunk)
 		found++
 	}
 	return found, nil

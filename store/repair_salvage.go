@@ -228,7 +228,7 @@ func (s *salvage) loseRest() error {
 			return err
 		}
 		if p == nil {
-			s.r.result.Lost[id] = struct{}{}
+			s.r.lost.add(id)
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func (v *Vault) vouch(ctx context.Context, s *survey, k VersionKey) (whole, none
 	if notThere(err) { // it was removed meanwhile
 		return false, false, ctx.Err()
 	}
-	r := newReach(v, nil, IDs{})
+	r := newReach(v, nil, v.newLoss())
 	if err == nil {
 		err = r.record(ctx, record, v.o.Marker(v))
 	}

@@ -47,6 +47,8 @@ type Vault struct {
 	watchID  int
 	holding  holding
 
+	mostLost int // chunks that a check or a repair holds as lost
+
 	maintain sync.Mutex // held by what moves or removes packs: one at a time
 	records  sync.Mutex // held while a record is removed or replaced, so that none comes back
 
@@ -81,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 // openPlaces reads what the vault is, and its key.
 func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	o.Places = slices.Clone(o.Places)
-	v := &Vault{o: o, log: o.Log, watchers: map[int]func(VersionKey, bool){}}
+	v := &Vault{o: o, log: o.Log, watchers: map[int]func(VersionKey, bool){}, mostLost: maxLost}
 	t := new(patience)
 	t.several.Store(len(o.Places) > 1)
 	for i, p := range o.Places {
