@@ -1,6 +1,9 @@
 package control
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The kinds of tasks.
 const (
@@ -46,6 +49,31 @@ type Task struct {
 
 // Ended tells whether t's state is final.
 func (t *Task) Ended() bool { return t.State != Queued && t.State != Running }
+
+// Brief is t without its lists: of warnings and problems, of what is lost or was not restored, and of what hooks said.
+func (t *Task) Brief() Task {
+	b := *t
+	b.Warnings, b.Hooks = nil, slices.Clone(t.Hooks)
+	for i := range b.Hooks {
+		b.Hooks[i].Output = ""
+	}
+	if t.Report != nil {
+		r := *t.Report
+		r.Problems, r.Lost = nil, nil
+		b.Report = &r
+	}
+	if t.Drilled != nil {
+		r := *t.Drilled
+		r.Failed = nil
+		b.Drilled = &r
+	}
+	if t.Restored != nil {
+		r := *t.Restored
+		r.Skipped, r.Failed, r.Differs = nil, nil, nil
+		b.Restored = &r
+	}
+	return b
+}
 
 // Progress tells how far a running task is.
 type Progress struct {

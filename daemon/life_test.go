@@ -305,7 +305,7 @@ func (l *life) keptState() *state.DB {
 	watch, err := l.db.Watch()
 	keep(err, to.PutWatch(watch))
 	for _, task := range mustNot[[]control.Task](l.t)(l.db.Tasks()) {
-		keep(nil, to.PutTask(task))
+		keep(nil, to.PutTask(mustNot[control.Task](l.t)(l.db.Task(task.ID))))
 	}
 	for _, m := range mustNot[[]control.Message](l.t)(l.db.Messages()) {
 		keep(nil, to.PutMessage(m))

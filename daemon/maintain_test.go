@@ -701,7 +701,7 @@ func TestReportsKeepListsInBoundsAndListingsDropThem(t *testing.T) {
 	if n := len(w.to.Lost); w.to.LostCount != 1000 || n == 0 || n*4096 > maxReportBytes {
 		t.Errorf("%d of %d kept", n, w.to.LostCount)
 	}
-	if b := brief(control.Task{Report: w.to}); b.Report.Lost != nil || b.Report.LostCount != 1000 || len(w.to.Lost) == 0 {
+	if b := (&control.Task{Report: w.to}).Brief(); b.Report.Lost != nil || b.Report.LostCount != 1000 || len(w.to.Lost) == 0 {
 		t.Errorf("got %+v", b.Report)
 	}
 }

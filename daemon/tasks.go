@@ -50,6 +50,9 @@ func (ts *tasks) recover() error {
 		if t.Ended() {
 			continue
 		}
+		if t, err = ts.db.Task(t.ID); err != nil {
+			return err
+		}
 		now := ts.now()
 		t.State, t.End, t.Error, t.Hint = control.Failed, &now, "the daemon was killed", goesOn(t.Kind)
 		ts.log.Warn("a task was cut off, the daemon was killed", "task", t.ID)

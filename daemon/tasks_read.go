@@ -37,7 +37,7 @@ func (ts *tasks) get(id string) (control.Task, error) {
 	return t, err
 }
 
-// list returns all tasks, oldest first, without their lists of warnings, problems and what is lost.
+// list returns all tasks in brief, oldest first.
 func (ts *tasks) list() ([]control.Task, error) {
 	all, err := ts.db.Tasks()
 	if err != nil {
@@ -45,35 +45,11 @@ func (ts *tasks) list() ([]control.Task, error) {
 	}
 	for i := range all {
 		if j := ts.find(all[i].ID); j != nil {
-			all[i] = j.look(ts.now())
+			t := j.look(ts.now())
+			all[i] = t.Brief()
 		}
-		all[i] = brief(all[i])
 	}
 	return all, nil
-}
-
-// brief is a task without its lists.
-func brief(t control.Task) control.Task {
-	t.Warnings, t.Hooks = nil, slices.Clone(t.Hooks)
-	for i := range t.Hooks {
-		t.Hooks[i].Output = ""
-	}
-	if t.Report != nil {
-		r := *t.Report
-		r.Problems, r.Lost = nil, nil
-		t.Report = &r
-	}
-	if t.Drilled != nil {
-		r := *t.Drilled
-		r.Failed = nil
-		t.Drilled = &r
-	}
-	if t.Restored != nil {
-		r := *t.Restored
-		r.Skipped, r.Failed, r.Differs = nil, nil, nil
-		t.Restored = &r
-	}
-	return t
 }
 
 // recent are the tasks that say how things are; nil where there is none.

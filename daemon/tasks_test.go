@@ -117,7 +117,7 @@ func TestTaskOfAKilledDaemonHasFailed(t *testing.T) {
 	end := ts.now()
 	for _, task := range []control.Task{
 		{ID: "b-20261122-0001", State: control.Completed, End: &end},
-		{ID: "b-20261123-0001", State: control.Running},
+		{ID: "b-20261123-0001", State: control.Running, Hooks: []control.HookRun{{Output: "frozen"}}},
 	} {
 		if err := ts.db.PutTask(task); err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestTaskOfAKilledDaemonHasFailed(t *testing.T) {
 	if task, err := ts.get("b-20261122-0001"); err != nil || task.State != control.Completed {
 		t.Errorf("got %+v, %v", task, err)
 	}
-	if task, err := ts.get("b-20261123-0001"); err != nil || task.State != control.Failed || task.Error != "the daemon was killed" || task.End == nil {
+	if task, err := ts.get("b-20261123-0001"); err != nil || task.State != control.Failed || task.Error != "the daemon was killed" || task.End == nil || task.Hooks[0].Output != "frozen" {
 		t.Errorf("got %+v, %v", task, err)
 	}
 }

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -111,14 +112,16 @@ func (db *DB) PutWanted(since map[string]time.Time) error { return db.put("wante
 func (db *DB) PutPlan(p control.Policy, service string, s Schedule, tasks ...control.Task) error {
 	all := map[string]any{"policy": p, "schedule": s, "service": service}
 	for _, t := range tasks {
-		all["task/"+t.ID] = t
+		addTask(all, t)
 	}
 	return db.putAll(all)
 }
 
 // PutTurn keeps it together with the task that it is about: both or neither.
 func (db *DB) PutTurn(s Schedule, t control.Task) error {
-	return db.putAll(map[string]any{"schedule": s, "task/" + t.ID: t})
+	all := map[string]any{"schedule": s}
+	addTask(all, t)
+	return db.putAll(all)
 }
 
 // Instance returns the id that was kept. ErrNotFound.
@@ -174,21 +177,32 @@ func (db *DB) PutVault(v Vault) error { return db.put("vault", v) }
 
 // Task returns a task. ErrNotFound.
 func (db *DB) Task(id string) (t control.Task, err error) {
-	err = db.get("task/"+id, &t)
+	if err = db.get("whole/"+id, &t); errors.Is(err, ErrNotFound) { // it was kept before there was this
+		err = db.get("task/"+id, &t)
+	}
 	return t, err
 }
 
 // PutTask keeps a task, replacing what was kept of it.
-func (db *DB) PutTask(t control.Task) error { return db.put("task/"+t.ID, t) }
+func (db *DB) PutTask(t control.Task) error {
+	all := map[string]any{}
+	addTask(all, t)
+	return db.putAll(all)
+}
 
-// Tasks lists all tasks, oldest first.
+// addTask adds the values that keep a task. Its lists stand beside it, as they may be a thousand times as long: who lists tasks reads none.
+func addTask(values map[string]any, t control.Task) {
+	values["task/"+t.ID], values["whole/"+t.ID] = t.Brief(), t
+}
+
+// Tasks lists all tasks in brief, oldest first.
 func (db *DB) Tasks() (tasks []control.Task, err error) {
 	err = db.each("task/", func(_ string, b []byte) error {
 		var t control.Task
 		if err := json.Unmarshal(b, &t); err != nil {
 			return err
 		}
-		tasks = append(tasks, t)
+		tasks = append(tasks, t.Brief()) // one that was kept before has its lists here
 		return nil
 	})
 	slices.SortStableFunc(tasks, func(a, b control.Task) int { return a.Start.Compare(b.Start) })
@@ -216,7 +230,7 @@ func (db *DB) ForgetTasks(before time.Time) error {
 		if t.End == nil || !t.End.Before(before) {
 			continue
 		}
-		if err := db.delete("task/" + t.ID); err != nil {
+		if err := db.delete("task/"+t.ID, "whole/"+t.ID); err != nil {
 			return err
 		}
 	}

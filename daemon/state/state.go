@@ -13,7 +13,8 @@
 //	watch          what is known of the time
 //	drill          when restoring was tried last, and what came of it
 //	upkeep         how far the reading of all packs is, and what is to be done
-//	task/<id>      one task
+//	task/<id>      one task in brief
+//	whole/<id>     the same with its lists
 //	message/<id>   one message
 //	channel/<name>            one way by which alerts leave, without its secret
 //	delivery/<channel>/<id>   one alert that waits for it

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"reflect"
@@ -93,6 +94,43 @@ func TestTasksAreListedByStartAndForgottenByEnd(t *testing.T) {
 	must(t, db.ForgetTasks(day(30)))
 	if got := ids(t, db); !reflect.DeepEqual(got, []string{"b-20261101-0001", "b-20261103-0001"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// The lists of a task may have hundreds of thousands of bytes: who lists all tasks reads none of them.
+func TestTasksAreListedWithoutTheirLists(t *testing.T) {
+	db := open(t, t.TempDir())
+	defer db.Close()
+	end := day(2)
+	long := strings.Repeat("x", 1000)
+	task := control.Task{
+		ID: "b-20261101-0002", Start: day(2), End: &end, Error: "replaced", Warnings: []control.Warning{{What: long}}, WarningCount: 1,
+		Hooks:    []control.HookRun{{Hook: "before", Output: long}},
+		Report:   &control.Report{Problems: []control.Problem{{What: long}}, ProblemCount: 1, Lost: []control.Lost{{Path: long}}, LostCount: 1},
+		Restored: &control.Restored{Skipped: []control.Left{{Path: long}}}, Drilled: &control.Drilled{Failed: []control.DrillFailure{{Path: long}}},
+	}
+	old := task // as a daemon kept it that knew of one value only
+	old.ID, old.Start = "b-20261101-0001", day(1)
+	must(t, db.put("task/"+old.ID, old))
+	must(t, db.PutTask(task))
+	must(t, db.PutTurn(Schedule{}, task))
+	must(t, db.PutPlan(control.Policy{}, control.StateReady, Schedule{}, task))
+
+	var kept json.RawMessage
+	if must(t, db.get("task/"+task.ID, &kept)); strings.Contains(string(kept), long) {
+		t.Errorf("what is read of every task has %d bytes", len(kept))
+	}
+	for _, want := range []control.Task{old, task} {
+		if got, err := db.Task(want.ID); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	}
+	if got, err := db.Tasks(); err != nil || !reflect.DeepEqual(got, []control.Task{old.Brief(), task.Brief()}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	must(t, db.ForgetTasks(day(3)))
+	for _, prefix := range []string{"task/", "whole/"} {
+		must(t, db.each(prefix, func(key string, _ []byte) error { t.Errorf("%s is left", key); return nil }))
 	}
 }
 
