@@ -40,7 +40,7 @@ func (c *Client) Backup(ctx context.Context, r BackupRequest) (Task, error) {
 
 // Versions lists versions. NotFound if a partition is asked for that has none.
 func (c *Client) Versions(ctx context.Context, r VersionsRequest) ([]Version, error) {
-	l, err := call(ctx, c, VersionsRoute, r)
+	l, err := call(ctx, c.patient(), VersionsRoute, r)
 	return l.Versions, err
 }
 
@@ -79,7 +79,7 @@ func (c *Client) VaultInit(ctx context.Context, r VaultInitRequest) (VaultInfo, 
 
 // VaultInfo describes the vault. NoVault.
 func (c *Client) VaultInfo(ctx context.Context) (VaultInfo, error) {
-	return call(ctx, c, VaultInfoRoute, None{})
+	return call(ctx, c.patient(), VaultInfoRoute, None{})
 }
 
 // VaultKeys lists the keys of the vault. NoVault.

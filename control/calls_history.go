@@ -4,7 +4,7 @@ import "context"
 
 // History tells what a path was in all versions. NotFound if none has it.
 func (c *Client) History(ctx context.Context, r HistoryRequest) (History, error) {
-	return call(ctx, c, HistoryRoute, r)
+	return call(ctx, c.patient(), HistoryRoute, r)
 }
 
 // Diff calls f for every path that two versions have not alike, in the order of their names, a folder before what is in it. NotFound for versions that are

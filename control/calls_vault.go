@@ -4,18 +4,18 @@ import "context"
 
 // Forget deletes a version for good. NotFound; Busy if it is the parent of a running backup.
 func (c *Client) Forget(ctx context.Context, r ForgetRequest) (Forgotten, error) {
-	return call(ctx, c, ForgetRoute, r)
+	return call(ctx, c.patient(), ForgetRoute, r)
 }
 
 // Pin keeps a version from expiring. NotFound.
 func (c *Client) Pin(ctx context.Context, r PinRequest) error {
-	_, err := call(ctx, c, PinRoute, r)
+	_, err := call(ctx, c.patient(), PinRoute, r)
 	return err
 }
 
 // Unpin lets a version expire again. NotFound if it is not pinned.
 func (c *Client) Unpin(ctx context.Context, r PinRequest) error {
-	_, err := call(ctx, c, UnpinRoute, r)
+	_, err := call(ctx, c.patient(), UnpinRoute, r)
 	return err
 }
 

@@ -22,7 +22,7 @@ type Client struct {
 	timeout time.Duration // of a call that is no stream; 0: none
 }
 
-// patient is the client for calls that may open a vault: without its index that takes hours if it is large.
+// patient is the client for calls that may open a vault, which takes hours if it is large and without its index, or read the record of every version, or wait for who does.
 func (c *Client) patient() *Client {
 	p := *c
 	p.timeout = 0

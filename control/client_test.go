@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,6 +33,43 @@ func TestDaemonThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What reads the record of every version takes minutes on a slow disk: that is no reason to start the daemon again.
+func TestCallsThatReadAllRecordsAreWaitedFor(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMux(slog.New(slog.DiscardHandler))
+	Handle(m, VersionsRoute, func(context.Context, VersionsRequest) (v VersionList, err error) { return v, nil })
+	Handle(m, VaultInfoRoute, func(context.Context, None) (i VaultInfo, err error) { return i, nil })
+	Handle(m, HistoryRoute, func(context.Context, HistoryRequest) (h History, err error) { return h, nil })
+	Handle(m, ForgetRoute, func(context.Context, ForgetRequest) (f Forgotten, err error) { return f, nil })
+	for _, r := range []Route[PinRequest, None]{PinRoute, UnpinRoute} {
+		Handle(m, r, func(context.Context, PinRequest) (n None, err error) { return n, nil })
+	}
+	s, done := m.Server(t.Context()), make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	defer func() {
+		s.Close()
+		<-done
+	}()
+	c := Dial(socket)
+	defer c.Close()
+	c.timeout = 1 // passed before anything is answered
+	ctx := t.Context()
+	for call, err := range map[string]error{
+		"versions": failed(c.Versions(ctx, VersionsRequest{})), "vault info": failed(c.VaultInfo(ctx)), "history": failed(c.History(ctx, HistoryRequest{})),
+		"forget": failed(c.Forget(ctx, ForgetRequest{})), "pin": c.Pin(ctx, PinRequest{}), "unpin": c.Unpin(ctx, PinRequest{}),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}
+
+func failed[T any](_ T, err error) error { return err }
 
 // One that has not opened its vault yet does not listen, and is not to be started again.
 func TestDaemonThatStartsIsToldFromNone(t *testing.T) {

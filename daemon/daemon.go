@@ -120,7 +120,7 @@ type Daemon struct {
 	spreadWaits atomic.Bool   // it failed; so does this one when a place is back
 	backs       atomic.Uint64 // places that were back so far
 	keeping     sync.Mutex    // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
-	times       sync.Map      // store.VersionKey → times
+	records     sync.Map      // store.VersionKey → control.Version, as its record has it
 
 	crew   sched.Crew    // of the threads of backups and maintenance
 	served atomic.Uint64 // requests of the mount when it was looked last whether somebody waits

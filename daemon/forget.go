@@ -69,7 +69,11 @@ func (d *Daemon) delete(ctx context.Context, v *store.Vault, k store.VersionKey,
 	if err := d.collectDue(); err != nil {
 		return err
 	}
-	return v.Delete(ctx, k)
+	if err := v.Delete(ctx, k); err != nil {
+		return err
+	}
+	d.records.Delete(k)
+	return nil
 }
 
 // collectDue keeps that a gc is due because of a deletion. d.deleting is held.

@@ -256,7 +256,7 @@ func (d *Daemon) forgetService() error {
 	d.mu.Lock()
 	d.policy, d.service, d.history = nil, "", sched.History{}
 	d.mu.Unlock()
-	d.times.Clear()
+	d.records.Clear()
 	d.forgetUnfinished()
 	for _, cause := range []string{"backup/", "drill/", "missed/", lateCause, clockCause, policyCause} { // what was of its versions is no matter any more
 		d.resolve(cause)

@@ -121,7 +121,6 @@ func (d *Daemon) sweep(ctx context.Context) error {
 			switch err := d.delete(ctx, vault, of[i], policy); {
 			case err == nil:
 				deleted++
-				d.times.Delete(of[i])
 				d.log.Info("deleted an expired version", "partition", of[i].Partition, "version", of[i].Version, "expired", f.Expires)
 			case !errors.Is(err, control.Busy) && !errors.Is(err, control.NotFound):
 				errs = append(errs, err)
@@ -213,19 +212,10 @@ func (d *Daemon) fates(ctx context.Context, v *store.Vault, p *control.Policy, k
 	return r.Fates(all, d.zone())
 }
 
-// completed tells when a version was begun and completed, and of what. Records never change, so each is read once. The times of one that cannot be read are not
-// known.
+// completed tells when a version was begun and completed, and of what. The times of one whose record cannot be read are not known.
 func (d *Daemon) completed(ctx context.Context, v *store.Vault, k store.VersionKey) snapshot.Completed {
-	if c, ok := d.times.Load(k); ok {
-		return c.(snapshot.Completed)
-	}
-	r, err := record(ctx, v, k)
-	if err != nil {
-		return snapshot.Completed{Name: k.Version}
-	}
-	c := snapshot.Completed{Name: k.Version, MountPoint: r.Partition.MountPoint, Start: r.Start, End: r.End}
-	d.times.Store(k, c)
-	return c
+	r, _ := d.recorded(ctx, v, k)
+	return snapshot.Completed{Name: k.Version, MountPoint: r.MountPoint, Start: r.Start, End: r.End}
 }
 
 func pinned(p store.Policy, k store.VersionKey) bool {

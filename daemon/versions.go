@@ -18,7 +18,11 @@ func (d *Daemon) versions(ctx context.Context, r control.VersionsRequest) (contr
 	var others []string
 	for _, k := range v.Versions(d.instance.ID) {
 		if r.Partition == "" || k.Partition == r.Partition {
-			if out, there := d.version(ctx, v, k); there {
+			out, there := d.version(ctx, v, k)
+			if err := ctx.Err(); err != nil {
+				return list, err
+			}
+			if there {
 				list.Versions = append(list.Versions, out)
 			}
 		} else if len(others) == 0 || others[len(others)-1] != k.Partition {
@@ -62,19 +66,34 @@ func noVersions(partition string, others []string) error {
 	return e.WithHint("there are some of: %s", list(others))
 }
 
-// version describes one version; what its record can't tell stays empty. One that was deleted meanwhile is not there.
+// version describes one version; what its record can't tell stays empty. One that was deleted meanwhile is not there, nor one that ctx ended before.
 func (d *Daemon) version(ctx context.Context, v *store.Vault, k store.VersionKey) (out control.Version, there bool) {
-	out = control.Version{Instance: d.instance.Name, Partition: k.Partition, Version: k.Version, Path: d.browse(k)}
-	r, err := record(ctx, v, k)
+	out, err := d.recorded(ctx, v, k)
+	out.Path = d.browse(k)
 	switch {
 	case err == nil:
-		return fill(out, r), true
-	case !v.Remains(k):
+		return out, true
+	case ctx.Err() != nil || !v.Remains(k):
 		return out, false
 	}
 	d.log.Error("read a version's record", "partition", k.Partition, "version", k.Version, "err", err)
 	out.Error = sentence(err)
 	return out, true
+}
+
+// recorded is what the record of a version of this instance says. Records never change, so each is read once.
+func (d *Daemon) recorded(ctx context.Context, v *store.Vault, k store.VersionKey) (control.Version, error) {
+	if known, ok := d.records.Load(k); ok {
+		return known.(control.Version), nil
+	}
+	out := control.Version{Instance: d.instance.Name, Partition: k.Partition, Version: k.Version}
+	r, err := record(ctx, v, k)
+	if err != nil {
+		return out, err
+	}
+	out = fill(out, r)
+	d.records.Store(k, out)
+	return out, nil
 }
 
 // fill copies what the record knows.
