@@ -706,52 +706,6 @@ func TestReportsKeepListsInBoundsAndListingsDropThem(t *testing.T) {
 	}
 }
 
-func TestSliceIsAsManyDaysAsHavePassed(t *testing.T) {
-	now := time.Date(2026, 11, 23, 3, 17, 0, 0, time.UTC)
-	for _, tt := range []struct {
-		passed time.Duration
-		days   int
-		want   float64
-	}{
-		{23 * time.Hour, 30, 0}, {24 * time.Hour, 30, 1. / 30}, {72 * time.Hour, 30, 0.1}, {1000 * time.Hour, 30, 1}, {48 * time.Hour, 0, 0},
-	} {
-		if got := slice(now.Add(-tt.passed), now, tt.days); got-tt.want > 1e-9 || tt.want-got > 1e-9 {
-			t.Errorf("%v of %d days: %v, want %v", tt.passed, tt.days, got, tt.want)
-		}
-	}
-}
-
-// A day later the daemon reads its slice by itself, repairs what it finds damaged, and goes on from there the next day.
-func TestScrubReadsEverySliceAndRepairs(t *testing.T) {
-	o, c, _, _, stop := startFilledUntil(t)
-	file := largestPack(t, o.Home.Vault)
-	before, _ := os.ReadFile(file)
-	info, _ := c.VaultInfo(t.Context())
-	if _, err := c.Pause(t.Context()); err != nil { // no backup is to come between
-		t.Fatal(err)
-	}
-	stop()
-	damageFile(t, file, 1<<20, 100)
-
-	days := int(info.Packs) // one a day
-	o.Settings.ScrubDays, o.Settings.DrillDays = &days, new(int)
-	for day := range days {
-		begin := time.Now().Add(time.Duration(day+1)*scrubEvery + time.Duration(day+1)*time.Minute)
-		o.Now = func() time.Time { return begin }
-		c, stop := serve(t, o)
-		until(t, "a slice", func() bool {
-			return count(t, c, control.KindCheck, control.Completed)+count(t, c, control.KindCheck, control.Partial) == day+1
-		})
-		until(t, "the repair", func() bool {
-			return count(t, c, control.KindRepair, control.Completed) == count(t, c, control.KindCheck, control.Partial)
-		})
-		stop()
-	}
-	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
-		t.Errorf("the pack is not as it was: %v", err)
-	}
-}
-
 // count counts tasks of a kind, in a state unless that is "".
 func count(t *testing.T, c *control.Client, kind, state string) (n int) {
 	t.Helper()

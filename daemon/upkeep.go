@@ -14,7 +14,7 @@ import (
 )
 
 // Upkeep is what the daemon does for the vault by itself: every day it reads a slice of all packs, so that each is read once in
-// scrubDays; what it finds damaged it repairs; it collects what could not be collected at once; and it tries to restore, see drill. All of it at the rate of the lowest priority.
+// scrubDays; what it finds damaged it repairs; it collects what could not be collected at once; and it tries to restore, see drill. All of it at the rate of the lowest priority, but for the reading of a vault so large that this would not come round.
 
 // scrubDays is how many days it may take to read the whole vault, unless the settings say otherwise.
 const scrubDays = 30
@@ -241,13 +241,24 @@ func (d *Daemon) scrub(u *upkeepState) error {
 	case part == 0 || !d.tasks.idle():
 		return nil
 	}
-	_, err := d.maintain(control.KindCheck, true, sched.Low, func(m *maintenance, ctx context.Context, j *job) error {
+	v, err := d.openedVault()
+	if err != nil {
+		return err
+	}
+	info, err := v.Info(context.Background())
+	if err != nil {
+		return err
+	}
+	p := sched.Low
+	p.BytesPerSecond = max(p.BytesPerSecond, scrubRate(info.Stored, days))
+	_, err = d.maintain(control.KindCheck, true, p, func(m *maintenance, ctx context.Context, j *job) error {
 		c, err := m.check(ctx, j, part)
-		if d.tasks.stopping() {
-			return err
+		until := now
+		if err != nil && d.tasks.stopping() {
+			until = scrubbed(u.Scrubbed, now, float64(c.Read)/float64(max(info.Packs, 1)), days)
 		}
 		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) {
-			u.Scrubbed, u.Repair = now, join(u.Repair, repairable(c.Problems))
+			u.Scrubbed, u.Repair = until, join(u.Repair, repairable(c.Problems))
 		}))
 	})
 	return err
@@ -267,6 +278,20 @@ func slice(last, now time.Time, days int) float64 {
 		return 0
 	}
 	return min(1, float64(passed)/float64(scrubEvery)/float64(days))
+}
+
+// scrubRate is how many bytes a second must be read so that all of a vault of a size is in some days, with a sixth of the time for all else that a check looks at.
+func scrubRate(stored uint64, days int) float64 {
+	return 1.2 * float64(stored) / (time.Duration(days) * scrubEvery).Seconds()
+}
+
+// scrubbed is when the last slice counts as read after a check that a stop of the daemon cut off: the part of all packs that it read is due no more. All else is, so the next daemon begins at once.
+func scrubbed(last, now time.Time, read float64, days int) time.Time {
+	last = last.Add(time.Duration(read * float64(days) * float64(scrubEvery)))
+	if latest := now.Add(-scrubEvery); last.After(latest) {
+		return latest
+	}
+	return last
 }
 
 // repairable lists the packs of problems that a repair can do something about. A record is one that is healed with whatever pack.

@@ -63,17 +63,26 @@ type Checked struct {
 // Check looks for damage, beside everything else that goes on, and changes nothing. It looks whether every place is there, whether every pack is there, in
 // each of its places, with its table as the index has it, whether every record opens, whether every chunk that versions reach is known with the
 // right length; and it reads as much of the packs as is asked for. The error is the context's, or that of a place or an index that does not answer;
-// the result tells what was found before it, and its Cursor where to go on. Damage is no error.
+// the result tells what was found before it, and its Cursor where to go on: packs are read first, so that a check that is cut off over and over comes round to them
+// all the same. Damage is no error.
 func (v *Vault) Check(ctx context.Context, o CheckOptions) (Checked, error) {
-	c := &check{v: v, o: o, result: Checked{Cursor: o.Cursor}, lost: v.newLoss(), gone: map[uint32]*packInfo{}}
+	c := &check{v: v, o: o, result: Checked{Cursor: o.Cursor}, lost: v.newLoss(), unread: v.newLoss(), gone: map[uint32]*packInfo{}}
 	err := c.all(ctx)
+	for id := range c.unread.ids {
+		c.lost.add(id)
+	}
+	c.lost.more = c.lost.more || c.unread.more
 	c.result.Lost = c.lost.ids
 	c.result.Problems = append(c.result.Problems, c.lost.problem(v)...)
 	return c.result, err
 }
 
 func (c *check) all(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{c.v.present, c.places, c.packs, c.strangers, c.losses, c.versions, c.read} {
+	steps := []func(context.Context) error{c.v.present, c.places, c.read, c.packs, c.strangers, c.losses, c.versions}
+	if c.v.o.ReadOnly { // it learns which packs came and went meanwhile by looking at them
+		steps[2], steps[3] = c.packs, c.read
+	}
+	for _, step := range steps {
 		if err := errors.Join(ctx.Err(), step(ctx)); err != nil {
 			return fmt.Errorf("check: %w", err)
 		}
@@ -87,6 +96,7 @@ type check struct {
 	o      CheckOptions
 	result Checked
 	lost   *loss
+	unread *loss                // what reading found lost, of which the pack is told and not each version
 	gone   map[uint32]*packInfo // packs without a file or a table
 }
 

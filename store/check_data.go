@@ -20,12 +20,15 @@ func (c *check) read(ctx context.Context) error {
 		if p == nil { // collected meanwhile
 			continue
 		}
-		if err := c.data(ctx, number, p); err != nil {
+		read, err := c.data(ctx, number, p)
+		if err != nil {
 			return err
 		}
 		c.result.Cursor = p.id.String()
-		c.result.Read++
-		c.result.Bytes += p.size
+		if read {
+			c.result.Read++
+			c.result.Bytes += p.size
+		}
 	}
 	return nil
 }
@@ -33,7 +36,6 @@ func (c *check) read(ctx context.Context) error {
 // turn are the packs to be read, by their ids from the one after the cursor on.
 func (c *check) turn() []uint32 {
 	known := c.v.known()
-	maps.DeleteFunc(known, func(number uint32, _ *packInfo) bool { return c.gone[number] != nil })
 	order := slices.SortedFunc(maps.Keys(known), func(a, b uint32) int {
 		return strings.Compare(known[a].id.String(), known[b].id.String())
 	})
@@ -45,35 +47,41 @@ func (c *check) turn() []uint32 {
 	return order[:n]
 }
 
-// data reads one pack, in each of its places.
-func (c *check) data(ctx context.Context, number uint32, p *packInfo) error {
+// data reads one pack, in each of its places. What is wrong with its table, and files that are not there, is for packs to tell; one without a table is not read.
+func (c *check) data(ctx context.Context, number uint32, p *packInfo) (read bool, err error) {
 	if err := waitN(ctx, c.o.Limiter, int(p.size)); err != nil {
-		return err
+		return false, err
 	}
 	g := c.v.gatherPack(ctx, p)
 	defer g.close()
-	known := maps.Clone(g.errs) // and told, but if it came since
-	if err := c.v.checkSources(ctx, g); err != nil {
-		return err
-	}
+	known := maps.Clone(g.errs)
 	frames, err := c.v.tableOf(ctx, p)
-	var lost []location
 	if err == nil {
-		lost, err = c.unreadable(ctx, number, p, g, frames)
+		err = g.enough(p)
 	}
+	if isDamage(err) || errors.Is(err, errBadIndex) || err != nil && c.v.went(ctx, number, p) {
+		return false, nil
+	}
+	if err == nil {
+		err = c.v.checkSources(ctx, g)
+	}
+	if err != nil {
+		return false, err
+	}
+	lost, err := c.unreadable(ctx, number, p, g, frames)
 	switch {
 	case (err != nil || len(lost) > 0 || g.damage != nil) && c.v.went(ctx, number, p): // collected meanwhile
-		return nil
+		return true, nil
 	case isDamage(err) || errors.Is(err, errBadIndex):
 		c.problem(Problem{Pack: p.id, Err: err})
-		return nil
+		return true, nil
 	case err != nil:
-		return err
+		return false, err
 	}
 	for m := range known {
 		delete(g.errs, m)
 	}
-	return c.damage(p, g, lost)
+	return true, c.damage(p, g, lost)
 }
 
 // unreadable returns the frames of a pack that do not open, even with parity.
@@ -94,7 +102,7 @@ func (c *check) damage(p *packInfo, g *gathering, lost []location) error {
 			return err
 		}
 		if found && at.pack == l.pack { // else it is a copy that nobody reads
-			c.lost.add(l.frame.Chunk)
+			c.unread.add(l.frame.Chunk)
 		}
 	}
 	switch {

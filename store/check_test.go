@@ -181,6 +181,27 @@ func TestCheckTakesTurns(t *testing.T) {
 	}
 }
 
+// All else of a check may take longer than the daemon is up: what is read is not lost with it.
+func TestCheckThatIsCutOffHasReadItsPacks(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(1, 30, 1000)
+	for i := range 3 {
+		tv.version(fmt.Sprint("v", i), chunks[10*i:10*i+10])
+	}
+	flip(t, tv.packPaths()[0], pack.BlockSize+5)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cut := func(step string, _, _ int) {
+		if step != "data" {
+			cancel()
+		}
+	}
+	c, err := tv.Check(ctx, CheckOptions{ReadData: 1, Mark: flat, Progress: cut})
+	if !errors.Is(err, context.Canceled) || c.Read != 3 || c.Cursor == "" || len(c.Problems) != 1 {
+		t.Errorf("checked %+v, %v", c, err)
+	}
+}
+
 func TestCheckFindsChunksThatAreInNoPack(t *testing.T) {
 	tv := newVault(t)
 	chunks := someChunks(1, 10, 1000)
