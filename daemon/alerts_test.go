@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -232,6 +233,25 @@ func TestWhatAnyTaskFindsLostIsTold(t *testing.T) {
 		if got := s.open(control.MessageDamage); len(got) != 1 || !strings.Contains(got[0], "a "+kind+" found the vault damaged") || !s.vaultDamaged() {
 			t.Errorf("got %q", got)
 		}
+	}
+}
+
+// A disk that is going bad would have each of its files be an alert of its own, among which nobody sees the others.
+func TestWhatReadingHealsIsOneMessageForAPlaceAndDay(t *testing.T) {
+	s := newStill(t)
+	for _, at := range []string{"/a 1", "/a 2", "/b 1", "/a 3"} {
+		place, file, _ := strings.Cut(at, " ")
+		s.tell(store.Trouble{Kind: store.Damaged, Place: place, File: file, Offset: -1, Healed: true})
+	}
+	var got []string
+	for _, m := range s.alerts.List(false) {
+		if m.Kind == control.MessageDamage && m.Resolved != nil {
+			got = append(got, fmt.Sprint(m.Count, " ", m.Text))
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"1 damage of 1 in /b was healed; look after the disk", "3 damage of 3 in /a was healed; look after the disk"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -71,8 +71,8 @@ func (d *Daemon) tell(t store.Trouble) {
 		d.wakeRepair()
 	case t.Kind == store.Stray:
 		d.kept(d.alerts.Note(control.MessageDamage, "stray/"+t.File, t.File+" came with a place, and parts of that version are nowhere: it was never finished, or was deleted while the place was away; it is not listed"))
-	case t.Healed:
-		d.kept(d.alerts.Note(control.MessageDamage, "healed/"+t.Place+"/"+t.File, damageText(t)+" was healed; look after the disk"))
+	case t.Healed: // of a disk that is going bad thousands of files are, and the log has each
+		d.kept(d.alerts.Note(control.MessageDamage, "healed/"+t.Place, damageText(t)+" was healed; look after the disk"))
 	default:
 		d.raise(control.MessageDamage, damageCause+t.File, damageText(t)+" cannot be healed; `yester vault repair` saves what can be, and names the files that are not")
 	}
