@@ -61,7 +61,8 @@ func (d *Daemon) mounted() bool {
 
 // unmounted takes in that a mount is served no more. What is left of one that was cut is taken away. d.mu is held.
 func (d *Daemon) unmounted(m *fs.Mount) {
-	d.mount, d.ended = nil, append(d.ended, m)
+	d.mount = nil
+	d.retire(m)
 	if d.mountCut = m.IsCut(); !d.mountCut {
 		d.mountErr = errors.New("it was unmounted by hand: `yester activate` mounts it again")
 		return
@@ -92,7 +93,7 @@ func (d *Daemon) isCutOrAlone() bool {
 	if !d.mountAlone || d.ownership() != "" {
 		return false
 	}
-	d.ended = append(d.ended, d.mount)
+	d.retire(d.mount)
 	if err := d.unmount(); err != nil {
 		d.log.Error("the mount that is for root alone cannot be ended", "err", err)
 	}
@@ -107,6 +108,12 @@ func (d *Daemon) unmount() error {
 	m := d.mount
 	d.mount = nil
 	return m.Unmount()
+}
+
+// retire keeps a mount that is served no more, as requests to it may still wait for the vault, and none of those before for which none does. d.mu is held.
+func (d *Daemon) retire(m *fs.Mount) {
+	d.isRead()
+	d.ended = append(d.ended, m)
 }
 
 // isRead tells whether requests to a mount that is served no more still wait for the vault. d.mu is held.

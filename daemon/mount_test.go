@@ -122,6 +122,27 @@ func TestMountThatWasCutIsTriedUntilItSucceeds(t *testing.T) {
 	}
 }
 
+// Each has megabytes of what was browsed.
+func TestMountsThatEndedAreNotKept(t *testing.T) {
+	m := newMounting(t)
+	for range 3 {
+		if err := syscall.Unmount(m.dir, syscall.MNT_DETACH); err != nil {
+			t.Fatal(err)
+		}
+		m.end()
+		m.mu.Lock()
+		ended := m.ended
+		m.mu.Unlock()
+		if len(ended) != 1 {
+			t.Errorf("%d are kept", len(ended))
+		}
+		<-ended[len(ended)-1].Done()
+		if m.tryMount(); !m.is() {
+			t.Fatal("not mounted:", m.mountErr)
+		}
+	}
+}
+
 func TestNothingIsMountedOnceTheDaemonStops(t *testing.T) {
 	m := newMounting(t)
 	m.cut()
