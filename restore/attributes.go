@@ -30,6 +30,7 @@ type holder struct {
 	flags uint32 // inode flags that it may have got from there
 	noACL []byte // what the version has, and the target cannot hold
 	other bool   // its owner is not that of the version, so nobody gets by it what that could do
+	in    int    // the folder in which it is, or, if it is one, itself
 }
 
 // give gives a file or folder everything but its content and what would keep it from being changed further.
@@ -238,7 +239,7 @@ func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
 		if old, ok := have.Get(name); ok && bytes.Equal(old, value) || !h.wanted(name) {
 			return true
 		}
-		if err := h.setXattr(name, value); err != nil {
+		if err := r.setXattr(h, name, value); err != nil {
 			failed = r.noXattr(h, name, err)
 			if name == aclAccess {
 				h.noACL = value
@@ -247,6 +248,30 @@ func (r *run) giveXattrs(h *holder, e *snapshot.Entry) error {
 		return failed == nil
 	})
 	return errors.Join(err, failed)
+}
+
+// setXattr sets an attribute. ENOSPC says that the disk is full; that one is too large, of which the kernel says the same, is E2BIG.
+func (r *run) setXattr(h *holder, name string, value []byte) error {
+	err := h.setXattr(name, value)
+	if errors.Is(err, unix.ENOSPC) && !r.full(h.in) {
+		if err = h.setXattr(name, value); errors.Is(err, unix.ENOSPC) { // not just because somebody had all the room for a moment
+			err = unix.E2BIG
+		}
+	}
+	return err
+}
+
+// xattrRoom is more than the attributes of a file take.
+const xattrRoom = 128 << 10
+
+// full tells whether a folder has no room for the attributes of a file in it. If that cannot be told, it has.
+func (r *run) full(dir int) bool {
+	f, err := r.create(dir)
+	if err == nil {
+		err = unix.Fallocate(f.fd, 0, 0, xattrRoom)
+		f.close()
+	}
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
 // noXattr notes an attribute that the target cannot hold; any other error is returned.
@@ -262,7 +287,7 @@ func (r *run) noXattr(h *holder, name string, err error) error {
 	case unsupported(err), errors.Is(err, unix.EINVAL):
 		r.note(kind, h.path, err)
 		return nil
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.E2BIG), errors.Is(err, unix.ERANGE): // for an attribute, not on the disk
+	case errors.Is(err, unix.E2BIG), errors.Is(err, unix.ERANGE):
 		r.note("attributes as large as "+name, h.path, unix.E2BIG)
 		return nil
 	}
@@ -365,7 +390,7 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 		return &held
 	}
 	defer probe.close()
-	h, given := &holder{fd: probe.fd, path: path, flags: inherited}, *e
+	h, given := &holder{fd: probe.fd, path: path, flags: inherited, in: r.o.Target}, *e
 	var passedOn []byte // the ACL that only a folder can have
 	if e.IsDir() {
 		all, err := r.xattrsOf(e)
@@ -379,7 +404,7 @@ func (r *run) asHeld(path string, st *unix.Statx_t, e *snapshot.Entry) *snapshot
 		return &held
 	}
 	if passedOn != nil {
-		if err := h.setXattr(aclDefault, passedOn); !errors.Is(err, unix.EACCES) { // which is said of a file where a folder can have one
+		if err := r.setXattr(h, aclDefault, passedOn); !errors.Is(err, unix.EACCES) { // which is said of a file where a folder can have one
 			if passedOn = nil; err != nil && r.noXattr(h, aclDefault, err) != nil {
 				return &held
 			}

@@ -32,7 +32,7 @@ func (r *run) putFile(it *item, replace bool) (m made, err error) {
 
 // complete gives a written file all else it has, and its name.
 func (r *run) complete(f *file, it *item, replace bool) (m made, err error) {
-	h := &holder{fd: f.fd, path: it.path(), fresh: !it.in.acl, flags: it.in.flags}
+	h := &holder{fd: f.fd, path: it.path(), fresh: !it.in.acl, flags: it.in.flags, in: it.in.fd}
 	if err := r.give(h, &it.entry); err != nil {
 		return m, err
 	}

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -291,14 +292,20 @@ func (r *run) settle(f *folder) {
 		r.noteClosed(f)
 	case r.o.DryRun:
 	default:
-		if err := r.giveFolder(f); err != nil && !r.stopped() {
+		switch err := r.giveFolder(f); {
+		case err == nil || r.stopped():
+		case fatal(err) && !r.onlyThere(&f.entry, err):
+			r.mu.Lock()
+			r.unsettled = cmp.Or(r.unsettled, fmt.Errorf("put back what the folder %s has: %w", orDot(f.path), err))
+			r.mu.Unlock()
+		default:
 			r.fail(f.path, fmt.Errorf("put back what the folder has: %w", err))
 		}
 	}
 }
 
 func (r *run) giveFolder(f *folder) error {
-	h := &holder{fd: f.fd, path: f.path, fresh: f.made && !f.up.acl, flags: inherited}
+	h := &holder{fd: f.fd, path: f.path, fresh: f.made && !f.up.acl, flags: inherited, in: f.fd}
 	st, err := lookFD(f.fd)
 	if err != nil {
 		return err
@@ -309,7 +316,7 @@ func (r *run) giveFolder(f *folder) error {
 		}
 	}
 	err = r.give(h, &f.entry)
-	if f.ours && unmark(f.fd) && err == nil {
+	if f.ours && !fatal(err) && unmark(f.fd) && err == nil { // if it is, the same restore gives it the rest
 		err = h.utimes(f.entry.Mtime)
 	}
 	if err == nil && f.entry.Flags&locks != 0 && !r.o.NoLocks {

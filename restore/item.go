@@ -71,7 +71,7 @@ func (r *run) onlyThere(e *snapshot.Entry, why error) bool {
 		return false
 	}
 	defer unix.Close(fd)
-	return !full || unix.Fallocate(fd, 0, 0, int64(max(e.Data, 1))*int64(r.o.Workers+1)) == nil
+	return !full || unix.Fallocate(fd, 0, 0, int64(max(e.Data, xattrRoom))*int64(r.o.Workers+1)) == nil
 }
 
 // explain says what is wrong with a file in words that help.

@@ -28,7 +28,7 @@ func (r *run) putNode(it *item, replace bool) (m made, err error) {
 	if st.Nlink != 1 || int(st.Uid) != unix.Geteuid() && !r.getsOwner(dir, st.Uid) {
 		return m, errSwapped
 	}
-	if err := r.give(&holder{fd: fd, node: true, path: it.path(), fresh: !it.in.acl}, &it.entry); err != nil {
+	if err := r.give(&holder{fd: fd, node: true, path: it.path(), fresh: !it.in.acl, in: it.in.fd}, &it.entry); err != nil {
 		return m, err
 	}
 	if err := takeName(dir, temp, it.name, replace); err != nil {
@@ -131,7 +131,7 @@ func (r *run) refresh(it *item, st *unix.Statx_t) (m made, err error) {
 	if madeOf(&now) != madeOf(st) {
 		return m, errSwapped
 	}
-	h := &holder{fd: fd, node: true, path: it.path()}
+	h := &holder{fd: fd, node: true, path: it.path(), in: it.in.fd}
 	if now.Nlink > 1 { // see keepContent
 		what, err := r.otherwise(h, &now, &it.entry)
 		if err != nil {

@@ -194,7 +194,7 @@ func (r *run) keepContent(it *item, old int, st *unix.Statx_t) (m made, err erro
 		return m, nil
 	}
 	if !r.o.DryRun && differs {
-		if err := r.give(&holder{fd: old, path: it.path(), flags: inherited}, &it.entry); err != nil {
+		if err := r.give(&holder{fd: old, path: it.path(), flags: inherited, in: it.in.fd}, &it.entry); err != nil {
 			return m, err
 		}
 		r.giveLock(h, it)

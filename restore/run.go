@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ type run struct {
 	notes  map[string]bool
 	taken  map[made]uint64 // number of the hardlink that has a file which was there and has several names
 	late   []lateFlags
+
+	unsettled error // that of the first folder which could not be given what it has, as the target takes nothing more
 
 	lockTop uint32 // flags of the target that would keep its mark from being removed
 }
@@ -151,6 +154,7 @@ func (r *run) run(ctx context.Context) error {
 	for _, it := range r.batch {
 		r.done(it.in)
 	}
+	err = cmp.Or(err, r.unsettled)
 	if r.ctx = ctx; err == nil { // that of the group is over
 		r.giveLate()
 	}
