@@ -34,6 +34,23 @@ type Report struct {
 // Clean tells whether nothing was found that is not as it should be.
 func (r *Report) Clean() bool { return r == nil || r.ProblemCount == 0 && r.LostCount == 0 }
 
+// Damaged tells whether any of that is damage. Like Damage it needs the list of problems, in which those of places come first.
+func (r *Report) Damaged() bool { return r.Damage() > 0 || r != nil && r.LostCount > 0 }
+
+// Damage is how many of the problems are not just of a place.
+func (r *Report) Damage() (n uint64) {
+	if r == nil {
+		return 0
+	}
+	n = r.ProblemCount
+	for i := range r.Problems {
+		if r.Problems[i].OfPlace() {
+			n--
+		}
+	}
+	return n
+}
+
 // A Problem is one thing in the vault that is not as it should be.
 type Problem struct {
 	Instance  string `json:"instance,omitempty"` // name; of the version that it concerns
@@ -45,6 +62,9 @@ type Problem struct {
 	Heals     bool   `json:"heals"`            // nothing is lost: a repair makes it good
 	What      string `json:"what"`
 }
+
+// OfPlace tells whether it is a place as a whole that is not well, such as one that is full or missing: nothing in it is known to be damaged.
+func (p *Problem) OfPlace() bool { return p.Place != "" && p.Pack == "" && p.Version == "" }
 
 // Lost is a file or folder of a version that cannot be read as it was.
 type Lost struct {

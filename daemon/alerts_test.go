@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -259,7 +260,7 @@ func TestWhatReadingHealsIsOneMessageForAPlaceAndDay(t *testing.T) {
 func TestDamageThatNobodyRepairsIsNotOverByAnyCheck(t *testing.T) {
 	s := newStill(t)
 	id := strings.Repeat("a", 32)
-	for _, p := range []control.Problem{{Place: "/b", What: "missing"}, {Pack: id}} {
+	for _, p := range []control.Problem{{Place: "/b", Version: "v"}, {Pack: id}} {
 		s.taskEnded(&control.Task{ID: "r-1", Kind: control.KindRepair, State: control.Partial, Report: &control.Report{ProblemCount: 1, Problems: []control.Problem{p}}, Scheduled: true})
 	}
 	if got := s.damaged(); !slices.Equal(got, []string{scrubDamage, foundDamage}) {
@@ -316,13 +317,40 @@ func TestDamageIsOverWhenItWasLookedForAndNotFound(t *testing.T) {
 	}
 }
 
-// What the daemon's own check found besides packs, as a place that was away, every check looks at again.
+// What the daemon's own check found besides packs, as a damaged record, every check looks at again.
 func TestWhatIsNotInPacksIsOverByAnyCheck(t *testing.T) {
 	s := newStill(t)
 	s.taskEnded(&control.Task{ID: "c-1", Kind: control.KindCheck, State: control.Partial, Report: &control.Report{ProblemCount: 1}, Scheduled: true})
 	wait(t, s.tasks, mustNot[control.Task](t)(checks(0)(s)).ID)
 	if got := s.damaged(); len(got) != 0 {
 		t.Errorf("%q stay", got)
+	}
+}
+
+// A place that is not well is told as that: it makes no damage of a check or a repair, and keeps none from being over.
+func TestPlaceThatIsNotWellIsNoDamage(t *testing.T) {
+	places := []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c")}
+	s := newStill(t, func(o *Options) { o.Settings.Vault.Places = places })
+	s.days("2026-11-24")
+	if err := os.Rename(places[1], places[1]+".away"); err != nil {
+		t.Fatal(err)
+	}
+	byDaemon := func(s *still) (control.Task, error) {
+		err := s.repairFound([]string{strings.Repeat("b", 32)})
+		return s.tasks.jobs[lane(control.KindRepair)].look(s.o.Now()), err
+	}
+	byHand := func(s *still) (control.Task, error) { return s.vaultRepair(t.Context(), control.None{}) }
+	for what, look := range map[string]func(*still) (control.Task, error){"a check": checks(1), "a repair": byHand, "the daemon's repair": byDaemon} {
+		s.tell(store.Trouble{Kind: store.Damaged, File: "instances/m/packs/bb/" + strings.Repeat("b", 32), Offset: -1})
+		if end := wait(t, s.tasks, mustNot[control.Task](t)(look(s)).ID); end.State != control.Partial || end.Report.ProblemCount != 1 {
+			t.Errorf("%s: %+v, %+v", what, end, end.Report)
+		}
+		for len(s.troubles) > 0 {
+			s.tell(<-s.troubles)
+		}
+		if got := s.damaged(); !slices.Equal(got, []string{placeCause(places[1])}) || s.vaultDamaged() {
+			t.Errorf("%s: told are %q", what, got)
+		}
 	}
 }
 

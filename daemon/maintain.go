@@ -112,7 +112,7 @@ func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Ch
 		}
 	}
 	r := &control.Report{Versions: c.Versions, Packs: c.Packs, ReadPacks: c.Read, ReadBytes: c.Bytes}
-	if err = m.report(ctx, j, r, c.Problems, c.Lost, err); err == nil && r.Clean() {
+	if err = m.report(ctx, j, r, c.Problems, c.Lost, err); err == nil && !r.Damaged() {
 		m.d.damageOver(begin, func(cause string) bool { return part == 1 || cause == scrubDamage && len(kept.Repair) == 0 })
 	}
 	return c, err
@@ -129,7 +129,7 @@ func (m *maintenance) repair(ctx context.Context, j *job, packs []packID) ([]sto
 		Packs: r.Packs, HealedPacks: len(r.Healed), HealedRecords: len(r.Records), HealedBlocks: r.Blocks,
 		SalvagedPacks: len(r.Salvaged), FoundChunks: r.Found,
 	}
-	if err = m.report(ctx, j, report, r.Problems, r.Lost, err); err == nil && report.Clean() {
+	if err = m.report(ctx, j, report, r.Problems, r.Lost, err); err == nil && !report.Damaged() {
 		m.d.damageOver(begin, func(cause string) bool {
 			isOf := func(id packID) bool { return path.Base(cause) == id.String() }
 			return packs == nil || cause == scrubDamage || slices.ContainsFunc(packs, isOf)

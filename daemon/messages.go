@@ -94,7 +94,7 @@ func damageText(t store.Trouble) string {
 // taskEnded makes messages of how a task ended, and ends those that it shows to be over; that damage is, whoever looked for it says (damageOver).
 func (d *Daemon) taskEnded(t *control.Task) {
 	d.metrics.taskEnded(t)
-	if !t.Report.Clean() {
+	if t.Report.Damaged() { // that a place is not well is told as that
 		cause := foundDamage
 		if t.Scheduled && (t.Kind == control.KindCheck || t.Kind == control.KindRepair && d.goesOn(t.Report)) {
 			cause = scrubDamage

@@ -98,7 +98,7 @@ func (m *metrics) taskEnded(t *control.Task) {
 		m.bytes.WithLabelValues("stored").Add(float64(r.Stored))
 	}
 	if r := t.Report; r != nil && (t.Kind == control.KindCheck || t.Kind == control.KindRepair) {
-		m.found.WithLabelValues(t.Kind).Add(float64(r.ProblemCount))
+		m.found.WithLabelValues(t.Kind).Add(float64(r.Damage()))
 		m.healed.WithLabelValues(t.Kind).Add(float64(r.HealedPacks + r.HealedRecords))
 	}
 }

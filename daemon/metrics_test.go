@@ -121,7 +121,7 @@ func TestMetricsTellWhatHappenedAndHowThingsAre(t *testing.T) {
 func TestDamageIsCounted(t *testing.T) {
 	s := newStill(t)
 	report := &control.Report{ProblemCount: 3, HealedPacks: 2, HealedRecords: 1}
-	s.taskEnded(&control.Task{Kind: control.KindCheck, State: control.Partial, Report: &control.Report{ProblemCount: 3}})
+	s.taskEnded(&control.Task{Kind: control.KindCheck, State: control.Partial, Report: &control.Report{ProblemCount: 4, Problems: []control.Problem{{Place: "/b"}}}})
 	s.taskEnded(&control.Task{Kind: control.KindRepair, State: control.Partial, Report: report})
 	all, err := s.metrics.registry.Gather()
 	if err != nil {

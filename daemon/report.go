@@ -82,7 +82,11 @@ func (w *reporter) problem(p store.Problem) {
 	if out.Offset != nil {
 		attrs = append(attrs, "offset", *out.Offset)
 	}
-	w.m.d.log.Error("the vault is damaged", append(attrs, "heals", p.Heals, "err", p.Err)...)
+	what := "the vault is damaged"
+	if out.OfPlace() {
+		what = "a place fails"
+	}
+	w.m.d.log.Error(what, append(attrs, "heals", p.Heals, "err", p.Err)...)
 	w.to.ProblemCount++
 	if w.size += len(out.What); w.size <= maxReportBytes {
 		w.to.Problems = append(w.to.Problems, out)

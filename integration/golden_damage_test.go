@@ -245,7 +245,7 @@ func (r *recipe) swaps() bool {
 }
 
 // damageLogged matches what a daemon may log of damage.
-var damageLogged = regexp.MustCompile("damage|a place is (missing|not used)|a (pack|file) cannot be (used|read)|read a version's record|cannot be healed|" +
+var damageLogged = regexp.MustCompile("damage|a place (fails|is missing|is not used)|a (pack|file) cannot be (used|read)|read a version's record|cannot be healed|" +
 	"description of an instance cannot be read|a version's record cannot be read")
 
 // expand has lost tell all paths below those of the recipe that end in a slash, and returns the paths as check and repair name them. A version
