@@ -354,6 +354,30 @@ func TestPlaceThatIsNotWellIsNoDamage(t *testing.T) {
 	}
 }
 
+// Damage that parity heals, and a full or read-only disk keeps from being written anew, is told, but is nothing that is lost. Once a file is whole again no damage of it is left.
+func TestDamageThatHealsIsNotOpen(t *testing.T) {
+	s := newStill(t)
+	met := store.Trouble{Kind: store.Damaged, Place: "/a", File: "instances/m/packs/bb/" + strings.Repeat("b", 32), Offset: 7}
+	for _, err := range []error{store.ErrNoSpace, store.ErrReadOnly} {
+		met.Err = err
+		s.tell(met)
+	}
+	all := s.alerts.List(false)
+	if len(all) != 1 || all[0].Count != 2 || !strings.Contains(all[0].Text, "could not be written anew") || s.vaultDamaged() {
+		t.Errorf("told %+v", all)
+	}
+	met.Err = store.ErrCorrupt
+	s.tell(met)
+	if got := s.damaged(); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("open are %q", got)
+	}
+	met.Healed = true
+	s.tell(met)
+	if got := s.damaged(); len(got) > 0 {
+		t.Errorf("%q stay", got)
+	}
+}
+
 // checks begins a check that reads a part of the data.
 func checks(part float64) func(*still) (control.Task, error) {
 	return func(s *still) (control.Task, error) {

@@ -72,7 +72,10 @@ func (d *Daemon) tell(t store.Trouble) {
 	case t.Kind == store.Stray:
 		d.kept(d.alerts.Note(control.MessageDamage, "stray/"+t.File, t.File+" came with a place, and parts of that version are nowhere: it was never finished, or was deleted while the place was away; it is not listed"))
 	case t.Healed: // of a disk that is going bad thousands of files are, and the log has each
+		d.resolve(damageCause + t.File)
 		d.kept(d.alerts.Note(control.MessageDamage, "healed/"+t.Place, damageText(t)+" was healed; look after the disk"))
+	case errors.Is(t.Err, store.ErrNoSpace), errors.Is(t.Err, store.ErrReadOnly): // nothing is lost
+		d.kept(d.alerts.Note(control.MessageDamage, "unhealed/"+t.Place, damageText(t)+" could not be written anew ("+sentence(t.Err)+"); it is read around, and healed when it is met again and that is over"))
 	default:
 		d.raise(control.MessageDamage, damageCause+t.File, damageText(t)+" cannot be healed; `yester vault repair` saves what can be, and names the files that are not")
 	}

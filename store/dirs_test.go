@@ -1,9 +1,11 @@
 package store
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -46,6 +48,12 @@ func TestMissingPlaceIsFoundAgain(t *testing.T) {
 }
 
 func TestDamageThatCannotBeWrittenBackIsTold(t *testing.T) {
+	for err, kind := range map[error]error{syscall.ENOSPC: ErrNoSpace, syscall.EDQUOT: ErrNoSpace, syscall.EROFS: ErrReadOnly} {
+		t.Run(err.Error(), func(t *testing.T) { testDamageThatCannotBeWrittenBack(t, err, kind) })
+	}
+}
+
+func testDamageThatCannotBeWrittenBack(t *testing.T, why, kind error) {
 	sv := newSpreadVault(t, shape{1, 0})
 	sv.backup("v1", 0, 1, 2)
 	for _, name := range sv.fileNames() {
@@ -53,11 +61,12 @@ func TestDamageThatCannotBeWrittenBackIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sv.mems[0].FailWrites(syscall.EROFS)
+	sv.mems[0].FailWrites(why)
 	sv.holds()
 	sv.mendQuietly()
 	sv.holds()
-	if sv.told(Damaged, false) == 0 || sv.told(Damaged, true) > 0 {
+	isNot := func(t Trouble) bool { return t.Kind != Damaged || t.Healed || !errors.Is(t.Err, kind) }
+	if sv.told(Damaged, false) == 0 || slices.ContainsFunc(sv.troubles, isNot) {
 		t.Errorf("told %+v", sv.troubles)
 	}
 	sv.mems[0].FailWrites(nil)

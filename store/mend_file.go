@@ -251,6 +251,9 @@ func (v *Vault) tellMended(f damagedFile, g *gathering, m *member, err error) {
 		return
 	}
 	t := Trouble{Kind: Damaged, Place: m.String(), File: f.name, Pack: g.id, Offset: f.offset, Err: firstOf(f.err, g.errs[m]), Healed: err == nil}
+	if err = placeError(err); errors.Is(err, ErrNoSpace) || errors.Is(err, ErrReadOnly) {
+		t.Err = err
+	}
 	if err != nil {
 		v.log.Error("a damaged file could not be written anew", "place", m, "file", f.name, "err", err)
 	} else {

@@ -23,7 +23,7 @@ type Trouble struct {
 	File   string  // the damaged file's name in the place; "" if it is about all of the place
 	Pack   pack.ID // zero if that file is no pack
 	Offset int64   // of the first damage met in the pack's data region; -1 if it is not known
-	Err    error   // what went wrong; nil for PlaceBack
+	Err    error   // what went wrong; nil for PlaceBack; of Damaged ErrNoSpace or ErrReadOnly, if but for that the file would be whole again: it is read around the damage
 	Healed bool    // the file is whole again
 	Gone   bool    // of PlaceFailed: nor is the place read from
 }
