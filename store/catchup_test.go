@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -200,5 +201,35 @@ func TestReplacedPlaceThatFailsForAWhileStays(t *testing.T) {
 	sv.whole()
 	if !sv.letGo() {
 		t.Error("it is still one of the vault's")
+	}
+}
+
+// What a place missed fills it up to its reserve only, and the rest follows when there is room.
+func TestWhatAPlaceMissedLeavesItsReserve(t *testing.T) {
+	const reserve = 400_000
+	for _, s := range several {
+		sv := newSpreadVault(t, s)
+		sv.o.Reserve = reserve
+		sv.backup("v0", 0)
+		hurts["gone"].begin(sv.mems[0])
+		for i := range 10 {
+			sv.backup("v"+strconv.Itoa(i+1), 2*i+1, 2*i+2)
+		}
+		hurts["gone"].end(sv.mems[0])
+		sv.fill(0, reserve+100_000)
+		sv.mendQuietly()
+		most := uint64(0) // that one file takes
+		for _, p := range sv.packs {
+			most = max(most, uint64(p.size))
+		}
+		free, _, err := sv.mems[0].Space(t.Context())
+		if p := sv.Places(t.Context())[0]; err != nil || free >= reserve || free+most < reserve || !errors.Is(placeError(p.Err), ErrNoSpace) {
+			t.Errorf("%v: %d are free of a reserve of %d, %v; a pack takes %d at most; the place: %+v", s, free, reserve, err, most, p)
+		}
+		sv.holds()
+		sv.mems[0].SetCapacity(0)
+		sv.mendAll()
+		sv.holds()
+		sv.whole()
 	}
 }

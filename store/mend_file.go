@@ -234,7 +234,13 @@ func (v *Vault) rewrite(ctx context.Context, f damagedFile, g *gathering, target
 	var errs []error
 	for _, m := range targets {
 		p := m.enter()
-		err := p.Write(ctx, f.name, built.File(g.want(m))...)
+		var err error
+		if notThere(g.errs[m]) { // it takes more room than before, and the reserve is for what gives some back
+			err = v.o.roomIn(ctx, p, 0)
+		}
+		if err == nil {
+			err = p.Write(ctx, f.name, built.File(g.want(m))...)
+		}
 		m.leave()
 		if err != nil {
 			v.failUnless(ctx, m, err)
