@@ -73,8 +73,8 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 		return errCancelling()
 	}
 	b.job, b.log = j, taskLog{b.d.log, j.look(b.d.o.Now()).ID}
-	setMemoryLimit(b.priority)
-	defer setIdleMemory(b.priority)
+	b.d.memory.begin(b.priority)
+	defer b.d.memory.idle(b.priority)
 	defer leaveRoomToWait(b.priority)()
 	if b.instance, err = b.d.registerInstance(ctx, b.vault); err != nil {
 		return err

@@ -122,6 +122,7 @@ type Daemon struct {
 	keeping     sync.Mutex    // held while it is decided which versions stay, and while the policy in the vault is changed; taken after admin
 	records     sync.Map      // store.VersionKey → control.Version, as its record has it
 
+	memory memoryLimit
 	crew   sched.Crew    // of the threads of backups and maintenance
 	served atomic.Uint64 // requests of the mount when it was looked last whether somebody waits
 
@@ -208,7 +209,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	if _, err := d.lookAtClock(); err != nil {
 		d.log.Error("keep what is known of the time", "err", err) // the next sweep tries again
 	}
-	setIdleMemory(d.priority())
+	d.memory.idle(d.priority())
 	return d, nil
 }
 
@@ -285,6 +286,7 @@ func (d *Daemon) useVault(v *store.Vault) {
 	d.mu.Lock()
 	d.vault, d.unopened = v, nil
 	d.mu.Unlock()
+	d.memory.follow(v)
 	d.resolve(unopenedCause)
 	d.goOnOwning(context.Background(), v)
 	d.wakeUpkeep()

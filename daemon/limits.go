@@ -4,9 +4,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 
 	"yester/control"
 	"yester/sched"
+	"yester/store"
 )
 
 // The limit of open files needs no care: Go's runtime raises it to the hard limit.
@@ -18,23 +20,47 @@ const gcPercent = 50
 // program is the process's memory that Go does not count and that is always there.
 const program = 30e6
 
-// setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's. What the index has mapped of its files is not Go's either; where
+// A memoryLimit is that of Go's memory: what the priority at work leaves it, and on top what the vault needs for its packs, which is little up to some
+// hundred gigabytes.
+type memoryLimit struct {
+	mu       sync.Mutex
+	priority sched.Priority
+	vault    int64 // bytes
+}
+
+// begin sets the limit that holds during a backup.
+func (m *memoryLimit) begin(p sched.Priority) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.priority = p
+	setMemoryLimit(p, m.vault)
+}
+
+// idle sets the limit that holds between backups: no more than a mount needs, even when backups may take all they want.
+func (m *memoryLimit) idle(p sched.Priority) {
+	p.Memory = min(p.Memory, sched.High.Memory)
+	m.begin(p)
+	debug.FreeOSMemory()
+}
+
+// follow has the limit follow what the vault needs.
+func (m *memoryLimit) follow(v *store.Vault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.vault = v.Memory()
+	setMemoryLimit(m.priority, m.vault)
+}
+
+// setMemoryLimit keeps Go's memory under what the priority leaves it of the whole process's, and so much more. What the index has mapped of its files is not Go's either; where
 // one thread stores it is given back, see store.WriterOptions, and elsewhere there is an eighth for it. To leave Go less than it needs is no use: where what
 // lives comes near the limit it collects garbage all the time.
-func setMemoryLimit(p sched.Priority) {
+func setMemoryLimit(p sched.Priority, more int64) {
 	debug.SetGCPercent(gcPercent)
 	limit := p.Memory - program
 	if writerOptions(p).Workers > 0 {
 		limit -= p.Memory / 8
 	}
-	debug.SetMemoryLimit(limit)
-}
-
-// setIdleMemory sets the limit that holds between backups: no more than a mount needs, even when backups may take all they want.
-func setIdleMemory(p sched.Priority) {
-	p.Memory = min(p.Memory, sched.High.Memory)
-	setMemoryLimit(p)
-	debug.FreeOSMemory()
+	debug.SetMemoryLimit(limit + more)
 }
 
 // waiting is how many goroutines write packs at once where several store.

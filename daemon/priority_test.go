@@ -132,9 +132,32 @@ func TestGoLeavesRoomForTheRestOfTheProcess(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	for p, most := range map[sched.Priority]int64{sched.Low: 98e6, sched.High: 194e6, sched.Max: 320e6} {
-		if setMemoryLimit(p); debug.SetMemoryLimit(-1) != most {
+		if setMemoryLimit(p, 0); debug.SetMemoryLimit(-1) != most {
 			t.Errorf("%s: Go may have %d bytes, want %d", p.Name, debug.SetMemoryLimit(-1), most)
 		}
+	}
+}
+
+// What a vault needs for its packs comes on top, from the time it is open on and as it grows, whatever the priority.
+func TestMemoryLimitFollowsTheVault(t *testing.T) {
+	s := newStill(t)
+	s.change(control.ActivateRequest{Priority: "low"})
+	needs := int64(0)
+	for _, name := range []string{"a", "b"} {
+		s.grow(name)
+		s.backedUp()
+		if err := s.chores(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		limit := debug.SetMemoryLimit(-1)
+		if n := s.vault.Memory(); n <= needs || limit != sched.Low.Memory-program+n {
+			t.Errorf("Go may have %d bytes, and the vault needs %d, before %d", limit, n, needs)
+		}
+		needs = s.vault.Memory()
+	}
+	s.again()
+	if limit := debug.SetMemoryLimit(-1); limit != sched.Low.Memory-program+needs {
+		t.Errorf("after a start Go may have %d bytes, and the vault needs %d", limit, needs)
 	}
 }
 

@@ -90,6 +90,7 @@ func (d *Daemon) chores(ctx context.Context) error {
 		d.anew(&anew{d.site.passphrases()})
 		return nil
 	}
+	d.memory.follow(v) // a backup may have stored much
 	d.mountAgain()
 	d.lookAtPlaces(context.Background(), v)
 	d.lookAtVersions(context.Background(), v)

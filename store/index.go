@@ -367,7 +367,7 @@ func (x *index) set(key, value []byte) error {
 
 // packs returns all packs by their numbers.
 func (x *index) packs() (map[uint32]*packInfo, error) {
-	packs := map[uint32]*packInfo{}
+	packs, names := map[uint32]*packInfo{}, map[string]string{} // of instances, each once
 	err := x.db.View(func(t *badger.Txn) error {
 		it := t.NewIterator(badger.IteratorOptions{Prefix: []byte{'p'}, PrefetchValues: true, PrefetchSize: 100})
 		defer it.Close()
@@ -377,6 +377,10 @@ func (x *index) packs() (map[uint32]*packInfo, error) {
 			if err := it.Item().Value(p.parse); err != nil || len(key) != 5 {
 				return errors.Join(err, errBadIndex)
 			}
+			if _, known := names[p.instance]; !known {
+				names[p.instance] = p.instance
+			}
+			p.instance = names[p.instance]
 			packs[binary.BigEndian.Uint32(key[1:])] = p
 		}
 		return nil

@@ -52,6 +52,16 @@ func (v *Vault) Info(ctx context.Context) (Info, error) {
 	return i, err
 }
 
+// packMemory is what a pack takes in memory, in bytes: some 240 for good, with maps that have just grown, and 280 more while a check or a collection is under way.
+const packMemory = 520
+
+// Memory is how many bytes of memory the vault may need for the packs that there are, beside what all vaults need.
+func (v *Vault) Memory() int64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return packMemory * int64(len(v.packs))
+}
+
 // A PlaceState says how a place does.
 type PlaceState struct {
 	ID          string // 16 hex digits
