@@ -73,7 +73,7 @@ func (v *Vault) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 	}
 	c.lost.more = c.lost.more || c.unread.more
 	c.result.Lost = c.lost.ids
-	c.result.Problems = append(c.result.Problems, c.lost.problem(v)...)
+	c.result.Problems = append(c.result.Problems, c.lost.problem()...)
 	return c.result, err
 }
 

@@ -36,11 +36,11 @@ func (l *loss) add(id ID) (added bool) {
 	return true
 }
 
-// problem says that not all that is lost is told.
-func (l *loss) problem(v *Vault) []Problem {
+// problem says that not all that is lost is told. It names no place: then it would be one of that.
+func (l *loss) problem() []Problem {
 	if !l.more {
 		return nil
 	}
 	err := fmt.Errorf("more than %d pieces are %w: what the others are part of is not told", l.most, ErrLost)
-	return []Problem{{Place: v.placeName(), Err: err}}
+	return []Problem{{Err: err}}
 }

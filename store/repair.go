@@ -49,7 +49,7 @@ func (v *Vault) Repair(ctx context.Context, o RepairOptions) (Repaired, error) {
 	r := &repair{mover: mover{v: v, limiter: o.Limiter}, o: o, lost: v.newLoss()}
 	err = r.all(ctx)
 	r.result.Lost = r.lost.ids
-	r.result.Problems = append(r.result.Problems, r.lost.problem(v)...)
+	r.result.Problems = append(r.result.Problems, r.lost.problem()...)
 	return r.result, err
 }
 
