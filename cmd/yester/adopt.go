@@ -31,10 +31,8 @@ func (p *program) adoptCommand() *cli.Command {
 			&cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase or recovery key from `FILE`, - for standard input"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"}, jsonFlag,
 		},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			o := adoptOptions{passphraseFile: c.String("passphrase-file"), yes: c.Bool("yes"), json: c.Bool("json")}
 			o.request.AsInstance = c.String("as-instance")
 			var err error

@@ -21,10 +21,8 @@ func (p *program) alertsCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the channels and how they do", Description: "Example:\n  yester alerts list", Flags: []cli.Flag{jsonFlag},
+				Before: noArgs,
 				Action: func(c *cli.Context) error {
-					if err := noArgs(c); err != nil {
-						return err
-					}
 					return runAlerts(c.Context, p, c.Bool("json"))
 				},
 			},
@@ -32,10 +30,8 @@ func (p *program) alertsCommand() *cli.Command {
 			{
 				Name: "remove", Usage: "remove a channel, with its secret and what waits for it", ArgsUsage: "NAME",
 				Description: "Example:\n  yester alerts remove smtp",
+				Before:      oneArg("give the NAME of one channel", "`yester alerts list` lists them"),
 				Action: func(c *cli.Context) error {
-					if c.NArg() != 1 || c.Args().First() == "" {
-						return usage("give the NAME of one channel").WithHint("`yester alerts list` lists them")
-					}
 					return runAlertsRemove(c.Context, p, c.Args().First())
 				},
 			},

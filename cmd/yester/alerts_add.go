@@ -34,10 +34,8 @@ func (p *program) alertsAddCommand() *cli.Command {
 					&cli.StringSliceFlag{Name: "to", Usage: "`ADDRESS` that it goes to (may be repeated)"},
 					name, kinds, authority, jsonFlag,
 				},
+				Before: noArgs,
 				Action: func(c *cli.Context) error {
-					if err := noArgs(c); err != nil {
-						return err
-					}
 					ca, err := authorityFile(c)
 					if err != nil {
 						return err
@@ -65,10 +63,8 @@ func (p *program) alertsAddCommand() *cli.Command {
 					&cli.StringFlag{Name: "key-file", Usage: "read the key to sign with from `FILE`, - for standard input"},
 					name, kinds, authority, jsonFlag,
 				},
+				Before: noArgs,
 				Action: func(c *cli.Context) error {
-					if err := noArgs(c); err != nil {
-						return err
-					}
 					ca, err := authorityFile(c)
 					if err != nil {
 						return err

@@ -93,6 +93,16 @@ func noArgs(c *cli.Context) error {
 	return nil
 }
 
+// oneArg refuses all but one argument.
+func oneArg(want, hint string) cli.BeforeFunc {
+	return func(c *cli.Context) error {
+		if c.NArg() != 1 || c.Args().First() == "" {
+			return usage("%s", want).WithHint("%s", hint)
+		}
+		return nil
+	}
+}
+
 var jsonFlag = &cli.BoolFlag{Name: "json", Usage: "print JSON"}
 
 // printJSON prints a value for programs.

@@ -20,11 +20,9 @@ func (p *program) backupCommand() *cli.Command {
 		Usage: "take a version of each partition now",
 		Description: "With --wait it shows how far it is, and ends as the backup does: 0 completed, 3 with warnings, 1 failed.\n" +
 			"Ctrl-C ends the waiting, not the backup.\n\nExamples:\n  yester backup\n  yester backup --wait",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			return runBackup(c.Context, p, backupOptions{wait: c.Bool("wait"), json: c.Bool("json")})
 		},
 	}

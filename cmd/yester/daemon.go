@@ -17,11 +17,9 @@ func (p *program) daemonCommand() *cli.Command {
 		Usage: "run the daemon in the foreground",
 		Description: "It makes what it needs, mounts the vault if there is one, and serves until SIGTERM or Ctrl-C.\n\n" +
 			"Examples:\n  yester daemon\n  yester --home /srv/yester daemon\n  yester daemon --metrics 127.0.0.1:9469",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "metrics", Usage: "serve /metrics and /health at `HOST:PORT` too (default: what the settings say, else not)"}},
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "metrics", Usage: "serve /metrics and /health at `HOST:PORT` too (default: what the settings say, else not)"}},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			if err := daemon.CheckMetrics(c.String("metrics")); err != nil {
 				return err
 			}

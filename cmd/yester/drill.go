@@ -28,10 +28,8 @@ func (p *program) drillCommand() *cli.Command {
 			&cli.StringFlag{Name: "size", Value: "1Gi", Usage: "and at most `SIZE` of them, unless all are larger: 500M, 10G, 1Gi"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag,
 		},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			o := drillOptions{request: control.DrillRequest{Files: c.Int("files")}, wait: c.Bool("wait"), json: c.Bool("json")}
 			if o.request.Files < 1 {
 				return usage("a drill takes at least 1 file, not %d", o.request.Files)

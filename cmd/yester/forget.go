@@ -25,10 +25,8 @@ func (p *program) forgetCommand() *cli.Command {
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait until the space is given back"}, jsonFlag,
 		},
+		Before: oneArg("give one VERSION", "`yester versions` lists them"),
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 || c.Args().First() == "" {
-				return usage("give one VERSION").WithHint("`yester versions` lists them")
-			}
 			return runForget(c.Context, p, forgetOptions{
 				c.Args().First(), c.String("partition"), c.Bool("yes"), c.Bool("wait"), c.Bool("json"),
 			})

@@ -18,10 +18,8 @@ func (p *program) keyCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the keys", Description: "Example:\n  yester vault key list", Flags: []cli.Flag{jsonFlag},
+				Before: noArgs,
 				Action: func(c *cli.Context) error {
-					if err := noArgs(c); err != nil {
-						return err
-					}
 					return runVaultKeys(c.Context, p, c.Bool("json"))
 				},
 			},
@@ -70,10 +68,8 @@ func (p *program) keyAddCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "kind", Usage: "`KIND` passphrase, recovery or open"}, passphraseFileFlag, jsonFlag,
 		},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			return runKeyAdd(c.Context, p, keyAddOptions{c.String("kind"), c.String("passphrase-file"), c.Bool("json")})
 		},
 	}
@@ -106,11 +102,9 @@ func (p *program) keyRemoveCommand() *cli.Command {
 		Name: "remove", Usage: "remove a key", ArgsUsage: "ID",
 		Description: "Whoever has a copy of the vault's files from before can still open that with the key.\n\n" +
 			"Example:\n  yester vault key remove 0123456789abcdef",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
+		Before: oneArg("give the ID of one key", "`yester vault key list` lists them"),
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 || c.Args().First() == "" {
-				return usage("give the ID of one key").WithHint("`yester vault key list` lists them")
-			}
 			return runKeyRemove(c.Context, p, c.Args().First(), c.Bool("yes"))
 		},
 	}

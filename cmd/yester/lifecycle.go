@@ -24,10 +24,8 @@ func (p *program) resumeCommand() *cli.Command {
 func (p *program) lifecycleCommand(name, does, text string, call func(*control.Client, context.Context) (control.Lifecycle, error)) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: does, Flags: []cli.Flag{jsonFlag}, Description: text + "\n\nExample:\n  yester " + name,
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			return p.ask(c.Context, func(ctx context.Context, client *control.Client) error {
 				l, err := call(client, ctx)
 				switch {
@@ -62,10 +60,8 @@ func (p *program) cancelCommand() *cli.Command {
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait until all is deleted"}, jsonFlag,
 		},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			return runCancel(c.Context, p, cancelOptions{c.Bool("yes"), c.Bool("wait"), c.Bool("json")})
 		},
 	}

@@ -15,11 +15,9 @@ func (p *program) messagesCommand() *cli.Command {
 		Description: "Damage, places of the vault that are missing, backups that did not run or not well: each cause once a day. With --all also what is over,\n" +
 			"such as damage that was healed; it is kept for 90 days.\n\n" +
 			"Examples:\n  yester messages\n  yester messages --all --json",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "also what is over"}, jsonFlag},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "also what is over"}, jsonFlag},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			return runMessages(c.Context, p, c.Bool("all"), c.Bool("json"))
 		},
 	}

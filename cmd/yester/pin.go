@@ -21,10 +21,8 @@ func (p *program) pinningCommand(name, does, done string, call func(*control.Cli
 		Name: name, Usage: does, ArgsUsage: "VERSION",
 		Description: "Examples:\n  yester " + name + " 2026-11-23T031705Z\n  yester " + name + " 2026-11-23T031705Z --partition root",
 		Flags:       []cli.Flag{&cli.StringFlag{Name: "partition", Usage: "that of partition `NAME`"}, jsonFlag},
+		Before:      oneArg("give one VERSION", "`yester versions` lists them"),
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 || c.Args().First() == "" {
-				return usage("give one VERSION").WithHint("`yester versions` lists them")
-			}
 			return p.ask(c.Context, func(ctx context.Context, client *control.Client) error {
 				all, err := client.Versions(ctx, control.VersionsRequest{Partition: c.String("partition")})
 				if err != nil {

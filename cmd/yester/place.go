@@ -19,10 +19,8 @@ func (p *program) placeCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the places and how they do", Description: "Example:\n  yester vault place list", Flags: []cli.Flag{jsonFlag},
+				Before: noArgs,
 				Action: func(c *cli.Context) error {
-					if err := noArgs(c); err != nil {
-						return err
-					}
 					return runPlaces(c.Context, p, c.Bool("json"))
 				},
 			},

@@ -122,11 +122,9 @@ func (p *program) setCommand() *cli.Command {
 		Description: "What is not given stays as it is. A new priority counts from the next backup on. A new start time later today holds today, unless today's\n" +
 			"backup ran; one that has passed skips today.\n\n" +
 			"Examples:\n  yester set --start 03:30\n  yester set --priority high --retention 90 --keep-monthly 12\n  yester set --all-paths --no-exclude",
-		Flags: append(settingFlags(), jsonFlag),
+		Flags:  append(settingFlags(), jsonFlag),
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			r, err := settings(c)
 			if err != nil {
 				return err

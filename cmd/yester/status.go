@@ -17,10 +17,8 @@ func (p *program) statusCommand() *cli.Command {
 		Usage:       "show on one screen how things are",
 		Description: "Examples:\n  yester status\n  yester status --json | jq .next",
 		Flags:       []cli.Flag{jsonFlag},
+		Before:      noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			return runStatus(c.Context, p, c.Bool("json"))
 		},
 	}

@@ -40,10 +40,8 @@ func (p *program) taskCommand(name, does string, run func(context.Context, *prog
 	return &cli.Command{
 		Name: name, Usage: does, ArgsUsage: "ID", Flags: []cli.Flag{jsonFlag},
 		Description: "Example:\n  yester tasks " + name + " b-20261123-0001",
+		Before:      oneArg("give the ID of one task", "`yester tasks` lists them"),
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 || c.Args().First() == "" {
-				return usage("give the ID of one task").WithHint("`yester tasks` lists them")
-			}
 			return run(c.Context, p, taskOptions{c.Args().First(), c.Bool("json")})
 		},
 	}

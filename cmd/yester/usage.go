@@ -32,10 +32,8 @@ func (p *program) usageCommand() *cli.Command {
 			&cli.BoolFlag{Name: "all", Usage: "all days there are"},
 			&cli.BoolFlag{Name: "csv", Usage: "print CSV"}, jsonFlag,
 		},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			o := usageOptions{c.String("from"), c.String("to"), c.Bool("all"), c.Bool("csv"), c.Bool("json")}
 			switch {
 			case o.csv && o.json:

@@ -22,10 +22,8 @@ func (p *program) vaultCommand() *cli.Command {
 			p.vaultInitCommand(),
 			{
 				Name: "info", Usage: "describe the vault", Flags: []cli.Flag{jsonFlag},
+				Before: noArgs,
 				Action: func(c *cli.Context) error {
-					if err := noArgs(c); err != nil {
-						return err
-					}
 					return runVaultInfo(c.Context, p, c.Bool("json"))
 				},
 			},
@@ -78,10 +76,8 @@ func (p *program) vaultInitCommand() *cli.Command {
 			&cli.StringFlag{Name: "key", Value: control.KeyOpen, Usage: "what opens it: `KIND` open or passphrase"},
 			passphraseFileFlag, jsonFlag,
 		},
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			o := vaultInitOptions{json: c.Bool("json"), survive: c.Int("survive")}
 			var err error
 			if o.places, err = absolute(c.StringSlice("place")); err != nil {

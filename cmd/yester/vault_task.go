@@ -39,10 +39,8 @@ func (p *program) vaultTask(name, does, text string, flag cli.Flag,
 	return &cli.Command{
 		Name: name, Usage: does, Flags: flags,
 		Description: text + "\nWith --wait it ends as the task does: 0 done, 3 done and problems found, 1 failed. Ctrl-C ends the waiting, not the task.\n\nExamples:\n" + example,
+		Before:      noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			o := vaultTaskOptions{wait: c.Bool("wait"), json: c.Bool("json")}
 			if s, ok := c.Generic("read-data").(*share); ok {
 				o.readData = float64(*s)

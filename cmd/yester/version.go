@@ -19,10 +19,8 @@ func (p *program) versionCommand() *cli.Command {
 		Usage:       "show the program's version",
 		Description: "Example:\n  yester version",
 		Flags:       []cli.Flag{jsonFlag},
+		Before:      noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			b := build{version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if c.Bool("json") {
 				return p.printJSON(b)

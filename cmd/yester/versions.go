@@ -27,10 +27,8 @@ func (p *program) versionsCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "partition", Usage: "only those of partition `NAME`"}, jsonFlag, instanceFlag(),
 		}, vaultFlags()...),
+		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
 			from, err := offlineArgs(c)
 			if err == nil && len(from.places) == 0 && from.instance != "" {
 				err = usage("--instance goes with --vault")
