@@ -83,6 +83,18 @@ func follow[Req, Item any](ctx context.Context, c *Client, route Route[Req, Item
 	}
 }
 
+// followAll is follow for a stream that brings several values in a line.
+func followAll[Req, Item any](ctx context.Context, c *Client, route Route[Req, []Item], req Req, f func(Item) error) error {
+	return follow(ctx, c, route, req, func(items []Item) error {
+		for _, it := range items {
+			if err := f(it); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // item decodes a line of a stream: a value, or the error that ends it.
 func item[Item any](line []byte, f func(Item) error) error {
 	var end struct {

@@ -54,6 +54,14 @@ var (
 	KeyRemoveRoute    = Route[KeyRemoveRequest, RemovedKey]{"POST", "/v1/key-remove"}
 	KeyChangeRoute    = Route[KeyChangeRequest, ChangedKey]{"POST", "/v1/key-change"}
 
+	AdoptRoute   = Route[AdoptRequest, Adoption]{"POST", "/v1/vault-adopt"}
+	DrillRoute   = Route[DrillRequest, Task]{"POST", "/v1/drill"}
+	RestoreRoute = Route[RestoreRequest, Task]{"POST", "/v1/restore"}
+
+	HistoryRoute = Route[HistoryRequest, History]{"GET", "/v1/history"}
+	DiffRoute    = Route[DiffRequest, []Difference]{"GET", "/v1/diff"} // a stream
+	FindRoute    = Route[FindRequest, []Found]{"GET", "/v1/find"}      // a stream
+
 	AlertsRoute       = Route[None, ChannelList]{"GET", "/v1/alerts"}
 	AlertsAddRoute    = Route[ChannelAddRequest, AddedChannel]{"POST", "/v1/alerts-add"}
 	AlertsRemoveRoute = Route[ChannelRequest, None]{"POST", "/v1/alerts-remove"}

@@ -1,9 +1,6 @@
 package control
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // An AdoptRequest has the daemon go on with a vault that was another's.
 type AdoptRequest struct {
@@ -41,13 +38,4 @@ type OwnerText struct {
 	Home    string    `json:"home,omitempty"` // "" for the system's folders
 	Since   time.Time `json:"since"`
 	Other   bool      `json:"other"` // than this daemon
-}
-
-// AdoptRoute has the daemon adopt a vault, or an instance in it.
-var AdoptRoute = Route[AdoptRequest, Adoption]{"POST", "/v1/vault-adopt"}
-
-// Adopt has the daemon go on with a vault, and lists its instances; with AsInstance it becomes that one, and begins anew. NoVault, NotFound, WrongKey; Exists if it has
-// another vault; Conflict if it is activated.
-func (c *Client) Adopt(ctx context.Context, r AdoptRequest) (Adoption, error) {
-	return call(ctx, c.patient(), AdoptRoute, r)
 }

@@ -1,15 +1,6 @@
 package control
 
-import (
-	"context"
-	"time"
-)
-
-// KindDrill restores a sample of the newest versions to a scratch folder, compares it with them, and deletes it.
-const KindDrill = "drill"
-
-// MessageDrill is the kind of messages about drills.
-const MessageDrill = "drill"
+import "time"
 
 // A DrillRequest asks for a drill.
 type DrillRequest struct {
@@ -57,12 +48,4 @@ type Drills struct {
 	Proven *Proof     `json:"proven,omitempty"` // the last restore that is proven; nil: none
 	Failed string     `json:"failed,omitempty"` // task that failed after it
 	Next   *time.Time `json:"next,omitempty"`   // not before; nil: none by itself
-}
-
-// DrillRoute starts a drill.
-var DrillRoute = Route[DrillRequest, Task]{"POST", "/v1/drill"}
-
-// Drill starts a drill and returns its task. NotFound if there are no versions; BadRequest; Busy if one is running.
-func (c *Client) Drill(ctx context.Context, r DrillRequest) (Task, error) {
-	return call(ctx, c, DrillRoute, r)
 }

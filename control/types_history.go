@@ -2,13 +2,6 @@ package control
 
 import "time"
 
-// Calls about what files were in versions.
-var (
-	HistoryRoute = Route[HistoryRequest, History]{"GET", "/v1/history"}
-	DiffRoute    = Route[DiffRequest, []Difference]{"GET", "/v1/diff"} // a stream
-	FindRoute    = Route[FindRequest, []Found]{"GET", "/v1/find"}      // a stream
-)
-
 // A File is what a version says of a path.
 type File struct {
 	Type   string    `json:"type"` // file, folder, symlink, block-device, char-device, fifo or socket

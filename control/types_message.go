@@ -26,6 +26,7 @@ const (
 	MessageLate   = "late"   // a partition has no version of the last day
 	MessageClock  = "clock"  // the machine's clock is not believed
 	MessageMissed = "missed" // a journal did not tell of a change
+	MessageDrill  = "drill"  // a restore could not be proven
 
 	MessageInstance = "instance" // the machine has another id than before, or versions and is not activated
 )

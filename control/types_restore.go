@@ -1,10 +1,5 @@
 package control
 
-import "context"
-
-// KindRestore puts files of a version back.
-const KindRestore = "restore"
-
 // What becomes of files that are in the way of a restore.
 const (
 	ConflictSkip      = "skip"      // they stay
@@ -61,11 +56,3 @@ type Left struct {
 
 // Clean tells whether all was as it should be.
 func (r *Restored) Clean() bool { return r == nil || r.FailedCount == 0 && r.DiffersCount == 0 }
-
-// RestoreRoute starts a restore.
-var RestoreRoute = Route[RestoreRequest, Task]{"POST", "/v1/restore"}
-
-// Restore starts a restore and returns its task. BadRequest, NotFound; Busy if one is running.
-func (c *Client) Restore(ctx context.Context, r RestoreRequest) (Task, error) {
-	return call(ctx, c, RestoreRoute, r)
-}

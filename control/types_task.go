@@ -14,6 +14,8 @@ const (
 	KindRebuild = "rebuild" // makes the index anew
 	KindCancel  = "cancel"  // deletes all of an instance
 	KindPlace   = "place"   // adds or replaces a place of the vault
+	KindRestore = "restore" // puts files of a version back
+	KindDrill   = "drill"   // restores a sample of the newest versions to a scratch folder, compares it with them, and deletes it
 )
 
 // The states of a task.
