@@ -17,14 +17,14 @@ func (p *program) activateCommand() *cli.Command {
 			"days, the newest always. A vault is made if there is none. On an active machine, the settings that are given replace the old ones.\n\n" +
 			"Examples:\n  yester activate\n  yester activate --path /home --path /srv/data --exclude '*.iso'\n" +
 			"  yester activate --partition root --start 03:30 --priority high --retention 90",
-		Flags:  append(settingFlags(), jsonFlag),
+		Flags:  append(settingFlags(), p.jsonFlag()),
 		Before: noArgs,
 		Action: func(c *cli.Context) error {
 			r, err := settings(c)
 			if err != nil {
 				return err
 			}
-			return runPolicy(c.Context, p, r, c.Bool("json"), (*control.Client).Activate)
+			return p.runPolicy(c.Context, r, (*control.Client).Activate)
 		},
 	}
 }

@@ -12,12 +12,6 @@ import (
 	"yester/control"
 )
 
-type adoptOptions struct {
-	request        control.AdoptRequest
-	passphraseFile string
-	yes, json      bool
-}
-
 func (p *program) adoptCommand() *cli.Command {
 	return &cli.Command{
 		Name: "adopt", Usage: "go on with a vault that was another daemon's, and as one of its instances",
@@ -29,55 +23,44 @@ func (p *program) adoptCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "place", Usage: "the vault in `DIR` (repeated for several places); default: the one the daemon has"},
 			&cli.StringFlag{Name: "as-instance", Usage: "go on as the instance `NAME`, or of that id"},
 			&cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase or recovery key from `FILE`, - for standard input"},
-			&cli.BoolFlag{Name: "yes", Usage: "do not ask"}, jsonFlag,
+			yesFlag, p.jsonFlag(),
 		},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			o := adoptOptions{passphraseFile: c.String("passphrase-file"), yes: c.Bool("yes"), json: c.Bool("json")}
-			o.request.AsInstance = c.String("as-instance")
-			var err error
-			if o.request.Places, err = absolute(c.StringSlice("place")); err != nil {
-				return err
-			}
-			return runAdopt(c.Context, p, o)
-		},
+		Action: p.runAdopt,
 	}
 }
 
-func runAdopt(ctx context.Context, p *program, o adoptOptions) error {
-	r := o.request
-	if o.passphraseFile != "" {
-		var err error
-		if r.Passphrase, err = p.secretFile(o.passphraseFile, passphraseText); err != nil {
+func (p *program) runAdopt(c *cli.Context) (err error) {
+	var r control.AdoptRequest
+	if r.Places, err = absolute(c.StringSlice("place")); err != nil {
+		return err
+	}
+	if file := c.String("passphrase-file"); file != "" {
+		if r.Passphrase, err = p.secretFile(file, passphraseText); err != nil {
 			return err
 		}
 	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		as := r.AsInstance
-		r.AsInstance = ""
-		a, err := p.adopt(ctx, c, &r)
+	return p.ask(func(d *control.Client) error {
+		a, err := p.adopt(c.Context, d, &r)
 		if err != nil {
 			return err
 		}
+		as := c.String("as-instance")
 		if as != "" {
-			if err := p.confirmAdoption(ctx, &a, as, o.yes); err != nil {
+			if err := p.confirmAdoption(c.Context, &a, as, c.Bool("yes")); err != nil {
 				return err
 			}
 			r.AsInstance = as
-			if a, err = c.Adopt(ctx, r); err != nil {
+			if a, err = d.Adopt(c.Context, r); err != nil {
 				return err
 			}
 			if a.Anew {
-				if err := awaitInstance(ctx, c, a.Instance.ID); err != nil {
+				if err := awaitInstance(c.Context, d, a.Instance.ID); err != nil {
 					return err
 				}
 			}
 		}
-		if o.json {
-			return p.printJSON(a)
-		}
-		p.showAdoption(&a, as != "")
-		return nil
+		return p.answer(a, nil, func() { p.showAdoption(&a, as != "") })
 	})
 }
 

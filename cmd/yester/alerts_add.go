@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +31,7 @@ func (p *program) alertsAddCommand() *cli.Command {
 					&cli.StringFlag{Name: "password-file", Usage: "read the password from `FILE`, - for standard input"},
 					&cli.StringFlag{Name: "from", Usage: "sender's `ADDRESS`"},
 					&cli.StringSliceFlag{Name: "to", Usage: "`ADDRESS` that it goes to (may be repeated)"},
-					name, kinds, authority, jsonFlag,
+					name, kinds, authority, p.jsonFlag(),
 				},
 				Before: noArgs,
 				Action: func(c *cli.Context) error {
@@ -50,7 +49,7 @@ func (p *program) alertsAddCommand() *cli.Command {
 							return err
 						}
 					}
-					return runAlertsAdd(c.Context, p, r, c.Bool("json"))
+					return p.runAlertsAdd(c, r)
 				},
 			},
 			{
@@ -61,7 +60,7 @@ func (p *program) alertsAddCommand() *cli.Command {
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "url", Usage: "post to `URL`"},
 					&cli.StringFlag{Name: "key-file", Usage: "read the key to sign with from `FILE`, - for standard input"},
-					name, kinds, authority, jsonFlag,
+					name, kinds, authority, p.jsonFlag(),
 				},
 				Before: noArgs,
 				Action: func(c *cli.Context) error {
@@ -75,20 +74,20 @@ func (p *program) alertsAddCommand() *cli.Command {
 							return err
 						}
 					}
-					return runAlertsAdd(c.Context, p, r, c.Bool("json"))
+					return p.runAlertsAdd(c, r)
 				},
 			},
 			{
 				Name: "command", Usage: "a command, run as root", ArgsUsage: "-- PROGRAM [ARGUMENT...]",
 				Description: "It gets the alert as JSON on its standard input, and in YESTER_EVENT (raised, recovered, test), YESTER_KIND, YESTER_TEXT and others. It must end\n" +
 					"with 0 within a minute.\n\nExample:\n  yester alerts add command --name pager -- /usr/local/bin/page-me --urgent",
-				Flags: []cli.Flag{name, kinds, jsonFlag},
+				Flags: []cli.Flag{name, kinds, p.jsonFlag()},
 				Action: func(c *cli.Context) error {
 					words := c.Args().Slice()
 					if len(words) == 0 || !filepath.IsAbs(words[0]) {
 						return usage("give the absolute path of a PROGRAM").WithHint("see `yester alerts add command --help`")
 					}
-					return runAlertsAdd(c.Context, p, control.ChannelAddRequest{Channel: channel(c, control.Channel{Command: words})}, c.Bool("json"))
+					return p.runAlertsAdd(c, control.ChannelAddRequest{Channel: channel(c, control.Channel{Command: words})})
 				},
 			},
 		},
@@ -117,21 +116,16 @@ func authorityFile(c *cli.Context) (string, error) {
 	return string(b), nil
 }
 
-func runAlertsAdd(ctx context.Context, p *program, r control.ChannelAddRequest, json bool) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		a, err := c.AlertsAdd(ctx, r)
-		switch {
-		case err != nil:
-			return err
-		case json:
-			return p.printJSON(a)
-		}
-		p.printf("Added the channel %s: %s\n", a.Name, channelText(&a.Channel))
-		if a.Key != "" {
-			p.printf("Key to verify signatures with: %s\n", a.Key)
-			p.note("Give it to whoever receives the alerts. It is not shown again.\n")
-		}
-		p.note("To try it: %s\n", p.command("alerts test "+a.Name))
-		return nil
+func (p *program) runAlertsAdd(c *cli.Context, r control.ChannelAddRequest) error {
+	return p.ask(func(d *control.Client) error {
+		a, err := d.AlertsAdd(c.Context, r)
+		return p.answer(a, err, func() {
+			p.printf("Added the channel %s: %s\n", a.Name, channelText(&a.Channel))
+			if a.Key != "" {
+				p.printf("Key to verify signatures with: %s\n", a.Key)
+				p.note("Give it to whoever receives the alerts. It is not shown again.\n")
+			}
+			p.note("To try it: %s\n", p.command("alerts test "+a.Name))
+		})
 	})
 }

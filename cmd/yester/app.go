@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -19,6 +18,7 @@ type program struct {
 	out, err io.Writer
 	home     string // as given by --home or YESTER_HOME; "" for the system's
 	homeFlag bool   // given by --home
+	json     bool   // print JSON
 }
 
 // newApp returns the command line.
@@ -103,7 +103,14 @@ func oneArg(want, hint string) cli.BeforeFunc {
 	}
 }
 
-var jsonFlag = &cli.BoolFlag{Name: "json", Usage: "print JSON"}
+var (
+	yesFlag  = &cli.BoolFlag{Name: "yes", Usage: "do not ask"}
+	waitFlag = &cli.BoolFlag{Name: "wait", Usage: "wait for the end"}
+)
+
+func (p *program) jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON", Destination: &p.json}
+}
 
 // printJSON prints a value for programs.
 func (p *program) printJSON(v any) error {
@@ -111,6 +118,18 @@ func (p *program) printJSON(v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// answer prints what the daemon answered, as JSON or by show.
+func (p *program) answer(v any, err error, show func()) error {
+	switch {
+	case err != nil:
+		return err
+	case p.json:
+		return p.printJSON(v)
+	}
+	show()
+	return nil
 }
 
 // load returns the home with its settings.
@@ -122,15 +141,35 @@ func (p *program) load() (daemon.Home, daemon.Settings, error) {
 	return h.Load()
 }
 
+// maybeOneArg refuses more than one argument, and one that is empty.
+func maybeOneArg(name, hint string) cli.BeforeFunc {
+	return func(c *cli.Context) error {
+		switch {
+		case c.NArg() > 1:
+			return usage("%q is too much", c.Args().Get(1)).WithHint("see `%s --help`", c.Command.HelpName)
+		case c.NArg() == 1 && c.Args().First() == "":
+			return usage("the %s is empty", name).WithHint("%s", hint)
+		}
+		return nil
+	}
+}
+
+// asking is the action of a command that only asks the daemon.
+func (p *program) asking(run func(*cli.Context, *control.Client) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		return p.ask(func(d *control.Client) error { return run(c, d) })
+	}
+}
+
 // ask calls f with a client of the daemon.
-func (p *program) ask(ctx context.Context, f func(context.Context, *control.Client) error) error {
+func (p *program) ask(f func(*control.Client) error) error {
 	h, _, err := p.load()
 	if err != nil {
 		return err
 	}
-	c := control.Dial(h.Socket)
-	defer c.Close()
-	return f(ctx, c)
+	d := control.Dial(h.Socket)
+	defer d.Close()
+	return f(d)
 }
 
 // command is a command line for the user to type.

@@ -9,67 +9,49 @@ import (
 	"yester/control"
 )
 
-type backupOptions struct {
-	wait bool
-	json bool
-}
-
 func (p *program) backupCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "backup",
 		Usage: "take a version of each partition now",
 		Description: "With --wait it shows how far it is, and ends as the backup does: 0 completed, 3 with warnings, 1 failed.\n" +
 			"Ctrl-C ends the waiting, not the backup.\n\nExamples:\n  yester backup\n  yester backup --wait",
-		Flags:  []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag},
+		Flags:  []cli.Flag{waitFlag, p.jsonFlag()},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			return runBackup(c.Context, p, backupOptions{wait: c.Bool("wait"), json: c.Bool("json")})
-		},
+		Action: p.asking(func(c *cli.Context, d *control.Client) error {
+			t, err := d.Backup(c.Context, control.BackupRequest{})
+			return p.begun(c, d, &t, err)
+		}),
 	}
 }
 
-func runBackup(ctx context.Context, p *program, o backupOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		t, err := c.Backup(ctx, control.BackupRequest{})
-		switch {
-		case err != nil:
-			return err
-		case o.wait:
-			return p.follow(ctx, c, t.ID, o.json)
-		case o.json:
-			return p.printJSON(t)
-		}
-		p.printf("%s is running; `%s` shows how far it is\n", t.ID, p.command("tasks watch "+t.ID))
-		return nil
-	})
-}
-
 // follow shows a task's progress until it ends, and then its result.
-func (p *program) follow(ctx context.Context, c *control.Client, id string, json bool) error {
+func (p *program) follow(ctx context.Context, d *control.Client, id string) error {
 	var last control.Task
-	d := p.newDisplay()
-	err := c.WatchTask(ctx, id, func(t control.Task) error {
+	shown := p.newDisplay()
+	err := d.WatchTask(ctx, id, func(t control.Task) error {
 		last = t
 		if t.Progress != nil {
-			d.show(&t)
+			shown.show(&t)
 		}
 		return nil
 	})
-	d.end()
+	shown.end()
 	switch {
 	case errors.Is(err, context.Canceled):
 		p.note("%s goes on; `%s` watches it again, `%s` stops it\n", id, p.command("tasks watch "+id), p.command("tasks cancel "+id))
 		return err
 	case err != nil:
 		return err
-	case json:
-		if err := p.printJSON(last); err != nil {
-			return err
-		}
-	default:
-		p.showResult(&last)
 	}
-	return verdict(&last)
+	return p.ended(&last)
+}
+
+// ended shows how a task ended, and ends as it did.
+func (p *program) ended(t *control.Task) error {
+	if err := p.answer(t, nil, func() { p.showResult(t) }); err != nil {
+		return err
+	}
+	return verdict(t)
 }
 
 // verdict is the error that a command ends with after a task's end was shown.

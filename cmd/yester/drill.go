@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -9,12 +8,6 @@ import (
 
 	"yester/control"
 )
-
-type drillOptions struct {
-	request control.DrillRequest
-	wait    bool
-	json    bool
-}
 
 func (p *program) drillCommand() *cli.Command {
 	return &cli.Command{
@@ -26,40 +19,25 @@ func (p *program) drillCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "files", Value: 100, Usage: "restore at most `N` files"},
 			&cli.StringFlag{Name: "size", Value: "1Gi", Usage: "and at most `SIZE` of them, unless all are larger: 500M, 10G, 1Gi"},
-			&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag,
+			waitFlag, p.jsonFlag(),
 		},
 		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			o := drillOptions{request: control.DrillRequest{Files: c.Int("files")}, wait: c.Bool("wait"), json: c.Bool("json")}
-			if o.request.Files < 1 {
-				return usage("a drill takes at least 1 file, not %d", o.request.Files)
+			r := control.DrillRequest{Files: c.Int("files")}
+			if r.Files < 1 {
+				return usage("a drill takes at least 1 file, not %d", r.Files)
 			}
-			var err error
-			if o.request.Bytes, err = parseSize(c.String("size")); err != nil {
-				return err
+			n, ok := amount(c.String("size"))
+			if !ok || n < 1 {
+				return usage("%q is no size like 500M, 10G or 1Gi", c.String("size"))
 			}
-			return runDrill(c.Context, p, o)
+			r.Bytes = uint64(n)
+			return p.ask(func(d *control.Client) error {
+				t, err := d.Drill(c.Context, r)
+				return p.begun(c, d, &t, err)
+			})
 		},
 	}
-}
-
-// parseSize reads bytes: 500M is 500 × 10^6, 1Gi is 2^30.
-func parseSize(text string) (uint64, error) {
-	n, ok := amount(text)
-	if !ok || n < 1 {
-		return 0, usage("%q is no size like 500M, 10G or 1Gi", text)
-	}
-	return uint64(n), nil
-}
-
-func runDrill(ctx context.Context, p *program, o drillOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		t, err := c.Drill(ctx, o.request)
-		if err != nil {
-			return err
-		}
-		return p.begun(ctx, c, &t, o.wait, o.json)
-	})
 }
 
 // drilledText says in a few words what a drill found.

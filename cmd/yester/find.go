@@ -8,11 +8,6 @@ import (
 	"yester/control"
 )
 
-type findOptions struct {
-	control.FindRequest
-	json bool
-}
-
 func (p *program) findCommand() *cli.Command {
 	return &cli.Command{
 		Name: "find", Usage: "find files and folders in versions by a glob, deleted ones too", ArgsUsage: "GLOB",
@@ -22,7 +17,7 @@ func (p *program) findCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all-versions", Usage: "look through all versions"},
 			&cli.StringFlag{Name: "version", Usage: "look through `VERSION`"},
-			&cli.StringFlag{Name: "partition", Usage: "only in partition `NAME`"}, jsonFlag,
+			&cli.StringFlag{Name: "partition", Usage: "only in partition `NAME`"}, p.jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
@@ -35,28 +30,28 @@ func (p *program) findCommand() *cli.Command {
 				}
 				r.Version = control.AllVersions
 			}
-			return runFind(c.Context, p, findOptions{r, c.Bool("json")})
+			return p.runFind(c.Context, r)
 		},
 	}
 }
 
-func runFind(ctx context.Context, p *program, o findOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
+func (p *program) runFind(ctx context.Context, r control.FindRequest) error {
+	return p.ask(func(d *control.Client) error {
 		unread, found, list := 0, 0, jsonList{program: p}
-		err := c.Find(ctx, o.FindRequest, func(f control.Found) error {
+		err := d.Find(ctx, r, func(f control.Found) error {
 			if f.Error != "" {
 				unread++
 			} else {
 				found++
 			}
-			if o.json {
+			if p.json {
 				return list.add(f)
 			}
 			p.showFound(&f)
 			return nil
 		})
 		switch {
-		case o.json:
+		case p.json:
 			list.end(err)
 		case err == nil && found == 0:
 			p.note("nothing matches\n")

@@ -10,11 +10,6 @@ import (
 	"yester/control"
 )
 
-type forgetOptions struct {
-	version, partition string
-	yes, wait, json    bool
-}
-
 func (p *program) forgetCommand() *cli.Command {
 	return &cli.Command{
 		Name: "forget", Usage: "delete a version for good", ArgsUsage: "VERSION",
@@ -22,41 +17,35 @@ func (p *program) forgetCommand() *cli.Command {
 			"Examples:\n  yester forget 2026-11-23T031705Z\n  yester forget 2026-11-23T031705Z --partition root --yes --wait",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "partition", Usage: "that of partition `NAME`"},
-			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
-			&cli.BoolFlag{Name: "wait", Usage: "wait until the space is given back"}, jsonFlag,
+			yesFlag, &cli.BoolFlag{Name: "wait", Usage: "wait until the space is given back"}, p.jsonFlag(),
 		},
 		Before: oneArg("give one VERSION", "`yester versions` lists them"),
-		Action: func(c *cli.Context) error {
-			return runForget(c.Context, p, forgetOptions{
-				c.Args().First(), c.String("partition"), c.Bool("yes"), c.Bool("wait"), c.Bool("json"),
-			})
-		},
+		Action: p.asking(p.runForget),
 	}
 }
 
-func runForget(ctx context.Context, p *program, o forgetOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		all, err := c.Versions(ctx, control.VersionsRequest{Partition: o.partition})
-		if err != nil {
-			return err
-		}
-		v, others, err := pick(all, o.version)
-		if err != nil {
-			return err
-		}
-		if err := p.confirm(ctx, forgetQuestion(v, others), o.yes); err != nil {
-			return err
-		}
-		f, err := c.Forget(ctx, control.ForgetRequest{Partition: v.Partition, Version: v.Version})
-		if err != nil {
-			return err
-		}
-		return p.forgotten(ctx, c, &f, o)
-	})
+func (p *program) runForget(c *cli.Context, d *control.Client) error {
+	v, others, err := pick(c, d)
+	if err != nil {
+		return err
+	}
+	if err := p.confirm(c.Context, forgetQuestion(v, others), c.Bool("yes")); err != nil {
+		return err
+	}
+	f, err := d.Forget(c.Context, control.ForgetRequest{Partition: v.Partition, Version: v.Version})
+	if err != nil {
+		return err
+	}
+	return p.forgotten(c.Context, d, &f, c.Bool("wait"))
 }
 
-// pick finds the version of a name, and how many others its partition has.
-func pick(all []control.Version, name string) (v control.Version, others int, err error) {
+// pick finds the version that the argument names, and how many others its partition has.
+func pick(c *cli.Context, d *control.Client) (v control.Version, others int, err error) {
+	name := c.Args().First()
+	all, err := d.Versions(c.Context, control.VersionsRequest{Partition: c.String("partition")})
+	if err != nil {
+		return v, 0, err
+	}
 	var in []string
 	for _, w := range all {
 		if w.Version == name {
@@ -91,16 +80,16 @@ func forgetQuestion(v control.Version, others int) string {
 }
 
 // forgotten shows what was deleted, and waits for the space if asked. That is a warning where no gc could begin.
-func (p *program) forgotten(ctx context.Context, c *control.Client, f *control.Forgotten, o forgetOptions) error {
-	if o.json {
-		if err := p.printJSON(f); err != nil || !o.wait {
+func (p *program) forgotten(ctx context.Context, d *control.Client, f *control.Forgotten, wait bool) error {
+	if p.json {
+		if err := p.printJSON(f); err != nil || !wait {
 			return err
 		}
 		if f.Task == nil {
 			return errWarnings
 		}
 		var last control.Task
-		if err := c.WatchTask(ctx, f.Task.ID, func(t control.Task) error { last = t; return nil }); err != nil {
+		if err := d.WatchTask(ctx, f.Task.ID, func(t control.Task) error { last = t; return nil }); err != nil {
 			return err
 		}
 		return verdict(&last)
@@ -109,12 +98,12 @@ func (p *program) forgotten(ctx context.Context, c *control.Client, f *control.F
 	switch {
 	case f.Task == nil:
 		p.printf("Its space is given back later, no gc could begin: %s.\n", f.Because)
-		if o.wait {
+		if wait {
 			return errWarnings
 		}
 		return nil
-	case o.wait:
-		return p.follow(ctx, c, f.Task.ID, false)
+	case wait:
+		return p.follow(ctx, d, f.Task.ID)
 	}
 	p.printf("%s gives back its space; `%s` shows how far it is\n", f.Task.ID, p.command("tasks watch "+f.Task.ID))
 	return nil

@@ -12,42 +12,30 @@ import (
 	"yester/control"
 )
 
-type historyOptions struct {
-	path string
-	json bool
-}
-
 func (p *program) historyCommand() *cli.Command {
 	return &cli.Command{
 		Name: "history", Usage: "show what a file or folder was in all versions", ArgsUsage: "PATH",
 		Description: "One line for each time it changed, with the version in which it first was so. PATH may be gone by now, and may also be one below the\n" +
 			"folder where versions are browsed. A folder changes in content when something in it or below does.\n\n" +
 			"Examples:\n  yester history /etc/hosts\n  yester history notes.txt --json",
-		Flags: []cli.Flag{jsonFlag},
+		Flags: []cli.Flag{p.jsonFlag()},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usage("give one PATH")
 			}
-			return runHistory(c.Context, p, historyOptions{c.Args().First(), c.Bool("json")})
+			path, err := seenPath(c.Args().First())
+			if err != nil {
+				return err
+			}
+			return p.runHistory(c.Context, control.HistoryRequest{Path: control.PathText(path)})
 		},
 	}
 }
 
-func runHistory(ctx context.Context, p *program, o historyOptions) error {
-	path, err := seenPath(o.path)
-	if err != nil {
-		return err
-	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		h, err := c.History(ctx, control.HistoryRequest{Path: control.PathText(path)})
-		switch {
-		case err != nil:
-			return err
-		case o.json:
-			err = p.printJSON(h)
-		default:
-			p.showHistory(&h, userName)
-		}
+func (p *program) runHistory(ctx context.Context, r control.HistoryRequest) error {
+	return p.ask(func(d *control.Client) error {
+		h, err := d.History(ctx, r)
+		err = p.answer(h, err, func() { p.showHistory(&h, userName) })
 		unread := 0
 		for _, s := range h.Stays {
 			if s.Kind == control.DiffUnread {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -17,45 +16,35 @@ func (p *program) keyCommand() *cli.Command {
 		Description: "Examples:\n  yester vault key list\n  yester vault key add --kind recovery\n  yester vault key change",
 		Subcommands: []*cli.Command{
 			{
-				Name: "list", Usage: "list the keys", Description: "Example:\n  yester vault key list", Flags: []cli.Flag{jsonFlag},
-				Before: noArgs,
-				Action: func(c *cli.Context) error {
-					return runVaultKeys(c.Context, p, c.Bool("json"))
-				},
+				Name: "list", Usage: "list the keys", Description: "Example:\n  yester vault key list", Flags: []cli.Flag{p.jsonFlag()},
+				Before: noArgs, Action: p.asking(p.runVaultKeys),
 			},
 			p.keyAddCommand(), p.keyRemoveCommand(), p.keyChangeCommand(),
 		},
 	}
 }
 
-func runVaultKeys(ctx context.Context, p *program, json bool) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		keys, err := c.VaultKeys(ctx)
-		switch {
-		case err != nil:
-			return err
-		case json:
-			return p.printJSON(keys)
+func (p *program) runVaultKeys(c *cli.Context, d *control.Client) error {
+	keys, err := d.VaultKeys(c.Context)
+	switch {
+	case err != nil:
+		return err
+	case p.json:
+		return p.printJSON(keys)
+	}
+	t := p.table()
+	fmt.Fprintln(t, "KEY\tKIND\tCREATED\tSTATE")
+	for _, k := range keys {
+		state, created := "ok", k.Created.Local().Format(time.DateTime)
+		if k.Fault != "" {
+			state = k.Fault
 		}
-		t := p.table()
-		fmt.Fprintln(t, "KEY\tKIND\tCREATED\tSTATE")
-		for _, k := range keys {
-			state, created := "ok", k.Created.Local().Format(time.DateTime)
-			if k.Fault != "" {
-				state = k.Fault
-			}
-			if k.Created.IsZero() {
-				created = ""
-			}
-			fill(t, "%s\t%s\t%s\t%s\n", k.ID, dash(k.Kind), dash(created), state)
+		if k.Created.IsZero() {
+			created = ""
 		}
-		return t.Flush()
-	})
-}
-
-type keyAddOptions struct {
-	kind, file string
-	json       bool
+		fill(t, "%s\t%s\t%s\t%s\n", k.ID, dash(k.Kind), dash(created), state)
+	}
+	return t.Flush()
 }
 
 func (p *program) keyAddCommand() *cli.Command {
@@ -66,34 +55,29 @@ func (p *program) keyAddCommand() *cli.Command {
 			"Examples:\n  yester vault key add --kind passphrase\n  yester vault key add --kind passphrase --passphrase-file /root/passphrase\n" +
 			"  yester vault key add --kind recovery",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "kind", Usage: "`KIND` passphrase, recovery or open"}, passphraseFileFlag, jsonFlag,
+			&cli.StringFlag{Name: "kind", Usage: "`KIND` passphrase, recovery or open"}, passphraseFileFlag, p.jsonFlag(),
 		},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			return runKeyAdd(c.Context, p, keyAddOptions{c.String("kind"), c.String("passphrase-file"), c.Bool("json")})
-		},
+		Action: p.runKeyAdd,
 	}
 }
 
-func runKeyAdd(ctx context.Context, p *program, o keyAddOptions) error {
-	passphrase, err := p.newSecret(ctx, o.kind, o.file, control.KeyPassphrase, control.KeyRecovery, control.KeyOpen)
+func (p *program) runKeyAdd(c *cli.Context) error {
+	kind := c.String("kind")
+	passphrase, err := p.newSecret(c.Context, kind, c.String("passphrase-file"), control.KeyPassphrase, control.KeyRecovery, control.KeyOpen)
 	if err != nil {
 		return err
 	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		k, err := c.KeyAdd(ctx, control.KeyAddRequest{Kind: o.kind, Passphrase: passphrase})
-		switch {
-		case err != nil:
-			return err
-		case o.json:
-			return p.printJSON(k)
-		case k.Recovery != "":
+	return p.ask(func(d *control.Client) error {
+		k, err := d.KeyAdd(c.Context, control.KeyAddRequest{Kind: kind, Passphrase: passphrase})
+		return p.answer(k, err, func() {
+			if k.Recovery == "" {
+				p.printf("Added key %s (%s).\n", k.ID, k.Kind)
+				return
+			}
 			p.printf("%s\n", k.Recovery)
 			p.note("Write this down and keep it away from this machine. It is not shown again.\n")
-		default:
-			p.printf("Added key %s (%s).\n", k.ID, k.Kind)
-		}
-		return nil
+		})
 	})
 }
 
@@ -102,33 +86,30 @@ func (p *program) keyRemoveCommand() *cli.Command {
 		Name: "remove", Usage: "remove a key", ArgsUsage: "ID",
 		Description: "Whoever has a copy of the vault's files from before can still open that with the key.\n\n" +
 			"Example:\n  yester vault key remove 0123456789abcdef",
-		Flags:  []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
+		Flags:  []cli.Flag{yesFlag},
 		Before: oneArg("give the ID of one key", "`yester vault key list` lists them"),
-		Action: func(c *cli.Context) error {
-			return runKeyRemove(c.Context, p, c.Args().First(), c.Bool("yes"))
-		},
+		Action: p.asking(p.runKeyRemove),
 	}
 }
 
-func runKeyRemove(ctx context.Context, p *program, id string, yes bool) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		keys, err := c.VaultKeys(ctx)
-		if err != nil {
+func (p *program) runKeyRemove(c *cli.Context, d *control.Client) error {
+	id := c.Args().First()
+	keys, err := d.VaultKeys(c.Context)
+	if err != nil {
+		return err
+	}
+	if lastOpen(keys, id) {
+		if err := p.confirm(c.Context, "From now on the vault opens with a passphrase or recovery key only. Go on?", c.Bool("yes")); err != nil {
 			return err
 		}
-		if lastOpen(keys, id) {
-			if err := p.confirm(ctx, "From now on the vault opens with a passphrase or recovery key only. Go on?", yes); err != nil {
-				return err
-			}
-		}
-		k, err := c.KeyRemove(ctx, id)
-		if err != nil {
-			return err
-		}
-		p.printf("Removed key %s.\n", id)
-		p.warn(k.Warnings)
-		return nil
-	})
+	}
+	k, err := d.KeyRemove(c.Context, id)
+	if err != nil {
+		return err
+	}
+	p.printf("Removed key %s.\n", id)
+	p.warn(k.Warnings)
+	return nil
 }
 
 // lastOpen tells whether a key is the last open one, and others are there that make removing it possible.
@@ -138,12 +119,6 @@ func lastOpen(keys []control.Key, id string) bool {
 	others := slices.ContainsFunc(keys, func(k control.Key) bool { return k.ID != id && open(k) })
 	may := slices.ContainsFunc(keys, func(k control.Key) bool { return k.Kind == control.KeyPassphrase && k.Fault == "" })
 	return is && !others && may
-}
-
-type keyChangeOptions struct {
-	id            string
-	file, oldFile string
-	forgotten     bool
 }
 
 func (p *program) keyChangeCommand() *cli.Command {
@@ -156,34 +131,27 @@ func (p *program) keyChangeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "forgotten", Usage: "do not ask for the old one: the vault is open"},
 			&cli.StringFlag{Name: "old-passphrase-file", Usage: "read the old passphrase from `FILE`, - for standard input"}, passphraseFileFlag,
 		},
-		Action: func(c *cli.Context) error {
-			if c.NArg() > 1 {
-				return usage("%q is too much", c.Args().Get(1)).WithHint("see `yester vault key change --help`")
-			}
-			if c.NArg() == 1 && c.Args().First() == "" {
-				return usage("the ID is empty").WithHint("`yester vault key list` lists them")
-			}
-			o := keyChangeOptions{c.Args().First(), c.String("passphrase-file"), c.String("old-passphrase-file"), c.Bool("forgotten")}
-			if o.file == "-" && o.oldFile == "-" {
-				return usage("only one of the two can come from standard input")
-			}
-			return runKeyChange(c.Context, p, o)
-		},
+		Before: maybeOneArg("ID", "`yester vault key list` lists them"),
+		Action: p.runKeyChange,
 	}
 }
 
-func runKeyChange(ctx context.Context, p *program, o keyChangeOptions) (err error) {
-	r := control.KeyChangeRequest{ID: o.id, Forgotten: o.forgotten}
-	if !o.forgotten {
-		if r.Old, err = p.secret(ctx, o.oldFile, "Old passphrase: "); err != nil {
+func (p *program) runKeyChange(c *cli.Context) (err error) {
+	r := control.KeyChangeRequest{ID: c.Args().First(), Forgotten: c.Bool("forgotten")}
+	old, file := c.String("old-passphrase-file"), c.String("passphrase-file")
+	if file == "-" && old == "-" {
+		return usage("only one of the two can come from standard input")
+	}
+	if !r.Forgotten {
+		if r.Old, err = p.secret(c.Context, old, "Old passphrase: "); err != nil {
 			return err
 		}
 	}
-	if r.New, err = p.newPassphrase(ctx, o.file); err != nil {
+	if r.New, err = p.newPassphrase(c.Context, file); err != nil {
 		return err
 	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		k, err := c.KeyChange(ctx, r)
+	return p.ask(func(d *control.Client) error {
+		k, err := d.KeyChange(c.Context, r)
 		if err != nil {
 			return err
 		}

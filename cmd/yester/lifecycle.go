@@ -23,21 +23,12 @@ func (p *program) resumeCommand() *cli.Command {
 
 func (p *program) lifecycleCommand(name, does, text string, call func(*control.Client, context.Context) (control.Lifecycle, error)) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: does, Flags: []cli.Flag{jsonFlag}, Description: text + "\n\nExample:\n  yester " + name,
+		Name: name, Usage: does, Flags: []cli.Flag{p.jsonFlag()}, Description: text + "\n\nExample:\n  yester " + name,
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			return p.ask(c.Context, func(ctx context.Context, client *control.Client) error {
-				l, err := call(client, ctx)
-				switch {
-				case err != nil:
-					return err
-				case c.Bool("json"):
-					return p.printJSON(l)
-				}
-				p.showLifecycle(&l, time.Now())
-				return nil
-			})
-		},
+		Action: p.asking(func(c *cli.Context, d *control.Client) error {
+			l, err := call(d, c.Context)
+			return p.answer(l, err, func() { p.showLifecycle(&l, time.Now()) })
+		}),
 	}
 }
 
@@ -49,41 +40,31 @@ func (p *program) showLifecycle(l *control.Lifecycle, now time.Time) {
 	p.warn(l.Warnings)
 }
 
-type cancelOptions struct{ yes, wait, json bool }
-
 func (p *program) cancelCommand() *cli.Command {
 	return &cli.Command{
 		Name: "cancel", Usage: "end the service of this machine and delete all its versions for good",
 		Description: "A running backup is stopped; versions, their space and the settings go. Other machines' versions in the vault stay as they are.\n" +
 			"To stop only the scheduled backups, use `yester pause`.\n\nExamples:\n  yester cancel\n  yester cancel --yes --wait",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
-			&cli.BoolFlag{Name: "wait", Usage: "wait until all is deleted"}, jsonFlag,
+			yesFlag, &cli.BoolFlag{Name: "wait", Usage: "wait until all is deleted"}, p.jsonFlag(),
 		},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			return runCancel(c.Context, p, cancelOptions{c.Bool("yes"), c.Bool("wait"), c.Bool("json")})
-		},
+		Action: p.asking(p.runCancel),
 	}
 }
 
-func runCancel(ctx context.Context, p *program, o cancelOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		s, err := c.Status(ctx)
-		if err != nil {
+func (p *program) runCancel(c *cli.Context, d *control.Client) error {
+	s, err := d.Status(c.Context)
+	if err != nil {
+		return err
+	}
+	if s.State != control.StateNew { // else the daemon says so
+		if err := p.confirm(c.Context, cancelQuestion(&s), c.Bool("yes")); err != nil {
 			return err
 		}
-		if s.State != control.StateNew { // else the daemon says so
-			if err := p.confirm(ctx, cancelQuestion(&s), o.yes); err != nil {
-				return err
-			}
-		}
-		t, err := c.Cancel(ctx)
-		if err != nil {
-			return err
-		}
-		return p.begun(ctx, c, &t, o.wait, o.json)
-	})
+	}
+	t, err := d.Cancel(c.Context)
+	return p.begun(c, d, &t, err)
 }
 
 // cancelQuestion says what is lost.

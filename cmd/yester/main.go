@@ -1,7 +1,7 @@
 // Command yester keeps every yesterday of a machine mounted: it is the daemon, and the commands that drive it.
 //
-// Each command group is a file; a command is an options struct and a function runX(ctx, p, opts). They only ask the daemon and print. Exit
-// codes are a contract, see exit.go.
+// Each command group is a file; what does the work of a command X is p.runX. They only ask the daemon and print. Exit codes are a
+// contract, see exit.go.
 package main
 
 import (

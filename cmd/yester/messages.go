@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,34 +14,25 @@ func (p *program) messagesCommand() *cli.Command {
 		Description: "Damage, places of the vault that are missing, backups that did not run or not well: each cause once a day. With --all also what is over,\n" +
 			"such as damage that was healed; it is kept for 90 days.\n\n" +
 			"Examples:\n  yester messages\n  yester messages --all --json",
-		Flags:  []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "also what is over"}, jsonFlag},
+		Flags:  []cli.Flag{&cli.BoolFlag{Name: "all", Usage: "also what is over"}, p.jsonFlag()},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			return runMessages(c.Context, p, c.Bool("all"), c.Bool("json"))
-		},
+		Action: p.asking(p.runMessages),
 	}
 }
 
-func runMessages(ctx context.Context, p *program, all, json bool) error {
+func (p *program) runMessages(c *cli.Context, d *control.Client) error {
 	r := control.MessagesRequest{}
-	if !all {
+	if !c.Bool("all") {
 		r.Open = "true"
 	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		list, err := c.Messages(ctx, r)
-		switch {
-		case err != nil:
-			return err
-		case json:
-			return p.printJSON(list)
-		case len(list) == 0 && !all:
+	list, err := d.Messages(c.Context, r)
+	return p.answer(list, err, func() {
+		if len(list) == 0 && !c.Bool("all") {
 			p.printf("Nothing needs a look; `%s` lists what is over.\n", p.command("messages --all"))
-			return nil
 		}
 		for i := range list {
 			p.showMessage(&list[i], time.Now())
 		}
-		return nil
 	})
 }
 

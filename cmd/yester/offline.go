@@ -68,70 +68,43 @@ func (p *program) read(ctx context.Context, o offline, f func(*daemon.Offline) e
 	return errors.Join(f(v), v.Close())
 }
 
-// offlineEnd shows the end of a task that no daemon did.
-func (p *program) offlineEnd(ctx context.Context, t *control.Task, json bool) error {
-	if json {
-		if err := p.printJSON(t); err != nil {
-			return err
-		}
-	} else {
-		p.showResult(t)
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return verdict(t)
-}
-
-// watching shows a task's progress while f is at work.
-func (p *program) watching(f func(show func(control.Task)) (control.Task, error)) (control.Task, error) {
-	d := p.newDisplay()
-	defer d.end()
-	return f(func(t control.Task) {
-		if t.Progress != nil {
-			d.show(&t)
-		}
-	})
-}
-
-// runVersionsOffline lists the versions of every instance of a vault.
-func runVersionsOffline(ctx context.Context, p *program, o versionsOptions) error {
-	return p.read(ctx, o.offline, func(v *daemon.Offline) error {
-		vs, err := v.Versions(ctx, o.offline.instance, o.partition)
+// readTask has f do a task in the vault, and shows how far it is and how it ended.
+func (p *program) readTask(ctx context.Context, o offline, f func(v *daemon.Offline, show func(control.Task)) (control.Task, error)) error {
+	return p.read(ctx, o, func(v *daemon.Offline) error {
+		shown := p.newDisplay()
+		t, err := f(v, func(t control.Task) {
+			if t.Progress != nil {
+				shown.show(&t)
+			}
+		})
+		shown.end()
+		err = p.answer(&t, err, func() { p.showResult(&t) })
 		switch {
 		case err != nil:
 			return err
-		case o.json:
-			return p.printJSON(vs)
-		case len(vs) == 0:
-			p.printf("There are no versions.\n")
+		case ctx.Err() != nil:
+			return ctx.Err()
 		}
-		for len(vs) > 0 {
-			end := slices.IndexFunc(vs, func(w control.Version) bool { return w.Instance != vs[0].Instance })
-			if end < 0 {
-				end = len(vs)
-			}
-			p.printf("Instance %s\n", vs[0].Instance)
-			p.showVersions(vs[:end])
-			if vs = vs[end:]; len(vs) > 0 {
-				p.printf("\n")
-			}
-		}
-		return nil
+		return verdict(&t)
 	})
 }
 
-// runCheckOffline looks for damage in a vault.
-func runCheckOffline(ctx context.Context, p *program, from offline, o vaultTaskOptions) error {
-	return p.read(ctx, from, func(v *daemon.Offline) error {
-		t, err := p.watching(func(show func(control.Task)) (control.Task, error) {
-			return v.Check(ctx, o.readData, show), nil
-		})
-		if err != nil {
-			return err
+// showAllVersions lists the versions of every instance of a vault.
+func (p *program) showAllVersions(vs []control.Version) {
+	if len(vs) == 0 {
+		p.printf("There are no versions.\n")
+	}
+	for len(vs) > 0 {
+		end := slices.IndexFunc(vs, func(w control.Version) bool { return w.Instance != vs[0].Instance })
+		if end < 0 {
+			end = len(vs)
 		}
-		return p.offlineEnd(ctx, &t, o.json)
-	})
+		p.printf("Instance %s\n", vs[0].Instance)
+		p.showVersions(vs[:end])
+		if vs = vs[end:]; len(vs) > 0 {
+			p.printf("\n")
+		}
+	}
 }
 
 func (p *program) mountCommand() *cli.Command {
@@ -150,13 +123,10 @@ func (p *program) mountCommand() *cli.Command {
 			case len(o.places) == 0:
 				return usage("say with --vault which vault").WithHint("a running daemon has its versions mounted already, see `yester status`")
 			}
-			return runMount(c.Context, p, o, c.Args().First())
+			dir := c.Args().First()
+			return p.read(c.Context, o, func(v *daemon.Offline) error {
+				return v.Mount(c.Context, dir, func() { p.printf("Mounted on %s; Ctrl-C ends it.\n", dir) })
+			})
 		},
 	}
-}
-
-func runMount(ctx context.Context, p *program, o offline, dir string) error {
-	return p.read(ctx, o, func(v *daemon.Offline) error {
-		return v.Mount(ctx, dir, func() { p.printf("Mounted on %s; Ctrl-C ends it.\n", dir) })
-	})
 }

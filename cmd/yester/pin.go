@@ -20,28 +20,15 @@ func (p *program) pinningCommand(name, does, done string, call func(*control.Cli
 	return &cli.Command{
 		Name: name, Usage: does, ArgsUsage: "VERSION",
 		Description: "Examples:\n  yester " + name + " 2026-11-23T031705Z\n  yester " + name + " 2026-11-23T031705Z --partition root",
-		Flags:       []cli.Flag{&cli.StringFlag{Name: "partition", Usage: "that of partition `NAME`"}, jsonFlag},
+		Flags:       []cli.Flag{&cli.StringFlag{Name: "partition", Usage: "that of partition `NAME`"}, p.jsonFlag()},
 		Before:      oneArg("give one VERSION", "`yester versions` lists them"),
-		Action: func(c *cli.Context) error {
-			return p.ask(c.Context, func(ctx context.Context, client *control.Client) error {
-				all, err := client.Versions(ctx, control.VersionsRequest{Partition: c.String("partition")})
-				if err != nil {
-					return err
-				}
-				v, _, err := pick(all, c.Args().First())
-				if err != nil {
-					return err
-				}
-				r := control.PinRequest{Partition: v.Partition, Version: v.Version}
-				switch err := call(client, ctx, r); {
-				case err != nil:
-					return err
-				case c.Bool("json"):
-					return p.printJSON(r)
-				}
-				p.printf(done, v.Version, v.Partition)
-				return nil
-			})
-		},
+		Action: p.asking(func(c *cli.Context, d *control.Client) error {
+			v, _, err := pick(c, d)
+			if err != nil {
+				return err
+			}
+			r := control.PinRequest{Partition: v.Partition, Version: v.Version}
+			return p.answer(r, call(d, c.Context, r), func() { p.printf(done, v.Version, v.Partition) })
+		}),
 	}
 }

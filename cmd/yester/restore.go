@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -12,13 +11,6 @@ import (
 	"yester/control"
 	"yester/daemon"
 )
-
-type restoreOptions struct {
-	request   control.RestoreRequest
-	yes, wait bool
-	json      bool
-	offline   offline
-}
 
 func (p *program) restoreCommand() *cli.Command {
 	return &cli.Command{
@@ -41,50 +33,47 @@ func (p *program) restoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-metadata", Usage: "leave all out but content, permission bits and times: owners, attributes, ACLs, inode flags"},
 			&cli.BoolFlag{Name: "delete", Usage: "delete from restored folders what the version has not"},
 			&cli.StringFlag{Name: "limit-rate", Usage: "read at most `RATE` bytes a second: 500k, 10M, 1G"},
-			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
-			&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag, instanceFlag(),
+			yesFlag, waitFlag, p.jsonFlag(), instanceFlag(),
 		}, vaultFlags()...),
 		Action: func(c *cli.Context) error {
-			o, err := restoreArgs(c)
+			r, from, err := restoreArgs(c)
 			if err != nil {
 				return err
 			}
-			return runRestore(c.Context, p, o)
+			return p.runRestore(c, &r, from)
 		},
 	}
 }
 
-// restoreArgs makes options of a command line.
-func restoreArgs(c *cli.Context) (o restoreOptions, err error) {
+// restoreArgs makes a request of a command line, and says where from.
+func restoreArgs(c *cli.Context) (r control.RestoreRequest, from offline, err error) {
 	if c.NArg() == 0 || c.Args().First() == "" {
-		return o, usage("give a VERSION").WithHint("latest, or one that `yester versions` lists")
+		return r, from, usage("give a VERSION").WithHint("latest, or one that `yester versions` lists")
 	}
-	o = restoreOptions{yes: c.Bool("yes"), wait: c.Bool("wait"), json: c.Bool("json")}
-	r := &o.request
-	*r = control.RestoreRequest{
+	r = control.RestoreRequest{
 		Version: c.Args().First(), Partition: c.String("partition"), Includes: control.PatternTexts(c.StringSlice("include")), Excludes: control.PatternTexts(c.StringSlice("exclude")),
 		OnConflict: c.String("on-conflict"), DryRun: c.Bool("dry-run"), VerifyOnly: c.Bool("verify-only"), NoOwner: c.Bool("no-owner"), NoMetadata: c.Bool("no-metadata"), Delete: c.Bool("delete"),
 	}
-	if o.offline, err = offlineArgs(c); err != nil {
-		return o, err
+	if from, err = offlineArgs(c); err != nil {
+		return r, from, err
 	}
-	r.Instance = o.offline.instance
+	r.Instance = from.instance
 	if r.Rate, err = parseRate(c.String("limit-rate")); err != nil {
-		return o, err
+		return r, from, err
 	}
 	if to := c.String("to"); to != "" {
 		if r.To, err = absolutePath(to); err != nil {
-			return o, err
+			return r, from, err
 		}
 	}
 	for _, arg := range c.Args().Tail() {
 		path, err := seenPath(arg)
 		if err != nil {
-			return o, err
+			return r, from, err
 		}
 		r.Paths = append(r.Paths, control.PathText(path))
 	}
-	return o, nil
+	return r, from, nil
 }
 
 // parseRate reads bytes a second: 500k, 10M.
@@ -113,40 +102,21 @@ func amount(text string) (n float64, ok bool) {
 	return n * unit, err == nil && n > 0 && n*unit <= 1e15
 }
 
-func runRestore(ctx context.Context, p *program, o restoreOptions) error {
-	if err := p.confirmRestore(ctx, &o); err != nil {
-		return err
-	}
-	if len(o.offline.places) > 0 {
-		return p.read(ctx, o.offline, func(v *daemon.Offline) error {
-			t, err := p.watching(func(show func(control.Task)) (control.Task, error) {
-				return v.Restore(ctx, o.request, o.offline.instance, show)
-			})
-			if err != nil {
-				return err
-			}
-			return p.offlineEnd(ctx, &t, o.json)
-		})
-	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		t, err := c.Restore(ctx, o.request)
-		if err != nil {
+func (p *program) runRestore(c *cli.Context, r *control.RestoreRequest, from offline) error {
+	if question := restoreQuestion(r); question != "" && !r.DryRun && !r.VerifyOnly {
+		if err := p.confirm(c.Context, question, c.Bool("yes")); err != nil {
 			return err
 		}
-		return p.begun(ctx, c, &t, o.wait, o.json)
+	}
+	if len(from.places) > 0 {
+		return p.readTask(c.Context, from, func(v *daemon.Offline, show func(control.Task)) (control.Task, error) {
+			return v.Restore(c.Context, *r, from.instance, show)
+		})
+	}
+	return p.ask(func(d *control.Client) error {
+		t, err := d.Restore(c.Context, *r)
+		return p.begun(c, d, &t, err)
 	})
-}
-
-// confirmRestore asks before something is lost.
-func (p *program) confirmRestore(ctx context.Context, o *restoreOptions) error {
-	r := &o.request
-	if r.DryRun || r.VerifyOnly {
-		return nil
-	}
-	if question := restoreQuestion(r); question != "" {
-		return p.confirm(ctx, question, o.yes)
-	}
-	return nil
 }
 
 // restoreQuestion says what is lost and where, "" if nothing is.

@@ -122,7 +122,7 @@ func (p *program) setCommand() *cli.Command {
 		Description: "What is not given stays as it is. A new priority counts from the next backup on. A new start time later today holds today, unless today's\n" +
 			"backup ran; one that has passed skips today.\n\n" +
 			"Examples:\n  yester set --start 03:30\n  yester set --priority high --retention 90 --keep-monthly 12\n  yester set --all-paths --no-exclude",
-		Flags:  append(settingFlags(), jsonFlag),
+		Flags:  append(settingFlags(), p.jsonFlag()),
 		Before: noArgs,
 		Action: func(c *cli.Context) error {
 			r, err := settings(c)
@@ -132,28 +132,23 @@ func (p *program) setCommand() *cli.Command {
 			if given := c.LocalFlagNames(); len(given) == 0 || len(given) == 1 && given[0] == "json" {
 				return usage("say what to set").WithHint("see `yester set --help`")
 			}
-			return runPolicy(c.Context, p, r, c.Bool("json"), (*control.Client).Set)
+			return p.runPolicy(c.Context, r, (*control.Client).Set)
 		},
 	}
 }
 
 // runPolicy gives settings by one of two calls and shows what they came to.
-func runPolicy(ctx context.Context, p *program, r control.ActivateRequest, json bool,
+func (p *program) runPolicy(ctx context.Context, r control.ActivateRequest,
 	give func(*control.Client, context.Context, control.ActivateRequest) (control.Activation, error),
 ) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		a, err := give(c, ctx, r)
-		if err != nil {
-			return err
-		}
-		if json {
-			err = p.printJSON(a)
-		} else {
+	return p.ask(func(d *control.Client) error {
+		a, err := give(d, ctx, r)
+		err = p.answer(a, err, func() {
 			p.showActivation(&a)
-			if a.Outcome == control.Activated && untold(ctx, c) {
+			if a.Outcome == control.Activated && untold(ctx, d) {
 				p.printf("To be told of what goes wrong: %s\n", p.command("alerts add"))
 			}
-		}
+		})
 		if err == nil && !a.Mount.Mounted {
 			p.note("yester: warning: not mounted because %s; backups run all the same\n", a.Mount.Because)
 			return errWarnings

@@ -38,9 +38,8 @@ func TestPatternsThatAreNoTextAreQuoted(t *testing.T) {
 	var r control.RestoreRequest
 	var p control.ActivateRequest
 	app := &cli.App{Commands: []*cli.Command{
-		{Name: "restore", Flags: (&program{}).restoreCommand().Flags, Action: func(c *cli.Context) error {
-			o, err := restoreArgs(c)
-			r = o.request
+		{Name: "restore", Flags: (&program{}).restoreCommand().Flags, Action: func(c *cli.Context) (err error) {
+			r, _, err = restoreArgs(c)
 			return err
 		}},
 		{Name: "set", Flags: settingFlags(), Action: func(c *cli.Context) (err error) {
@@ -67,9 +66,8 @@ func TestPatternsThatAreNoTextAreQuoted(t *testing.T) {
 func TestFlagsOfARestoreSayWhatIsLeftOut(t *testing.T) {
 	for flag, want := range map[string][2]bool{"--yes": {}, "--no-owner": {true, false}, "--no-metadata": {false, true}} {
 		var r control.RestoreRequest
-		app := &cli.App{Commands: []*cli.Command{{Name: "restore", Flags: (&program{}).restoreCommand().Flags, Action: func(c *cli.Context) error {
-			o, err := restoreArgs(c)
-			r = o.request
+		app := &cli.App{Commands: []*cli.Command{{Name: "restore", Flags: (&program{}).restoreCommand().Flags, Action: func(c *cli.Context) (err error) {
+			r, _, err = restoreArgs(c)
 			return err
 		}}}}
 		if err := app.Run([]string{"yester", "restore", flag, "latest"}); err != nil || [2]bool{r.NoOwner, r.NoMetadata} != want {

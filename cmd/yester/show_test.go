@@ -33,11 +33,13 @@ func TestNoTasksOfAStateIsSaidOfThatState(t *testing.T) {
 
 func TestForgetThatShouldWaitForAGCWarnsIfNoneBegan(t *testing.T) {
 	f := control.Forgotten{Partition: "root", Version: "2026-11-23T031705Z", Because: "a repair is already running (r-20261123-0001)"}
-	for o, want := range map[forgetOptions]error{{}: nil, {wait: true}: errWarnings, {json: true}: nil, {wait: true, json: true}: errWarnings} {
-		var out bytes.Buffer
-		p := &program{out: &out}
-		if err := p.forgotten(t.Context(), nil, &f, o); err != want || !strings.Contains(out.String(), f.Because) {
-			t.Errorf("%+v: %v, %q", o, err, out.String())
+	for _, json := range []bool{false, true} {
+		for wait, want := range map[bool]error{false: nil, true: errWarnings} {
+			var out bytes.Buffer
+			p := &program{out: &out, json: json}
+			if err := p.forgotten(t.Context(), nil, &f, wait); err != want || !strings.Contains(out.String(), f.Because) {
+				t.Errorf("wait %v, json %v: %v, %q", wait, json, err, out.String())
+			}
 		}
 	}
 }

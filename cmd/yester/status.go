@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -16,28 +15,19 @@ func (p *program) statusCommand() *cli.Command {
 		Name:        "status",
 		Usage:       "show on one screen how things are",
 		Description: "Examples:\n  yester status\n  yester status --json | jq .next",
-		Flags:       []cli.Flag{jsonFlag},
+		Flags:       []cli.Flag{p.jsonFlag()},
 		Before:      noArgs,
-		Action: func(c *cli.Context) error {
-			return runStatus(c.Context, p, c.Bool("json"))
-		},
+		Action:      p.asking(p.runStatus),
 	}
 }
 
-func runStatus(ctx context.Context, p *program, json bool) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		s, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if json {
-			return p.printJSON(s)
-		}
-		if s.Policy != nil && untold(ctx, c) {
+func (p *program) runStatus(c *cli.Context, d *control.Client) error {
+	s, err := d.Status(c.Context)
+	return p.answer(s, err, func() {
+		if s.Policy != nil && untold(c.Context, d) {
 			s.Attention = append(s.Attention, "nobody is told of what goes wrong: `"+p.command("alerts add")+"`")
 		}
 		p.showStatus(&s)
-		return nil
 	})
 }
 

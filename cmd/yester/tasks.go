@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -17,9 +16,12 @@ func (p *program) tasksCommand() *cli.Command {
 		if c.Args().Present() {
 			return noCommand(c, "yester tasks")
 		}
-		return runTasks(c.Context, p, tasksOptions{c.String("state"), c.Bool("json")})
+		return p.ask(func(d *control.Client) error {
+			ts, err := d.Tasks(c.Context, control.TasksRequest{State: c.String("state")})
+			return p.answer(ts, err, func() { p.showTasks(ts, c.String("state")) })
+		})
 	}
-	listFlags := []cli.Flag{&cli.StringFlag{Name: "state", Usage: "only those in `STATE`: running, completed, partial, failed …"}, jsonFlag}
+	listFlags := []cli.Flag{&cli.StringFlag{Name: "state", Usage: "only those in `STATE`: running, completed, partial, failed …"}, p.jsonFlag()}
 	return &cli.Command{
 		Name:        "tasks",
 		Usage:       "list, show, watch and cancel backups, checks and other tasks",
@@ -28,42 +30,21 @@ func (p *program) tasksCommand() *cli.Command {
 		Action:      list,
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "list the tasks of the last 90 days", Flags: listFlags, Action: list},
-			p.taskCommand("show", "show a task with its warnings", runTaskShow),
-			p.taskCommand("watch", "show a task's progress until it ends", runTaskWatch),
-			p.taskCommand("cancel", "stop a running task; what it has done stays", runTaskCancel),
+			p.taskCommand("show", "show a task with its warnings", p.runTaskShow),
+			p.taskCommand("watch", "show a task's progress until it ends", p.runTaskWatch),
+			p.taskCommand("cancel", "stop a running task; what it has done stays", p.runTaskCancel),
 		},
 	}
 }
 
 // taskCommand is a command about one task.
-func (p *program) taskCommand(name, does string, run func(context.Context, *program, taskOptions) error) *cli.Command {
+func (p *program) taskCommand(name, does string, run func(*cli.Context, *control.Client) error) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: does, ArgsUsage: "ID", Flags: []cli.Flag{jsonFlag},
+		Name: name, Usage: does, ArgsUsage: "ID", Flags: []cli.Flag{p.jsonFlag()},
 		Description: "Example:\n  yester tasks " + name + " b-20261123-0001",
 		Before:      oneArg("give the ID of one task", "`yester tasks` lists them"),
-		Action: func(c *cli.Context) error {
-			return run(c.Context, p, taskOptions{c.Args().First(), c.Bool("json")})
-		},
+		Action:      p.asking(run),
 	}
-}
-
-type tasksOptions struct {
-	state string
-	json  bool
-}
-
-func runTasks(ctx context.Context, p *program, o tasksOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		ts, err := c.Tasks(ctx, control.TasksRequest{State: o.state})
-		if err != nil {
-			return err
-		}
-		if o.json {
-			return p.printJSON(ts)
-		}
-		p.showTasks(ts, o.state)
-		return nil
-	})
 }
 
 // showTasks lists tasks: those in a state, or all for "".
@@ -89,20 +70,9 @@ func (p *program) showTasks(ts []control.Task, state string) {
 	t.Flush()
 }
 
-type taskOptions struct {
-	id   string
-	json bool
-}
-
-func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		t, err := c.Task(ctx, o.id)
-		switch {
-		case err != nil:
-			return err
-		case o.json:
-			return p.printJSON(t)
-		}
+func (p *program) runTaskShow(c *cli.Context, d *control.Client) error {
+	t, err := d.Task(c.Context, c.Args().First())
+	return p.answer(t, err, func() {
 		p.printf("%s  %s, began %s, %s\n", t.ID, t.Kind, clock(t.Start, time.Now()), taskText(&t))
 		if t.Progress != nil {
 			p.printf("%s: %s\n", progressName(t.Progress), progressText(t.Progress))
@@ -119,7 +89,6 @@ func runTaskShow(ctx context.Context, p *program, o taskOptions) error {
 		p.showLive(&t)
 		p.showHooks(&t)
 		p.showAllWarnings(&t)
-		return nil
 	})
 }
 
@@ -133,37 +102,29 @@ func (p *program) showAllWarnings(t *control.Task) {
 	}
 }
 
-func runTaskWatch(ctx context.Context, p *program, o taskOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		if !o.json {
-			return p.follow(ctx, c, o.id, false)
-		}
-		var last control.Task
-		out := json.NewEncoder(p.out)
-		err := c.WatchTask(ctx, o.id, func(t control.Task) error {
-			last = t
-			return out.Encode(t)
-		})
-		if err != nil {
-			return err
-		}
-		return verdict(&last)
+func (p *program) runTaskWatch(c *cli.Context, d *control.Client) error {
+	if !p.json {
+		return p.follow(c.Context, d, c.Args().First())
+	}
+	var last control.Task
+	out := json.NewEncoder(p.out)
+	err := d.WatchTask(c.Context, c.Args().First(), func(t control.Task) error {
+		last = t
+		return out.Encode(t)
 	})
+	if err != nil {
+		return err
+	}
+	return verdict(&last)
 }
 
-func runTaskCancel(ctx context.Context, p *program, o taskOptions) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		t, err := c.CancelTask(ctx, o.id)
-		switch {
-		case err != nil:
-			return err
-		case o.json:
-			return p.printJSON(t)
-		case t.State != control.Cancelled:
+func (p *program) runTaskCancel(c *cli.Context, d *control.Client) error {
+	t, err := d.CancelTask(c.Context, c.Args().First())
+	return p.answer(t, err, func() {
+		if t.State != control.Cancelled {
 			p.printf("%s was faster: %s\n", t.ID, t.State)
-		default:
-			p.printf("%s is cancelled; %s\n", t.ID, t.Hint)
+			return
 		}
-		return nil
+		p.printf("%s is cancelled; %s\n", t.ID, t.Hint)
 	})
 }

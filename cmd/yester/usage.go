@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/csv"
 	"fmt"
 	"strconv"
@@ -16,11 +15,6 @@ import (
 // usageDays is how many days are shown unasked.
 const usageDays = 31
 
-type usageOptions struct {
-	from, to       string
-	all, csv, json bool
-}
-
 func (p *program) usageCommand() *cli.Command {
 	return &cli.Command{
 		Name: "usage", Usage: "show what was metered, day by day and in total",
@@ -30,35 +24,32 @@ func (p *program) usageCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "from `DAY` on, like 2026-11-01"}, &cli.StringFlag{Name: "to", Usage: "up to `DAY`"},
 			&cli.BoolFlag{Name: "all", Usage: "all days there are"},
-			&cli.BoolFlag{Name: "csv", Usage: "print CSV"}, jsonFlag,
+			&cli.BoolFlag{Name: "csv", Usage: "print CSV"}, p.jsonFlag(),
 		},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			o := usageOptions{c.String("from"), c.String("to"), c.Bool("all"), c.Bool("csv"), c.Bool("json")}
-			switch {
-			case o.csv && o.json:
-				return usage("--csv and --json exclude each other")
-			case o.all && o.from+o.to != "":
-				return usage("--all and --from or --to exclude each other")
-			}
-			return runUsage(c.Context, p, o)
-		},
+		Action: p.runUsage,
 	}
 }
 
-func runUsage(ctx context.Context, p *program, o usageOptions) error {
-	r := control.UsageRequest{From: o.from, To: o.to}
-	if !o.all && o.from+o.to == "" {
+func (p *program) runUsage(c *cli.Context) error {
+	r := control.UsageRequest{From: c.String("from"), To: c.String("to")}
+	some := r.From+r.To != ""
+	switch {
+	case c.Bool("csv") && p.json:
+		return usage("--csv and --json exclude each other")
+	case c.Bool("all") && some:
+		return usage("--all and --from or --to exclude each other")
+	case !c.Bool("all") && !some:
 		r.From = time.Now().AddDate(0, 0, 1-usageDays).Format(time.DateOnly)
 	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		u, err := c.Usage(ctx, r)
+	return p.ask(func(d *control.Client) error {
+		u, err := d.Usage(c.Context, r)
 		switch {
 		case err != nil:
 			return err
-		case o.json:
+		case p.json:
 			return p.printJSON(u)
-		case o.csv:
+		case c.Bool("csv"):
 			return p.csvUsage(&u)
 		case len(u.Days) == 0:
 			p.printf("Nothing was metered in these days.\n")

@@ -21,24 +21,17 @@ func (p *program) vaultCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.vaultInitCommand(),
 			{
-				Name: "info", Usage: "describe the vault", Flags: []cli.Flag{jsonFlag},
+				Name: "info", Usage: "describe the vault", Flags: []cli.Flag{p.jsonFlag()},
 				Before: noArgs,
-				Action: func(c *cli.Context) error {
-					return runVaultInfo(c.Context, p, c.Bool("json"))
-				},
+				Action: p.asking(func(c *cli.Context, d *control.Client) error {
+					info, err := d.VaultInfo(c.Context)
+					return p.answer(info, err, func() { p.showVault(&info) })
+				}),
 			},
-			p.vaultTask("check", "look for damage", checkText, readDataFlag(), func(ctx context.Context, c *control.Client, o vaultTaskOptions) (control.Task, error) {
-				return c.VaultCheck(ctx, control.CheckRequest{ReadData: o.readData})
-			}),
-			p.vaultTask("repair", "heal what is damaged", repairText, nil, func(ctx context.Context, c *control.Client, _ vaultTaskOptions) (control.Task, error) {
-				return c.VaultRepair(ctx)
-			}),
-			p.vaultTask("gc", "give back the space of what no version needs", gcText, nil, func(ctx context.Context, c *control.Client, _ vaultTaskOptions) (control.Task, error) {
-				return c.VaultGC(ctx)
-			}),
-			p.vaultTask("rebuild", "make the index anew from the packs", rebuildText, nil, func(ctx context.Context, c *control.Client, _ vaultTaskOptions) (control.Task, error) {
-				return c.VaultRebuild(ctx)
-			}),
+			p.checkCommand(),
+			p.vaultTask("repair", "heal what is damaged", repairText, (*control.Client).VaultRepair),
+			p.vaultTask("gc", "give back the space of what no version needs", gcText, (*control.Client).VaultGC),
+			p.vaultTask("rebuild", "make the index anew from the packs", rebuildText, (*control.Client).VaultRebuild),
 			p.placeCommand(), p.adoptCommand(),
 			p.keyCommand(),
 		},
@@ -55,13 +48,6 @@ func group(name string) cli.ActionFunc {
 	}
 }
 
-type vaultInitOptions struct {
-	places     []string // absolute
-	survive    int
-	passphrase string // "": an open key
-	json       bool
-}
-
 func (p *program) vaultInitCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "init",
@@ -74,44 +60,35 @@ func (p *program) vaultInitCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "place", Usage: "in the empty or new folder `DIR` (may be repeated)"},
 			&cli.IntFlag{Name: "survive", Usage: "of several places `N` may be lost (default 1)"},
 			&cli.StringFlag{Name: "key", Value: control.KeyOpen, Usage: "what opens it: `KIND` open or passphrase"},
-			passphraseFileFlag, jsonFlag,
+			passphraseFileFlag, p.jsonFlag(),
 		},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			o := vaultInitOptions{json: c.Bool("json"), survive: c.Int("survive")}
-			var err error
-			if o.places, err = absolute(c.StringSlice("place")); err != nil {
-				return err
-			}
-			if o.passphrase, err = p.newSecret(c.Context, c.String("key"), c.String("passphrase-file"), control.KeyOpen, control.KeyPassphrase); err != nil {
-				return err
-			}
-			return runVaultInit(c.Context, p, o)
-		},
+		Action: p.runVaultInit,
 	}
 }
 
-func runVaultInit(ctx context.Context, p *program, o vaultInitOptions) error {
+func (p *program) runVaultInit(c *cli.Context) (err error) {
+	r := control.VaultInitRequest{Survive: c.Int("survive")}
+	if r.Places, err = absolute(c.StringSlice("place")); err != nil {
+		return err
+	}
+	if r.Passphrase, err = p.newSecret(c.Context, c.String("key"), c.String("passphrase-file"), control.KeyOpen, control.KeyPassphrase); err != nil {
+		return err
+	}
 	var info control.VaultInfo
-	r := control.VaultInitRequest{Places: o.places, Survive: o.survive, Passphrase: o.passphrase}
-	err := p.ask(ctx, func(ctx context.Context, c *control.Client) (err error) {
-		info, err = c.VaultInit(ctx, r)
+	err = p.ask(func(d *control.Client) (err error) {
+		info, err = d.VaultInit(c.Context, r)
 		return err
 	})
 	if errors.Is(err, control.NoDaemon) {
-		info, err = p.initVault(ctx, r)
+		info, err = p.initVault(c.Context, r)
 	}
-	switch {
-	case err != nil:
-		return err
-	case o.json:
-		return p.printJSON(info)
-	}
-	p.warn(info.Warnings)
-	for _, place := range info.Places {
-		p.printf("Made vault %s in %s, %s free.\n", info.ID, place.Name, size(place.Free))
-	}
-	return nil
+	return p.answer(info, err, func() {
+		p.warn(info.Warnings)
+		for _, place := range info.Places {
+			p.printf("Made vault %s in %s, %s free.\n", info.ID, place.Name, size(place.Free))
+		}
+	})
 }
 
 // initVault makes a vault without a daemon.
@@ -122,20 +99,6 @@ func (p *program) initVault(ctx context.Context, r control.VaultInitRequest) (co
 	}
 	quiet := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelError}))
 	return daemon.InitVault(ctx, daemon.Options{Home: h, Settings: s, Version: version, Log: quiet}, r)
-}
-
-func runVaultInfo(ctx context.Context, p *program, json bool) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		info, err := c.VaultInfo(ctx)
-		switch {
-		case err != nil:
-			return err
-		case json:
-			return p.printJSON(info)
-		}
-		p.showVault(&info)
-		return nil
-	})
 }
 
 func (p *program) showVault(in *control.VaultInfo) {

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yester/control"
+	"yester/daemon"
 )
 
 const (
@@ -20,65 +21,56 @@ const (
 		"a check found to say wrong things."
 )
 
-type vaultTaskOptions struct {
-	readData float64
-	wait     bool
-	json     bool
-}
+const vaultTaskText = "\nWith --wait it ends as the task does: 0 done, 3 done and problems found, 1 failed. Ctrl-C ends the waiting, not the task.\n\nExamples:\n"
 
 // vaultTask is a command that starts a task on the vault.
-func (p *program) vaultTask(name, does, text string, flag cli.Flag,
-	begin func(context.Context, *control.Client, vaultTaskOptions) (control.Task, error),
-) *cli.Command {
-	flags := []cli.Flag{&cli.BoolFlag{Name: "wait", Usage: "wait for the end"}, jsonFlag}
-	example := "  yester vault " + name + " --wait"
-	if flag != nil {
-		flags = append(append([]cli.Flag{flag}, flags...), vaultFlags()...)
-		example += "\n  yester vault " + name + " --read-data --wait\n  yester vault " + name + " --read-data=10%"
-	}
+func (p *program) vaultTask(name, does, text string, begin func(*control.Client, context.Context) (control.Task, error)) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: does, Flags: flags,
-		Description: text + "\nWith --wait it ends as the task does: 0 done, 3 done and problems found, 1 failed. Ctrl-C ends the waiting, not the task.\n\nExamples:\n" + example,
-		Before:      noArgs,
-		Action: func(c *cli.Context) error {
-			o := vaultTaskOptions{wait: c.Bool("wait"), json: c.Bool("json")}
-			if s, ok := c.Generic("read-data").(*share); ok {
-				o.readData = float64(*s)
-			}
-			from, err := offlineArgs(c)
-			switch {
-			case err != nil:
-				return err
-			case len(from.places) > 0:
-				return runCheckOffline(c.Context, p, from, o)
-			}
-			return runVaultTask(c.Context, p, o, begin)
-		},
+		Name: name, Usage: does, Description: text + vaultTaskText + "  yester vault " + name + " --wait",
+		Flags:  []cli.Flag{waitFlag, p.jsonFlag()},
+		Before: noArgs,
+		Action: p.asking(func(c *cli.Context, d *control.Client) error {
+			t, err := begin(d, c.Context)
+			return p.begun(c, d, &t, err)
+		}),
 	}
 }
 
-func runVaultTask(ctx context.Context, p *program, o vaultTaskOptions,
-	begin func(context.Context, *control.Client, vaultTaskOptions) (control.Task, error),
-) error {
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		t, err := begin(ctx, c, o)
-		if err != nil {
-			return err
-		}
-		return p.begun(ctx, c, &t, o.wait, o.json)
+func (p *program) checkCommand() *cli.Command {
+	return &cli.Command{
+		Name: "check", Usage: "look for damage",
+		Description: checkText + vaultTaskText + "  yester vault check --wait\n  yester vault check --read-data --wait\n  yester vault check --read-data=10%",
+		Flags:       append([]cli.Flag{readDataFlag(), waitFlag, p.jsonFlag()}, vaultFlags()...),
+		Before:      noArgs,
+		Action:      p.runCheck,
+	}
+}
+
+func (p *program) runCheck(c *cli.Context) error {
+	part := float64(*c.Generic("read-data").(*share))
+	from, err := offlineArgs(c)
+	switch {
+	case err != nil:
+		return err
+	case len(from.places) > 0:
+		return p.readTask(c.Context, from, func(v *daemon.Offline, show func(control.Task)) (control.Task, error) {
+			return v.Check(c.Context, part, show), nil
+		})
+	}
+	return p.ask(func(d *control.Client) error {
+		t, err := d.VaultCheck(c.Context, control.CheckRequest{ReadData: part})
+		return p.begun(c, d, &t, err)
 	})
 }
 
-// begun waits for a task that was started, or says that it was.
-func (p *program) begun(ctx context.Context, c *control.Client, t *control.Task, wait, json bool) error {
-	switch {
-	case wait:
-		return p.follow(ctx, c, t.ID, json)
-	case json:
-		return p.printJSON(t)
+// begun waits for the end of a task if --wait is given, else it says that it was started. An error is that of its start.
+func (p *program) begun(c *cli.Context, d *control.Client, t *control.Task, err error) error {
+	if err == nil && c.Bool("wait") {
+		return p.follow(c.Context, d, t.ID)
 	}
-	p.printf("%s is running; `%s` shows how far it is\n", t.ID, p.command("tasks watch "+t.ID))
-	return nil
+	return p.answer(t, err, func() {
+		p.printf("%s is running; `%s` shows how far it is\n", t.ID, p.command("tasks watch "+t.ID))
+	})
 }
 
 // A share is the value of a flag that says how much of something: --flag is all of it, --flag=10% a part.

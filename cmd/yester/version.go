@@ -18,15 +18,11 @@ func (p *program) versionCommand() *cli.Command {
 		Name:        "version",
 		Usage:       "show the program's version",
 		Description: "Example:\n  yester version",
-		Flags:       []cli.Flag{jsonFlag},
+		Flags:       []cli.Flag{p.jsonFlag()},
 		Before:      noArgs,
 		Action: func(c *cli.Context) error {
 			b := build{version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			if c.Bool("json") {
-				return p.printJSON(b)
-			}
-			p.printf("yester %s (%s, %s)\n", b.Version, b.Platform, b.Go)
-			return nil
+			return p.answer(b, nil, func() { p.printf("yester %s (%s, %s)\n", b.Version, b.Platform, b.Go) })
 		},
 	}
 }

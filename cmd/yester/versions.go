@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -11,13 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yester/control"
+	"yester/daemon"
 )
-
-type versionsOptions struct {
-	partition string
-	json      bool
-	offline   offline
-}
 
 func (p *program) versionsCommand() *cli.Command {
 	return &cli.Command{
@@ -25,39 +19,34 @@ func (p *program) versionsCommand() *cli.Command {
 		Usage:       "list the versions there are, and where to browse them",
 		Description: "Examples:\n  yester versions\n  yester versions --partition root --json\n  yester versions --vault /mnt/disk/vault",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "partition", Usage: "only those of partition `NAME`"}, jsonFlag, instanceFlag(),
+			&cli.StringFlag{Name: "partition", Usage: "only those of partition `NAME`"}, p.jsonFlag(), instanceFlag(),
 		}, vaultFlags()...),
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			from, err := offlineArgs(c)
-			if err == nil && len(from.places) == 0 && from.instance != "" {
-				err = usage("--instance goes with --vault")
-			}
-			if err != nil {
-				return err
-			}
-			return runVersions(c.Context, p, versionsOptions{c.String("partition"), c.Bool("json"), from})
-		},
+		Action: p.runVersions,
 	}
 }
 
-func runVersions(ctx context.Context, p *program, o versionsOptions) error {
-	if len(o.offline.places) > 0 {
-		return runVersionsOffline(ctx, p, o)
+func (p *program) runVersions(c *cli.Context) error {
+	from, err := offlineArgs(c)
+	switch {
+	case err != nil:
+		return err
+	case len(from.places) > 0:
+		return p.read(c.Context, from, func(v *daemon.Offline) error {
+			vs, err := v.Versions(c.Context, from.instance, c.String("partition"))
+			return p.answer(vs, err, func() { p.showAllVersions(vs) })
+		})
+	case from.instance != "":
+		return usage("--instance goes with --vault")
 	}
-	return p.ask(ctx, func(ctx context.Context, c *control.Client) error {
-		vs, err := c.Versions(ctx, control.VersionsRequest{Partition: o.partition})
-		switch {
-		case err != nil:
-			return err
-		case o.json:
-			return p.printJSON(vs)
-		case len(vs) == 0:
-			p.printf("There are no versions yet: `%s` takes the first.\n", p.command("backup --wait"))
-		default:
+	return p.ask(func(d *control.Client) error {
+		vs, err := d.Versions(c.Context, control.VersionsRequest{Partition: c.String("partition")})
+		return p.answer(vs, err, func() {
+			if len(vs) == 0 {
+				p.printf("There are no versions yet: `%s` takes the first.\n", p.command("backup --wait"))
+			}
 			p.showVersions(vs)
-		}
-		return nil
+		})
 	})
 }
 
