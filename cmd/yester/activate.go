@@ -19,13 +19,7 @@ func (p *program) activateCommand() *cli.Command {
 			"  yester activate --partition root --start 03:30 --priority high --retention 90",
 		Flags:  append(settingFlags(), p.jsonFlag()),
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			r, err := settings(c)
-			if err != nil {
-				return err
-			}
-			return p.runPolicy(c.Context, r, (*control.Client).Activate)
-		},
+		Action: func(c *cli.Context) error { return p.runPolicy(c, (*control.Client).Activate) },
 	}
 }
 
@@ -55,8 +49,8 @@ func (p *program) showActivation(a *control.Activation) {
 		p.printf("%s had these settings already; nothing changed.\n", a.Instance.Name)
 	}
 	now := time.Now()
-	t := p.table()
-	row := func(name, value string) { fill(t, "  %s\t%s\n", name, value) }
+	var rows [][2]string
+	row := func(name, value string) { rows = append(rows, [2]string{name, value}) }
 	if a.Next != nil {
 		row("Every day at", a.Policy.Start+", next "+clock(*a.Next, now)+" (in "+span(a.Next.Sub(now))+")")
 	} else {
@@ -65,22 +59,14 @@ func (p *program) showActivation(a *control.Activation) {
 	row("Priority", a.Policy.Priority)
 	row("Keeps", retentionText(&a.Policy))
 	row("Partitions", partitionNames(a.Partitions))
-	if len(a.Policy.Paths) > 0 {
-		row("Only", strings.Join(a.Policy.Paths, ", "))
-	}
-	if text := leftOut(&a.Policy, a.Partitions); text != "" {
-		row("Not", text)
-	}
-	for _, h := range hookRows(&a.Policy.Hooks) {
-		row(h[0], h[1])
-	}
+	rows = append(rows, scopeRows(&a.Policy, a.Partitions)...)
 	if a.VaultMade != "" {
 		row("New vault in", a.VaultMade)
 	}
 	if a.Mount.Mounted {
 		row("Browse in", a.Mount.Dir)
 	}
-	t.Flush()
+	p.showRows("  ", rows)
 	p.warn(a.Warnings)
 	if a.Outcome == control.Activated {
 		p.printf("To take the first version now: %s\n", p.command("backup --wait"))

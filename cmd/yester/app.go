@@ -103,6 +103,20 @@ func oneArg(want, hint string) cli.BeforeFunc {
 	}
 }
 
+// maybeOneArg refuses more than one argument, and one that is empty.
+func maybeOneArg(name, hint string) cli.BeforeFunc {
+	return func(c *cli.Context) error {
+		switch {
+		case c.NArg() > 1:
+			return usage("%q is too much", c.Args().Get(1)).WithHint("see `%s --help`", c.Command.HelpName)
+		case c.NArg() == 1 && c.Args().First() == "":
+			return usage("the %s is empty", name).WithHint("%s", hint)
+		}
+		return nil
+	}
+}
+
+// The flags that many commands have.
 var (
 	yesFlag  = &cli.BoolFlag{Name: "yes", Usage: "do not ask"}
 	waitFlag = &cli.BoolFlag{Name: "wait", Usage: "wait for the end"}
@@ -139,19 +153,6 @@ func (p *program) load() (daemon.Home, daemon.Settings, error) {
 		return h, daemon.Settings{}, err
 	}
 	return h.Load()
-}
-
-// maybeOneArg refuses more than one argument, and one that is empty.
-func maybeOneArg(name, hint string) cli.BeforeFunc {
-	return func(c *cli.Context) error {
-		switch {
-		case c.NArg() > 1:
-			return usage("%q is too much", c.Args().Get(1)).WithHint("see `%s --help`", c.Command.HelpName)
-		case c.NArg() == 1 && c.Args().First() == "":
-			return usage("the %s is empty", name).WithHint("%s", hint)
-		}
-		return nil
-	}
 }
 
 // asking is the action of a command that only asks the daemon.

@@ -37,23 +37,21 @@ func (p *program) completionCommand() *cli.Command {
 		Description: "Examples:\n  yester completion bash > /etc/bash_completion.d/yester\n" +
 			"  yester completion zsh > /usr/local/share/zsh/site-functions/_yester\n" +
 			"  yester completion fish > /etc/fish/completions/yester.fish",
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usage("give a shell: bash, zsh or fish")
-			}
-			return runCompletion(p, c.App, c.Args().First())
-		},
+		Action: p.runCompletion,
 	}
 }
 
-func runCompletion(p *program, app *cli.App, shell string) error {
-	switch shell {
+func (p *program) runCompletion(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage("give a shell: bash, zsh or fish")
+	}
+	switch shell := c.Args().First(); shell {
 	case "bash":
 		fmt.Fprint(p.out, bashCompletion)
 	case "zsh":
 		fmt.Fprint(p.out, zshCompletion)
 	case "fish":
-		script, err := app.ToFishCompletion()
+		script, err := c.App.ToFishCompletion()
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"strconv"
 
@@ -19,16 +18,15 @@ func (p *program) daemonCommand() *cli.Command {
 			"Examples:\n  yester daemon\n  yester --home /srv/yester daemon\n  yester daemon --metrics 127.0.0.1:9469",
 		Flags:  []cli.Flag{&cli.StringFlag{Name: "metrics", Usage: "serve /metrics and /health at `HOST:PORT` too (default: what the settings say, else not)"}},
 		Before: noArgs,
-		Action: func(c *cli.Context) error {
-			if err := daemon.CheckMetrics(c.String("metrics")); err != nil {
-				return err
-			}
-			return runDaemon(c.Context, p, c.String("metrics"))
-		},
+		Action: p.runDaemon,
 	}
 }
 
-func runDaemon(ctx context.Context, p *program, metrics string) error {
+func (p *program) runDaemon(c *cli.Context) error {
+	metrics := c.String("metrics")
+	if err := daemon.CheckMetrics(metrics); err != nil {
+		return err
+	}
 	if err := mayServe(strconv.IntSize, os.Geteuid()); err != nil {
 		return err
 	}
@@ -39,7 +37,7 @@ func runDaemon(ctx context.Context, p *program, metrics string) error {
 	if metrics != "" {
 		s.Metrics = metrics
 	}
-	return daemon.Run(ctx, withClock(daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()}))
+	return daemon.Run(c.Context, withClock(daemon.Options{Home: h, Settings: s, Version: version, Log: s.Logger()}))
 }
 
 // mayServe refuses machines and users that no daemon can run for.

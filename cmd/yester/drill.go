@@ -58,7 +58,7 @@ func (p *program) showDrilled(t *control.Task, most int) {
 	for _, v := range r.Versions {
 		p.printf("%s  %s  %s tried\n", v.Version, v.Partition, count(v.Files, "file"))
 	}
-	shown := r.Failed[:min(most, len(r.Failed))]
+	shown := first(r.Failed, most)
 	for _, f := range shown {
 		p.note("failed: %s %s: %s: %s\n", f.Partition, f.Version, pathText(f.Path), f.What)
 	}

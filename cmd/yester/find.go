@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/urfave/cli/v2"
 
 	"yester/control"
@@ -19,26 +17,24 @@ func (p *program) findCommand() *cli.Command {
 			&cli.StringFlag{Name: "version", Usage: "look through `VERSION`"},
 			&cli.StringFlag{Name: "partition", Usage: "only in partition `NAME`"}, p.jsonFlag(),
 		},
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usage("give one GLOB, in quotes")
-			}
-			r := control.FindRequest{Glob: control.PathText(c.Args().First()), Partition: c.String("partition"), Version: c.String("version")}
-			if c.Bool("all-versions") {
-				if r.Version != "" {
-					return usage("--all-versions and --version exclude each other")
-				}
-				r.Version = control.AllVersions
-			}
-			return p.runFind(c.Context, r)
-		},
+		Action: p.runFind,
 	}
 }
 
-func (p *program) runFind(ctx context.Context, r control.FindRequest) error {
+func (p *program) runFind(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage("give one GLOB, in quotes")
+	}
+	r := control.FindRequest{Glob: control.PathText(c.Args().First()), Partition: c.String("partition"), Version: c.String("version")}
+	if c.Bool("all-versions") {
+		if r.Version != "" {
+			return usage("--all-versions and --version exclude each other")
+		}
+		r.Version = control.AllVersions
+	}
 	return p.ask(func(d *control.Client) error {
 		unread, found, list := 0, 0, jsonList{program: p}
-		err := d.Find(ctx, r, func(f control.Found) error {
+		err := d.Find(c.Context, r, func(f control.Found) error {
 			if f.Error != "" {
 				unread++
 			} else {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -18,23 +17,22 @@ func (p *program) historyCommand() *cli.Command {
 		Description: "One line for each time it changed, with the version in which it first was so. PATH may be gone by now, and may also be one below the\n" +
 			"folder where versions are browsed. A folder changes in content when something in it or below does.\n\n" +
 			"Examples:\n  yester history /etc/hosts\n  yester history notes.txt --json",
-		Flags: []cli.Flag{p.jsonFlag()},
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usage("give one PATH")
-			}
-			path, err := seenPath(c.Args().First())
-			if err != nil {
-				return err
-			}
-			return p.runHistory(c.Context, control.HistoryRequest{Path: control.PathText(path)})
-		},
+		Flags:  []cli.Flag{p.jsonFlag()},
+		Action: p.runHistory,
 	}
 }
 
-func (p *program) runHistory(ctx context.Context, r control.HistoryRequest) error {
+func (p *program) runHistory(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage("give one PATH")
+	}
+	path, err := seenPath(c.Args().First())
+	if err != nil {
+		return err
+	}
+	r := control.HistoryRequest{Path: control.PathText(path)}
 	return p.ask(func(d *control.Client) error {
-		h, err := d.History(ctx, r)
+		h, err := d.History(c.Context, r)
 		err = p.answer(h, err, func() { p.showHistory(&h, userName) })
 		unread := 0
 		for _, s := range h.Stays {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,17 +74,14 @@ func (l *jsonList) add(v any) error {
 		l.printf(",\n")
 	}
 	l.n++
-	e := json.NewEncoder(lineWriter{l.out})
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-// A lineWriter leaves out the end of a line, which comes with what follows.
-type lineWriter struct{ to io.Writer }
-
-func (w lineWriter) Write(b []byte) (int, error) {
-	_, err := w.to.Write(bytes.TrimSuffix(b, []byte("\n")))
-	return len(b), err
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := l.out.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) // the end of the line comes with what follows
+	return err
 }
 
 // end ends the list; an error that came before anything was printed is left to speak alone.

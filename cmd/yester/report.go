@@ -31,16 +31,10 @@ func (p *program) showReport(t *control.Task, most int) {
 	if t.Kind == control.KindPlace && t.Error == "" && t.Hint != "" {
 		p.note("yester: %s\n", t.Hint)
 	}
-	for i, problem := range r.Problems {
-		if i == most {
-			break
-		}
+	for _, problem := range first(r.Problems, most) {
 		p.printf("problem: %s\n", problemText(&problem))
 	}
-	for i, l := range r.Lost {
-		if i == most {
-			break
-		}
+	for _, l := range first(r.Lost, most) {
 		p.printf("lost: %s\n", lostText(&l))
 	}
 	p.showMore(t, r, most)

@@ -35,13 +35,7 @@ func (p *program) restoreCommand() *cli.Command {
 			&cli.StringFlag{Name: "limit-rate", Usage: "read at most `RATE` bytes a second: 500k, 10M, 1G"},
 			yesFlag, waitFlag, p.jsonFlag(), instanceFlag(),
 		}, vaultFlags()...),
-		Action: func(c *cli.Context) error {
-			r, from, err := restoreArgs(c)
-			if err != nil {
-				return err
-			}
-			return p.runRestore(c, &r, from)
-		},
+		Action: p.runRestore,
 	}
 }
 
@@ -102,19 +96,23 @@ func amount(text string) (n float64, ok bool) {
 	return n * unit, err == nil && n > 0 && n*unit <= 1e15
 }
 
-func (p *program) runRestore(c *cli.Context, r *control.RestoreRequest, from offline) error {
-	if question := restoreQuestion(r); question != "" && !r.DryRun && !r.VerifyOnly {
+func (p *program) runRestore(c *cli.Context) error {
+	r, from, err := restoreArgs(c)
+	if err != nil {
+		return err
+	}
+	if question := restoreQuestion(&r); question != "" && !r.DryRun && !r.VerifyOnly {
 		if err := p.confirm(c.Context, question, c.Bool("yes")); err != nil {
 			return err
 		}
 	}
 	if len(from.places) > 0 {
 		return p.readTask(c.Context, from, func(v *daemon.Offline, show func(control.Task)) (control.Task, error) {
-			return v.Restore(c.Context, *r, from.instance, show)
+			return v.Restore(c.Context, r, from.instance, show)
 		})
 	}
 	return p.ask(func(d *control.Client) error {
-		t, err := d.Restore(c.Context, *r)
+		t, err := d.Restore(c.Context, r)
 		return p.begun(c, d, &t, err)
 	})
 }
@@ -189,7 +187,7 @@ func (p *program) showRestored(t *control.Task, most int) {
 }
 
 func (p *program) showLeft(what string, list []control.Left, n uint64, most int, id string, print func(string, ...any)) {
-	shown := list[:min(most, len(list))]
+	shown := first(list, most)
 	for _, l := range shown {
 		print("%s: %s: %s\n", what, pathText(l.Path), l.What)
 	}

@@ -65,13 +65,11 @@ func sentence(t *control.Task) string {
 
 // showWarnings prints the first warnings and says how many there are.
 func (p *program) showWarnings(t *control.Task, most int) {
-	for i, w := range t.Warnings {
-		if i == most {
-			break
-		}
+	shown := first(t.Warnings, most)
+	for _, w := range shown {
 		p.note("warning: %s\n", warningText(&w))
 	}
-	if t.WarningCount > uint64(min(most, len(t.Warnings))) && t.ID != "" {
+	if t.WarningCount > uint64(len(shown)) && t.ID != "" {
 		p.note("%s; `%s` lists them\n", count(t.WarningCount, "warning"), p.command("tasks show "+t.ID))
 	}
 }

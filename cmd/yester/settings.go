@@ -125,27 +125,25 @@ func (p *program) setCommand() *cli.Command {
 		Flags:  append(settingFlags(), p.jsonFlag()),
 		Before: noArgs,
 		Action: func(c *cli.Context) error {
-			r, err := settings(c)
-			if err != nil {
-				return err
-			}
 			if given := c.LocalFlagNames(); len(given) == 0 || len(given) == 1 && given[0] == "json" {
 				return usage("say what to set").WithHint("see `yester set --help`")
 			}
-			return p.runPolicy(c.Context, r, (*control.Client).Set)
+			return p.runPolicy(c, (*control.Client).Set)
 		},
 	}
 }
 
 // runPolicy gives settings by one of two calls and shows what they came to.
-func (p *program) runPolicy(ctx context.Context, r control.ActivateRequest,
-	give func(*control.Client, context.Context, control.ActivateRequest) (control.Activation, error),
-) error {
+func (p *program) runPolicy(c *cli.Context, give func(*control.Client, context.Context, control.ActivateRequest) (control.Activation, error)) error {
+	r, err := settings(c)
+	if err != nil {
+		return err
+	}
 	return p.ask(func(d *control.Client) error {
-		a, err := give(d, ctx, r)
+		a, err := give(d, c.Context, r)
 		err = p.answer(a, err, func() {
 			p.showActivation(&a)
-			if a.Outcome == control.Activated && untold(ctx, d) {
+			if a.Outcome == control.Activated && untold(c.Context, d) {
 				p.printf("To be told of what goes wrong: %s\n", p.command("alerts add"))
 			}
 		})
@@ -155,6 +153,17 @@ func (p *program) runPolicy(ctx context.Context, r control.ActivateRequest,
 		}
 		return err
 	})
+}
+
+// scopeRows are the names and values of what is backed up and what runs with it, in a list of settings.
+func scopeRows(q *control.Policy, ps []control.Partition) (rows [][2]string) {
+	if len(q.Paths) > 0 {
+		rows = append(rows, [2]string{"Only", strings.Join(q.Paths, ", ")})
+	}
+	if text := leftOut(q, ps); text != "" {
+		rows = append(rows, [2]string{"Not", text})
+	}
+	return append(rows, hookRows(&q.Hooks)...)
 }
 
 // leftOut lists what is not backed up: what was asked for, and the folders of the system.

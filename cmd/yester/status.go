@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -41,11 +40,7 @@ func (p *program) showStatus(s *control.Status) {
 	} else {
 		p.printf("%s is %s%s\n\n", s.Instance.Name, s.State, stateText(s))
 	}
-	t := p.table()
-	for _, row := range statusRows(s, time.Now()) {
-		fill(t, "%s\t%s\n", row[0], row[1])
-	}
-	t.Flush()
+	p.showRows("", statusRows(s, time.Now()))
 	p.showPartitions(s)
 	if len(s.Attention) > 0 {
 		p.printf("\nAttention\n")
@@ -90,15 +85,7 @@ func statusRows(s *control.Status, now time.Time) (rows [][2]string) {
 	}
 	if s.Policy != nil {
 		row("Keeps", "%s", retentionText(s.Policy))
-	}
-	if s.Policy != nil && len(s.Policy.Paths) > 0 {
-		row("Only", "%s", strings.Join(s.Policy.Paths, ", "))
-	}
-	if s.Policy != nil {
-		if text := leftOut(s.Policy, s.Partitions); text != "" {
-			row("Not", "%s", text)
-		}
-		rows = append(rows, hookRows(&s.Policy.Hooks)...)
+		rows = append(rows, scopeRows(s.Policy, s.Partitions)...)
 	}
 	if s.Vault != "" {
 		row("Stored", "%s in the vault", size(s.Stored))

@@ -92,6 +92,18 @@ func (p *program) table() *tabwriter.Writer { return tabwriter.NewWriter(p.out, 
 // fill writes to a table.
 func fill(t *tabwriter.Writer, format string, args ...any) { fmt.Fprintf(t, format, shown(args)...) }
 
+// showRows prints names and values, a line each.
+func (p *program) showRows(indent string, rows [][2]string) {
+	t := p.table()
+	for _, r := range rows {
+		fill(t, "%s%s\t%s\n", indent, r[0], r[1])
+	}
+	t.Flush()
+}
+
+// first is a list without what is after so many.
+func first[T any](list []T, most int) []T { return list[:min(most, len(list))] }
+
 // printf prints to standard output.
 func (p *program) printf(format string, args ...any) { fmt.Fprintf(p.out, format, shown(args)...) }
 
