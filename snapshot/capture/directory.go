@@ -106,13 +106,8 @@ func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e
 	if e.Flags&caseless != 0 {
 		w.caseless.Store(true)
 	}
-	if d.vol.id != 0 && st.ino == btrfsRootIno && readOnlySubvol(d.fd) {
-		w.skipped++
-		w.lost(old)
-		if d.known == nil {
-			w.leaveOut()
-		}
-		d.known.passOver()
+	if d.vol.id != 0 && st.ino == btrfsRootIno && !d.at.leads() && keptSnapshot(d.fd) {
+		w.leaveSnapshot(&d, old)
 		return nil
 	}
 	if d.whole {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +208,51 @@ func TestSubvolumes(t *testing.T) {
 	}
 	if v := r.run(); v.Added+v.Changed+v.Deleted+v.ReadBytes+v.NewBytes != 0 {
 		t.Errorf("%+v", v)
+	}
+}
+
+// Of subvolumes that are read-only a version lacks only snapshots, and those not if they are named; that one has become such a snapshot is told once.
+func TestReadOnlySubvolumesAreTakenUnlessTheyAreSnapshots(t *testing.T) {
+	r := newJournalRig(t, partition(t, "btrfs"), nil)
+	point := r.o.Partition.MountPoint
+	must(t, os.Mkdir(point+"/received", 0o755))
+	for _, name := range []string{"archive", "source"} {
+		command(t, "btrfs", "-q", "subvolume", "create", point+"/"+name)
+		write(t, point+"/"+name+"/file", "x")
+	}
+	for _, s := range []string{"1", "2"} {
+		command(t, "btrfs", "-q", "subvolume", "snapshot", "-r", point+"/source", point+"/snapshot"+s)
+	}
+	stream := filepath.Join(t.TempDir(), "stream")
+	command(t, "btrfs", "-q", "send", "-f", stream, point+"/snapshot1")
+	command(t, "btrfs", "-q", "receive", "-f", stream, point+"/received")
+	command(t, "btrfs", "-q", "send", "-p", point+"/snapshot1", "-f", stream, point+"/snapshot2") // what is received has a parent then
+	command(t, "btrfs", "-q", "receive", "-f", stream, point+"/received")
+	command(t, "btrfs", "-q", "property", "set", point+"/archive", "ro", "true")
+	command(t, "btrfs", "-q", "subvolume", "snapshot", point+"/source", point+"/work")
+
+	want := []string{
+		"archive/", "archive/file", "received/", "received/snapshot1/", "received/snapshot1/file", "received/snapshot2/", "received/snapshot2/file",
+		"snapshot1/", "snapshot2/", "source/", "source/file", "work/",
+	}
+	look := func(warnings int, want ...string) {
+		t.Helper()
+		v := r.tryNext()
+		r.asWalk(v)
+		if v.Method != "journal" || v.WarningCount != uint64(warnings) {
+			t.Errorf("by %s, warnings are %v", v.Method, v.Warnings)
+		}
+		wantPaths(t, r.rig, v, "", want...)
+	}
+	wantPaths(t, r.rig, r.next("walk"), "", append(want, "work/file")...)
+	look(0, append(want, "work/file")...)
+	command(t, "btrfs", "-q", "property", "set", point+"/work", "ro", "true")
+	look(1, want...)
+	look(0, want...)
+	for _, in := range []string{"/snapshot1", "/snapshot1/file"} {
+		r.o.Includes = []string{point + in}
+		wantPaths(t, r.rig, r.next("walk"), in, "snapshot1/", "snapshot1/file")
+		look(0, "snapshot1/", "snapshot1/file")
 	}
 }
 

@@ -6,22 +6,54 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
+	"yester/store"
 )
 
 const (
 	btrfsSubvolGetFlags = 0x80089419 // BTRFS_IOC_SUBVOL_GETFLAGS
 	btrfsSubvolReadOnly = 1 << 1
-	btrfsRootIno        = 256 // of a subvolume's root folder
+	btrfsSubvolGetInfo  = 0x81f8943c // BTRFS_IOC_GET_SUBVOL_INFO
+	btrfsRootIno        = 256        // of a subvolume's root folder
 
 	// subvolShift makes room for a subvolume's id above the inode number: numbers begin anew in each subvolume.
 	subvolShift = 44
 )
 
-// readOnlySubvol tells whether the open root of a subvolume is a read-only one, which is what snapshots are.
+// readOnlySubvol tells whether the open root of a subvolume is a read-only one.
 func readOnlySubvol(fd int) bool {
 	var flags uint64
 	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), btrfsSubvolGetFlags, uintptr(unsafe.Pointer(&flags)))
 	return e == 0 && flags&btrfsSubvolReadOnly != 0
+}
+
+// keptSnapshot tells whether the open root of a subvolume is a read-only snapshot, as programs keep them of what is backed up anyway. What `btrfs receive` made is none: it came from elsewhere,
+// and may be nowhere else.
+func keptSnapshot(fd int) bool {
+	if !readOnlySubvol(fd) {
+		return false
+	}
+	var info struct { // struct btrfs_ioctl_get_subvol_info_args
+		_                    [8 + 256 + 4*8]byte
+		uuid, parent, source [16]byte // of itself, of what it is a snapshot of, of what was sent to be received
+		_                    [4*8 + 4*16 + 8*8]byte
+	}
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), btrfsSubvolGetInfo, uintptr(unsafe.Pointer(&info)))
+	return e == 0 && info.parent != [16]byte{} && info.source == [16]byte{}
+}
+
+// leaveSnapshot leaves out what is in the open folder d, a snapshot, and says so if the parent version has something of it; old is what that has.
+func (w *walker) leaveSnapshot(d *directory, old *snapshot.Entry) {
+	w.skipped++
+	w.lost(old)
+	if d.known == nil {
+		w.leaveOut()
+	}
+	d.known.passOver()
+	if old != nil && old.IsDir() && old.Tree != (store.ID{}) {
+		w.warn("it is a read-only snapshot by now, and what is in it is left out, from now on without a word; it is taken if it is a path of its own (--path)")
+	}
 }
 
 // A volume is the part of the partition a folder lies in: the partition itself, or a subvolume nested in it.
