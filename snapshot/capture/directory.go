@@ -117,6 +117,10 @@ func (w *walker) opened(ctx context.Context, d directory, t *target, st *stat, e
 		e.Tree, e.Totals = old.Tree, old.Totals
 		return nil
 	}
+	if st.encrypted && lacksKey(d.fd) {
+		w.leaveLocked(&d, old)
+		return nil
+	}
 	if old != nil && !old.IsDir() {
 		old = nil
 	}
