@@ -19,6 +19,9 @@ type hardlink struct {
 	size uint64
 	kind uint32
 	time snapshot.Time
+	born snapshot.Time // tells it from one that had its number before
+	rdev uint64
+	to   string // of a symlink
 
 	mu      sync.Mutex
 	making  bool
@@ -50,9 +53,9 @@ func (l *hardlink) seenAs(it *item, m made) (other string) {
 // hardlink returns that of an entry, nil if all other names were met, or none will be.
 func (r *run) hardlink(e *snapshot.Entry) *hardlink {
 	l := r.links[e.Ino]
-	if l == nil || l.size != e.Size || l.kind != e.Type() || l.time != e.Mtime {
+	if l == nil || l.size != e.Size || l.kind != e.Type() || l.time != e.Mtime || l.born != e.Btime || l.rdev != e.Rdev || l.to != string(e.Target) {
 		r.linksMet++
-		l = &hardlink{number: r.linksMet, left: e.Nlink, size: e.Size, kind: e.Type(), time: e.Mtime}
+		l = &hardlink{number: r.linksMet, left: e.Nlink, size: e.Size, kind: e.Type(), time: e.Mtime, born: e.Btime, rdev: e.Rdev, to: string(e.Target)}
 		r.links[e.Ino] = l
 	}
 	if l.left--; l.left == 0 {

@@ -88,6 +88,43 @@ func TestTwoFilesThatWereMadeOneAreTwoAgain(t *testing.T) {
 	}
 }
 
+// While a version is made a file can get the number of one that was deleted: their names stay those of two, though size and time are the same.
+func TestNamesOfAnotherFileWithTheSameNumberAreNotJoined(t *testing.T) {
+	g := newRig(t)
+	null, link := g.entry("", unix.S_IFCHR|0o620), g.symlink("", "here")
+	null.Rdev = unix.Mkdev(1, 3)
+	var kids []snapshot.Entry
+	for kind, e := range map[string]snapshot.Entry{"file": g.file("", "old"), "device": null, "link": link, "fifo": g.entry("", unix.S_IFIFO|0o606)} {
+		later := e
+		switch kind {
+		case "file":
+			later.Content, later.Btime.Sec = g.file("", "new").Content, 7
+		case "device":
+			later.Rdev = unix.Mkdev(1, 5)
+		case "link":
+			later.Target = []byte("away")
+		case "fifo":
+			later.Btime.Nsec = 7
+		}
+		kids = append(kids, names(e, kind+" 1", kind+" gone")[0]) // the other name was deleted before it was met
+		kids = append(kids, names(later, kind+" 2", kind+" 3")...)
+	}
+	v, dir := g.version(kids...), t.TempDir()
+	wantLeft(t, "failed", g.restore(v, dir, func(o *Options) { o.Workers = 1 }).Failed)
+	wantSame(t, g, v, dir)
+	for _, kind := range []string{"file", "device", "link", "fifo"} {
+		path := filepath.Join(dir, kind)
+		old, links := inode(t, path+" 1")
+		later, of := inode(t, path+" 2")
+		if also, _ := inode(t, path+" 3"); old == later || later != also || links != 1 || of != 2 {
+			t.Errorf("%s: the names are of the inodes %d, %d and %d", kind, old, later, also)
+		}
+	}
+	if got := content(t, filepath.Join(dir, "file 1")) + content(t, filepath.Join(dir, "file 3")); got != "oldnew" {
+		t.Errorf("the files have %q", got)
+	}
+}
+
 // What is overwritten in place may have names outside the target: nothing comes to these.
 func TestOtherNamesOfWhatIsOverwrittenStayAsTheyAre(t *testing.T) {
 	g := newRig(t)
