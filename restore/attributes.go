@@ -42,7 +42,7 @@ func (r *run) give(h *holder, e *snapshot.Entry) error {
 	h.other = r.o.NoOwner
 	if !h.other {
 		if err := h.chown(int(e.UID), int(e.GID)); err != nil {
-			if !unsupported(err) {
+			if !unsupported(err) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOVERFLOW) { // a user namespace, or an idmapped mount, has no such user
 				return err
 			}
 			r.note("owners", h.path, err)
