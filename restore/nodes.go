@@ -12,7 +12,12 @@ import (
 func (r *run) putNode(it *item, replace bool) (m made, err error) {
 	dir, temp := it.in.fd, tempName()
 	if err := makeNode(dir, temp, &it.entry); err != nil {
-		return m, err
+		if replace || !unsupported(err) || locksNames(dir) {
+			return m, err
+		}
+		r.note(kindOf(&it.entry), it.path(), err)
+		r.progress(1, it.entry.Size)
+		return m, nil
 	}
 	placed := false
 	defer func() {
@@ -49,6 +54,22 @@ func makeNode(dir int, name string, e *snapshot.Entry) error {
 		return unix.Mknodat(dir, name, e.Type()|0o600, int(e.Rdev))
 	}
 	return errors.New("sockets are not restored")
+}
+
+// locksNames tells whether nothing can be made in a folder because it is immutable, whatever its file system can hold.
+func locksNames(dir int) bool {
+	st, err := lookFD(dir)
+	return err != nil || st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0
+}
+
+func kindOf(e *snapshot.Entry) string {
+	switch e.Type() {
+	case unix.S_IFLNK:
+		return "symlinks"
+	case unix.S_IFIFO:
+		return "fifos"
+	}
+	return "devices"
 }
 
 // openNode opens a symlink, fifo or device to be given attributes. It must be what e says, for whoever may write in the folder can put something else in its place, of
