@@ -46,6 +46,7 @@ const (
 	packValue  = 16 + 2 + 4 + 4 + 8 + 3
 	reserved   = 1 << 10  // numbers at a time
 	indexFull  = 64 << 20 // free bytes below which the index is not written: it is mapped, and a full disk would be SIGBUS
+	indexFiles = 64       // inodes, likewise: badger dies when it cannot make the next file
 )
 
 // A location is where a chunk lies.

@@ -170,24 +170,44 @@ func (g *guard) moveAside() error {
 
 func (g *guard) aside() string { return g.dir + ".broken" }
 
-// room refuses a full disk: the index is mapped, and writing it there would kill us. A broken one gives way first. ErrIndexSpace.
+// room refuses a full disk: the index is mapped, and writing it there would kill us, and so does badger when it can make no file. A broken one gives way first. ErrIndexSpace.
 func (g *guard) room() error {
-	free, err := freeIn(g.dir)
-	if err == nil && free < indexFull {
+	err := writable(g.dir)
+	if errors.Is(err, ErrIndexSpace) {
 		if err = os.RemoveAll(g.aside()); err == nil {
-			free, err = freeIn(g.dir)
+			err = writable(g.dir)
 		}
-	}
-	if err == nil && free < indexFull {
-		err = fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrIndexSpace, g.dir, indexFull>>20, free>>20)
 	}
 	return err
 }
 
-func freeIn(dir string) (uint64, error) {
+// writable tells whether an index in dir can be written. ErrIndexSpace.
+func writable(dir string) error {
 	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
-	return st.Bavail * uint64(st.Bsize), err
+	if err := unix.Statfs(dir, &st); err != nil {
+		return err
+	}
+	if free := st.Bavail * uint64(st.Bsize); free < indexFull {
+		return fmt.Errorf("%w: the index in %s needs %d MB free, there are %d MB", ErrIndexSpace, dir, indexFull>>20, free>>20)
+	}
+	if st.Files > 0 && st.Ffree < indexFiles { // some file systems have no such bound
+		return fmt.Errorf("%w: the index in %s needs %d inodes free, there are %d", ErrIndexSpace, dir, indexFiles, st.Ffree)
+	}
+	return takesFile(dir)
+}
+
+// takesFile makes a file without a name: there may be a quota or no descriptors, or the disk is read-only since an error.
+func takesFile(dir string) error {
+	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
+	switch {
+	case err == nil:
+		return f.Close()
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EISDIR): // it cannot be told here
+		return nil
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w: make a file of the index: %w", ErrIndexSpace, err)
+	}
+	return fmt.Errorf("make a file of the index: %w", err)
 }
 
 // room tells whether the index can be written; it is asked before each time. ErrIndexSpace.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,7 @@ func newTightVault(t *testing.T) *tightVault {
 		t.Skip("mounting needs root")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("yester-test", dir, "tmpfs", 0, "size=100m"); err != nil {
+	if err := unix.Mount("yester-test", dir, "tmpfs", 0, "size=100m,nr_inodes=1000"); err != nil {
 		t.Skipf("no tmpfs can be mounted here: %v", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
@@ -122,6 +123,49 @@ func TestBrokenIndexGivesWayToTheNewOne(t *testing.T) {
 			if _, err := os.Lstat(filepath.Join(tv.guard.aside(), "big")); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("it is there: %v", err)
 			}
+		})
+	}
+}
+
+// Badger ends the process when it cannot make its next file.
+func TestIndexIsNotWrittenWhereItCannotMakeFiles(t *testing.T) {
+	var old unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	full := func(tv *tightVault) string { return filepath.Join(tv.dir, "full") }
+	for name, c := range map[string]struct {
+		want        error
+		begin, over func(tv *tightVault)
+	}{
+		"no inodes": {ErrIndexSpace, func(tv *tightVault) {
+			for i := range 950 {
+				must(t, os.MkdirAll(filepath.Join(full(tv), strconv.Itoa(i)), 0o700))
+			}
+		}, func(tv *tightVault) { must(t, os.RemoveAll(full(tv))) }},
+		"no descriptors": {unix.EMFILE, func(*tightVault) {
+			must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}))
+		}, func(*tightVault) { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &old)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tv := newTightVault(t)
+			w := tv.writer(WriterOptions{})
+			t.Cleanup(func() { _ = w.Close() })
+			ids := tv.put(w, someChunks(1, 20, 1000))
+			c.begin(tv)
+			t.Cleanup(func() { c.over(tv) })
+			err := w.Flush(t.Context())
+			c.over(tv)
+			if !errors.Is(err, c.want) {
+				t.Errorf("written: %v", err)
+			}
+			if _, found, err := tv.index.find(ids[0]); found || err != nil {
+				t.Errorf("the index has it: %v, %v", found, err)
+			}
+			if _, err := os.Lstat(tv.guard.path(doubtFile)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the index is in doubt: %v", err)
+			}
+			chunks := someChunks(2, 20, 1000)
+			ids, _ = tv.store("v1", WriterOptions{}, chunks)
+			tv.holds(ids, chunks)
 		})
 	}
 }

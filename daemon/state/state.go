@@ -47,6 +47,9 @@ var (
 // that ends the process.
 const reserve = 16 << 20
 
+// inodes is how many must be free, likewise: badger ends the process when it cannot make its next file.
+const inodes = 64
+
 // A DB is an open state. Its methods may be called from many goroutines.
 type DB struct {
 	dir string // "" in memory
@@ -120,10 +123,11 @@ func (db *DB) room() error {
 	available, free := st.Bavail*uint64(st.Bsize), st.Bfree*uint64(st.Bsize)
 	// Of what it calls free it keeps 2 % even from root, 4096 clusters at most (fs/ext4/super.c, ext4_set_resv_clusters); those have 64 KiB at most, as far as anybody makes them.
 	ofExt4 := min(st.Blocks/50*uint64(st.Bsize), 4096*64<<10) + reserve
-	if available >= reserve || st.Type == ext4 && free >= reserve+ofExt4 { // what that keeps for root is ours
-		return nil
+	isFull := available < reserve && (st.Type != ext4 || free < reserve+ofExt4) // what that keeps for root is ours
+	if isFull || st.Files > 0 && st.Ffree < inodes {                            // some file systems have no such bound
+		return fmt.Errorf("write %s: %w", db.dir, ErrNoSpace)
 	}
-	return fmt.Errorf("write %s: %w", db.dir, ErrNoSpace)
+	return nil
 }
 
 // get decodes the value of a key. ErrNotFound.

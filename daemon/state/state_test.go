@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,6 +178,27 @@ func TestNothingIsDeletedOnAFullDisk(t *testing.T) {
 	if _, err := db.OwedHook(); err != nil || len(ids(t, db)) != 1 {
 		t.Errorf("something is gone: %v", err)
 	}
+}
+
+// A database of which badger cannot make the next file ends the process.
+func TestNothingIsWrittenWithoutInodes(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("yester-test", dir, "tmpfs", 0, "size=64m,nr_inodes=100"); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() { must(t, syscall.Unmount(dir, 0)) })
+	db := open(t, filepath.Join(dir, "state"))
+	t.Cleanup(func() { must(t, db.Close()) })
+	must(t, db.PutMessage(control.Message{ID: "m-1"}))
+	full := filepath.Join(dir, "full")
+	for i := range 60 {
+		must(t, os.MkdirAll(filepath.Join(full, strconv.Itoa(i)), 0o700))
+	}
+	if err := db.PutMessage(control.Message{ID: "m-2"}); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("written: %v", err)
+	}
+	must(t, os.RemoveAll(full))
+	must(t, db.PutMessage(control.Message{ID: "m-2"}))
 }
 
 func TestOneProcessAtATime(t *testing.T) {
