@@ -193,17 +193,14 @@ func namesOf(all []control.DrilledVersion) (names []string) {
 // run is the task.
 func (w *drill) run(ctx context.Context, j *job) error {
 	scratch := w.d.o.Home.Scratch
-	if err := w.d.clearScratch(); err != nil {
-		return err
-	}
-	if err := mkdir(scratch, 0o700); err != nil {
+	if err := w.d.emptyScratch(); err != nil {
 		return err
 	}
 	err := w.restoreIn(ctx, j, scratch)
 	if w.scheduled && errors.Is(err, errNothing) { // a partition may well be empty
-		return w.d.clearScratch()
+		return w.d.emptyScratch()
 	}
-	err = errors.Join(err, w.d.clearScratch())
+	err = errors.Join(err, w.d.emptyScratch())
 	if err != nil || w.result.FailedCount > 0 {
 		j.update(func(t *control.Task) { t.Drilled = &w.result })
 	}
@@ -219,10 +216,22 @@ func (w *drill) run(ctx context.Context, j *job) error {
 	return nil
 }
 
-// clearScratch removes the scratch folder, also one that a killed daemon left.
-func (d *Daemon) clearScratch() error {
-	if err := os.RemoveAll(d.o.Home.Scratch); err != nil {
-		return control.Errorf(control.Internal, "the scratch folder %s cannot be removed (%v)", d.o.Home.Scratch, cause(err)).WithHint("remove it by hand")
+// emptyScratch makes the scratch folder, or removes what is in it, also what a killed daemon left. The folder itself stays: backups tell by its number
+// that it is the home's.
+func (d *Daemon) emptyScratch() error {
+	dir := d.o.Home.Scratch
+	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
+		_ = os.Remove(dir) // what a link leads to is somebody else's
+	}
+	if err := mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(dir)
+	for _, e := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	if err != nil {
+		return control.Errorf(control.Internal, "the scratch folder %s cannot be emptied (%v)", dir, cause(err)).WithHint("remove what is in it by hand")
 	}
 	return nil
 }

@@ -20,6 +20,17 @@ func drillNow(t *testing.T, c *control.Client, r control.DrillRequest) control.T
 	return await(t, c, task, err)
 }
 
+// wantEmpty wants nothing in a folder, which is the one that it was: backups that began before tell it by its number.
+func wantEmpty(t *testing.T, dir string, was os.FileInfo) {
+	t.Helper()
+	if is, err := os.Lstat(dir); err != nil || !os.SameFile(is, was) {
+		t.Errorf("%s is another folder now: %v", dir, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 // A drill restores a sample, says so, and leaves nothing behind.
 func TestDrillProvesThatVersionsCanBeRestored(t *testing.T) {
 	o, c, dir, version := startFilled(t)
@@ -33,6 +44,7 @@ func TestDrillProvesThatVersionsCanBeRestored(t *testing.T) {
 	} else {
 		t.Fatalf("got %+v", task)
 	}
+	scratch := mustNot[os.FileInfo](t)(os.Stat(o.Home.Scratch)) // there before any drill
 	if err := os.MkdirAll(filepath.Join(o.Home.Scratch, "left", "by a kill"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -40,9 +52,7 @@ func TestDrillProvesThatVersionsCanBeRestored(t *testing.T) {
 	if d := task.Drilled; task.State != control.Completed || d == nil || d.Files != 100 || len(d.Versions) != 1 || d.Versions[0].Version != version.Version || d.FailedCount != 0 {
 		t.Fatalf("got %+v, %+v", task, task.Drilled)
 	}
-	if _, err := os.Lstat(o.Home.Scratch); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the scratch folder is left: %v", err)
-	}
+	wantEmpty(t, o.Home.Scratch, scratch)
 	s, err := c.Status(t.Context())
 	if err != nil || s.Drills.Proven == nil || s.Drills.Proven.Task != task.ID || s.Drills.Failed != "" || s.Drills.Next == nil || s.Drills.Next.Sub(s.Drills.Proven.Time) != drillDays*24*time.Hour {
 		t.Errorf("status says %+v, %v", s.Drills, err)
@@ -67,6 +77,7 @@ func TestDrillProvesThatVersionsCanBeRestored(t *testing.T) {
 // A drill that meets lost content fails, is told, and that is over when one goes well.
 func TestDrillThatFailsIsToldUntilOneGoesWell(t *testing.T) {
 	o, c, _, _ := startFilled(t)
+	scratch := mustNot[os.FileInfo](t)(os.Stat(o.Home.Scratch))
 	file := largestPack(t, o.Home.Vault)
 	damageFile(t, file, 1<<20, 2<<20)
 	task := drillNow(t, c, control.DrillRequest{})
@@ -77,9 +88,7 @@ func TestDrillThatFailsIsToldUntilOneGoesWell(t *testing.T) {
 	if err != nil || s.Drills.Proven != nil || s.Drills.Failed != task.ID || !strings.Contains(strings.Join(s.Attention, "\n"), "it is not proven that versions can be restored") {
 		t.Errorf("status says %+v, %q, %v", s.Drills, s.Attention, err)
 	}
-	if _, err := os.Lstat(o.Home.Scratch); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the scratch folder is left: %v", err)
-	}
+	wantEmpty(t, o.Home.Scratch, scratch)
 	damageFile(t, file, 1<<20, 2<<20) // which undoes it
 	if task := drillNow(t, c, control.DrillRequest{}); task.State != control.Completed {
 		t.Errorf("got %+v", task)
@@ -191,5 +200,21 @@ func TestScheduledDrillOfNothingIsNoFailure(t *testing.T) {
 		if told := len(s.alerts.List(true)) > 0; told == scheduled {
 			t.Errorf("scheduled %v: messages %+v", scheduled, s.alerts.List(true))
 		}
+	}
+}
+
+// What a link in the place of the scratch folder leads to is not emptied.
+func TestDrillFollowsNoLink(t *testing.T) {
+	s := newStill(t)
+	scratch, others := s.o.Home.Scratch, t.TempDir()
+	err := errors.Join(os.WriteFile(filepath.Join(others, "file"), nil, 0o600), os.RemoveAll(scratch), os.Symlink(others, scratch), s.emptyScratch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(others); err != nil || len(left) != 1 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	if info, err := os.Lstat(scratch); err != nil || !info.IsDir() {
+		t.Errorf("got %v, %v", info, err)
 	}
 }

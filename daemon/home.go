@@ -23,7 +23,7 @@ type Home struct {
 	Run      string // for what ends with the process: socket and lock
 	Socket   string
 	Mount    string
-	Scratch  string // what drills restore to, and remove again
+	Scratch  string // what drills restore to, and empty again
 
 	Unfinished string // what backups that were cut off have read
 }
@@ -107,6 +107,7 @@ func (h Home) make() error {
 			return err
 		}
 	}
+	_ = mkdir(h.Scratch, 0o700) // for backups to know it before a drill is; else the drill says why
 	if err := own(h.Alerts); err != nil {
 		return err
 	}

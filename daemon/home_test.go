@@ -36,7 +36,7 @@ func TestHomeIsMadeForRootOnly(t *testing.T) {
 	if err := h.make(); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]os.FileMode{h.Dir: 0o755, h.Index: 0o700, h.State: 0o700, h.Run: 0o700} {
+	for dir, want := range map[string]os.FileMode{h.Dir: 0o755, h.Index: 0o700, h.State: 0o700, h.Run: 0o700, h.Scratch: 0o700} {
 		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
 		}

@@ -50,8 +50,8 @@ func TestRestoreBringsEverythingBackExactly(t *testing.T) {
 			if drill.code != done && (drill.code != warned || fs == "ext4") || !strings.Contains(drill.stdout, "came back as they were") {
 				t.Errorf("a drill with all files ends with %d\n%s%s", drill.code, drill.stdout, drill.stderr)
 			}
-			if left, err := os.ReadDir(filepath.Join(d.home, "drill")); err == nil {
-				t.Errorf("the drill left %v", left)
+			if left, err := os.ReadDir(filepath.Join(d.home, "drill")); err != nil || len(left) > 0 {
+				t.Errorf("the drill left %v, %v", left, err)
 			}
 
 			q := newPartition(t, fs, 16*gib)
