@@ -47,7 +47,7 @@ func (w *walker) differs(name []byte) {
 
 // covers tells whether a capture by these changes would have looked at a path.
 func (r *resolver) covers(path string) bool {
-	d := r.root
+	d, born := r.root, !r.src.root.btime.IsZero() // without times of birth, a folder in the place of another may have its number
 	for rest := path; rest != ""; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
@@ -63,8 +63,8 @@ func (r *resolver) covers(path string) bool {
 		b := d.names[name]
 		switch {
 		case b == nil:
-			return d.all && rest == ""
-		case b.unsure:
+			return d.all && (rest == "" || !born)
+		case b.unsure, !born && (b.fresh || d.all):
 			return true
 		}
 		d = b.folder

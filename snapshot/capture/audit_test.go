@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"yester/snapshot"
 )
 
 func TestAuditFindsWhatTheJournalMissed(t *testing.T) {
@@ -92,10 +94,35 @@ func TestAuditSaysNothingOfMoreThanItCanLookAtAgain(t *testing.T) {
 }
 
 func TestWholeFolderCoversWhatIsInItAlone(t *testing.T) {
-	r := &resolver{w: &walker{survey: &survey{o: &Options{}}}, root: &dirty{all: true}}
+	r := &resolver{w: &walker{survey: &survey{o: &Options{}}}, src: &source{root: stat{btime: snapshot.Time{Sec: 1}}}, root: &dirty{all: true}}
 	for path, want := range map[string]bool{"bar": true, "foo/bar": false, "foo/barfoo": false, "b/c/b": false} {
 		if got := r.covers(path); got != want {
 			t.Errorf("%s: %v", path, got)
+		}
+	}
+	if r.src.root.btime = (snapshot.Time{}); !r.covers("foo/bar") {
+		t.Error("a folder of which it is not known whether it is the one that was is not read whole")
+	}
+}
+
+// Of a file system that keeps no times of birth, a capture by journal reads all that is in a folder which came to be there: it may be another one of the same number.
+func TestAuditKnowsThatANewFolderWithoutATimeOfBirthIsReadWhole(t *testing.T) {
+	for _, vague := range []bool{false, true} {
+		point := partition(t, "ext4", "-I", "128")
+		r := newJournalRig(t, point, nil)
+		write(t, point+"/dir/sub/file", "1")
+		write(t, point+"/dir/sub/below/file", "1")
+		r.next("walk")
+		var was, is unix.Stat_t
+		must(t, unix.Stat(point+"/dir/sub", &was))
+		must(t, os.RemoveAll(point+"/dir/sub"))
+		must(t, os.Mkdir(point+"/dir/sub", 0o755))
+		if must(t, unix.Stat(point+"/dir/sub", &is)); is.Ino != was.Ino {
+			t.Skip("the new folder has a number of its own")
+		}
+		r.o.Audit, r.vague = true, vague
+		if v := r.next("walk"); v.Audit == nil || v.Audit.Missed != 0 {
+			t.Errorf("names told to be vague: %v: %+v, %q", vague, v.Audit, v.Because)
 		}
 	}
 }
