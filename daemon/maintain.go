@@ -56,7 +56,7 @@ func (d *Daemon) vaultCheck(_ context.Context, r control.CheckRequest) (control.
 		return control.Task{}, control.Errorf(control.BadRequest, "a part of the data is 0 to 1, not %v", r.ReadData)
 	}
 	return d.maintain(control.KindCheck, false, d.priority(), func(m *maintenance, ctx context.Context, j *job) error {
-		_, err := m.check(ctx, j, r.ReadData)
+		_, err := m.check(ctx, j, r.ReadData, nil)
 		return err
 	})
 }
@@ -94,9 +94,10 @@ func (m *maintenance) limiter(j *job) counted {
 	return counted{&j.progress, m.d.metrics.limiter(m.rate)}
 }
 
-// check looks for damage, and keeps where the next check is to go on. If it finds none, what the daemon's own check found is over unless that still waits for its
+// check looks for damage, and keeps where the next check is to go on, together with what found, if that is not nil, makes of its result and its error: a kill must not lose what was found in packs
+// that no check comes to again for weeks. If it finds none, what the daemon's own check found is over unless that still waits for its
 // repair, as all but the data of packs is looked at by every check; and any damage is if it has read everything.
-func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Checked, error) {
+func (m *maintenance) check(ctx context.Context, j *job, part float64, found func(*upkeepState, store.Checked, error)) (store.Checked, error) {
 	begin := m.d.o.Now()
 	kept, err := m.d.upkeepState()
 	if err != nil {
@@ -106,11 +107,15 @@ func (m *maintenance) check(ctx context.Context, j *job, part float64) (store.Ch
 	c, err := m.vault.Check(ctx, store.CheckOptions{
 		Mark: mark, ReadData: part, Cursor: kept.Cursor, Limiter: m.limiter(j), Progress: j.progress.at,
 	})
-	if c.Read > 0 {
-		if err := m.d.changeUpkeep(func(u *upkeepState) { u.Cursor = c.Cursor }); err != nil {
-			m.d.log.Warn("keep where the next check goes on", "err", err)
+	unkept := m.d.changeUpkeep(func(u *upkeepState) {
+		if c.Read > 0 {
+			u.Cursor = c.Cursor
 		}
-	}
+		if found != nil {
+			found(u, c, err)
+		}
+	})
+	err = errors.Join(err, unkept)
 	r := &control.Report{Versions: c.Versions, Packs: c.Packs, ReadPacks: c.Read, ReadBytes: c.Bytes}
 	if err = m.report(ctx, j, r, c.Problems, c.Lost, err); err == nil && !r.Damaged() {
 		m.d.damageOver(begin, func(cause string) bool { return part == 1 || cause == scrubDamage && len(kept.Repair) == 0 })

@@ -253,14 +253,14 @@ func (d *Daemon) scrub(u *upkeepState) error {
 	p := sched.Low
 	p.BytesPerSecond = max(p.BytesPerSecond, scrubRate(info.Stored, days))
 	_, err = d.maintain(control.KindCheck, true, p, func(m *maintenance, ctx context.Context, j *job) error {
-		c, err := m.check(ctx, j, part)
-		until := now
-		if err != nil && d.tasks.stopping() {
-			until = scrubbed(u.Scrubbed, now, float64(c.Read)/float64(max(info.Packs, 1)), days)
-		}
-		return errors.Join(err, d.changeUpkeep(func(u *upkeepState) {
+		_, err := m.check(ctx, j, part, func(u *upkeepState, c store.Checked, err error) {
+			until := now
+			if err != nil && d.tasks.stopping() {
+				until = scrubbed(u.Scrubbed, now, float64(c.Read)/float64(max(info.Packs, 1)), days)
+			}
 			u.Scrubbed, u.Repair = until, join(u.Repair, repairable(c.Problems))
-		}))
+		})
+		return err
 	})
 	return err
 }

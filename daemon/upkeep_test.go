@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,5 +88,38 @@ func TestScrubReadsEverySliceAndRepairs(t *testing.T) {
 	}
 	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the pack is not as it was: %v", err)
+	}
+}
+
+// A kill while it is looked up which files damage is part of, which may take long, must not have the next daemon go on behind it.
+func TestWhatAScrubFoundIsKeptWithHowFarItRead(t *testing.T) {
+	var s *still
+	var at upkeepState // when the damage is told
+	s = newStill(t, func(o *Options) {
+		o.Settings.ScrubDays, o.Settings.DrillDays = ptr(1), new(int)
+		o.Log = slog.New(heard{hear: func(what string) {
+			if what == "the vault is damaged" && at.Cursor == "" {
+				at, _ = s.upkeepState()
+			}
+		}})
+	})
+	if err := os.WriteFile(filepath.Join(s.dir, "big"), random(4<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.days("2026-11-24")
+	file := largestPack(t, s.o.Home.Vault)
+	damageFile(t, file, 1<<20, 100)
+	due := s.o.Now().Add(-scrubEvery)
+	u := upkeepState{Scrubbed: due}
+	if err := s.scrub(&u); err != nil {
+		t.Fatal(err)
+	}
+	check := s.tasks.jobs[lane(control.KindCheck)]
+	<-check.done
+	if end := check.look(s.o.Now()); end.State != control.Partial {
+		t.Fatalf("got %+v", end)
+	}
+	if at.Cursor == "" || !at.Scrubbed.After(due) || !slices.Equal(at.Repair, []string{filepath.Base(file)}) {
+		t.Errorf("kept was %+v", at)
 	}
 }
