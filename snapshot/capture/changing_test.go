@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"yester/snapshot"
+	"yester/store"
+	"yester/store/pack"
 )
 
 func TestFileThatChangesWhileItIsRead(t *testing.T) {
@@ -218,5 +220,26 @@ func TestFolderThatVanishesWhileItIsWalked(t *testing.T) {
 	}
 	if got := r.paths(r.run(), dir); !slices.Equal(got, []string{"a/"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestFolderThatIsRemovedWhileItIsListedIsGone(t *testing.T) {
+	r, point := emptyRig(t)
+	must(t, os.Mkdir(point+"/dir", 0o755))
+	dir, err := os.Open(point + "/dir")
+	must(t, err)
+	defer dir.Close()
+	must(t, os.Remove(point+"/dir"))
+	src, err := openSource(t.Context(), r.o.Partition, r.o.clock)
+	must(t, err)
+	defer src.close()
+	put, err := r.vault.Writer(r.o.Instance.ID, store.WriterOptions{Encoding: pack.LZ4})
+	must(t, err)
+	defer put.Close()
+	w, err := newWalker(r.vault, put, &r.o, src)
+	must(t, err)
+	err = w.walk(t.Context(), directory{fd: int(dir.Fd()), vol: volume{dev: src.root.dev}, at: w.filter.root, depth: 1, encrypted: -1}, &snapshot.Entry{}, nil)
+	if err == nil || !fromSource(err) || !vanished(err) || w.warnings.count > 0 {
+		t.Errorf("%v, warnings are %v", err, w.warnings.list)
 	}
 }

@@ -134,6 +134,9 @@ func (w *walker) walk(ctx context.Context, d directory, e, old *snapshot.Entry) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if vanished(err) && d.depth > 0 { // it was removed since it was opened
+		return &sourceError{"list", -1, err}
+	}
 	if err != nil {
 		w.lookAgain(true)
 		w.warn(snapshot.NotListed+": %v", err)
