@@ -60,15 +60,15 @@ func setStat(e *snapshot.Entry, st *stat, vol volume, before time.Time) {
 
 // unchanged tells whether what the parent version has of a name still holds, e being what stat tells now. Any change of content or attributes sets ctime,
 // which nobody can set back, but on file systems that do not keep it: to vfat it is mtime, and to exfat once the kernel has forgotten the file.
-func unchanged(old, e *snapshot.Entry) bool {
+func (w *walker) unchanged(old, e *snapshot.Entry) bool {
 	return old != nil && !old.Racy && old.Type() == e.Type() && old.Size == e.Size && old.Mtime == e.Mtime && old.Ctime == e.Ctime &&
-		old.Btime == e.Btime && old.Ino == e.Ino && old.Rdev == e.Rdev
+		old.Btime == e.Btime && (old.Ino == e.Ino || renumbered[w.src.fstype]) && old.Rdev == e.Rdev
 }
 
 // stays tells whether what the parent version has of a name still holds, and the vault still has it.
 func (w *walker) stays(ctx context.Context, e, old *snapshot.Entry) (bool, error) {
-	if !unchanged(old, e) || !w.o.Damaged {
-		return unchanged(old, e), nil
+	if !w.unchanged(old, e) || !w.o.Damaged {
+		return w.unchanged(old, e), nil
 	}
 	return snapshot.IsWhole(ctx, w.get, old, w.vault.Has)
 }

@@ -26,6 +26,9 @@ var anonymous = typeSet("btrfs")
 // unsupported are the types of which not everything can be told: on bcachefs a file and those in snapshots that were made of it are alike in all that tells files apart.
 var unsupported = typeSet("zfs bcachefs")
 
+// renumbered are the types that keep no inode numbers: the kernel draws new ones whenever it looks at a file anew. None of them has hard links.
+var renumbered = typeSet("vfat msdos exfat")
+
 // excludedType tells why a mount of this kind is never backed up, "" if it can be.
 func excludedType(m *mountLine) string {
 	switch {

@@ -87,12 +87,12 @@ func TestFolderThatIsMovedBeforeWhatIsHeldInIt(t *testing.T) {
 }
 
 func TestUnreadAttributesAreReadAgain(t *testing.T) {
-	w := &walker{survey: &survey{o: &Options{Memory: &Memory{}}}, path: []byte("file")}
+	w := &walker{survey: &survey{src: &source{}, o: &Options{Memory: &Memory{}}}, path: []byte("file")}
 	e := snapshot.Entry{Mode: unix.S_IFREG}
 	w.noXattrs(&e, unix.ENOMEM)
 	later := e
 	later.Racy = false
-	if unchanged(&e, &later) || len(w.again) != 1 || w.again[0].path != "file" {
+	if w.unchanged(&e, &later) || len(w.again) != 1 || w.again[0].path != "file" {
 		t.Errorf("%+v, %v", e, w.again)
 	}
 }

@@ -43,3 +43,16 @@ func TestTimesOfADamagedInodeCanBeReadBack(t *testing.T) {
 		t.Errorf("%v, %v, %v, want %v", got.Mtime, got.Ctime, got.Btime, want)
 	}
 }
+
+func TestInodeNumbersThatAreNotKeptTellNothing(t *testing.T) {
+	for fstype, want := range map[string]bool{"ext4": false, "ntfs3": false, "vfat": true, "msdos": true, "exfat": true} {
+		w := &walker{survey: &survey{src: &source{fstype: fstype}, o: &Options{}}}
+		old, e := snapshot.Entry{Ino: 1, Size: 1}, snapshot.Entry{Ino: 2, Size: 1}
+		if got, err := w.stays(t.Context(), &e, &old); got != want || err != nil {
+			t.Errorf("%s: %v, %v", fstype, got, err)
+		}
+		if e.Size++; w.unchanged(&old, &e) {
+			t.Errorf("%s: it has another size", fstype)
+		}
+	}
+}

@@ -264,7 +264,7 @@ func (w *walker) resume(ctx context.Context, e *snapshot.Entry) (bool, error) {
 		return false, nil
 	}
 	old, begun := w.o.unfinished.find(w.path)
-	if !unchanged(old, e) || !old.Ctime.Time().Before(begun.Add(-coarseGrain)) {
+	if !w.unchanged(old, e) || !old.Ctime.Time().Before(begun.Add(-coarseGrain)) {
 		return false, nil
 	}
 	whole, err := snapshot.IsWhole(ctx, w.get, old, w.put.Rely)
