@@ -175,7 +175,7 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	var set []snapshot.Xattr
 	value := make([]byte, 64<<10)
 	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
-		if name == "" || snapshot.IsRestoreMark(name) {
+		if name == "" || snapshot.IsLeftOut(name) {
 			continue
 		}
 		n, err := get(name, value)
@@ -190,23 +190,23 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	return snapshot.EncodeXattrs(set), nil
 }
 
-// xattrsOf are those that the version has, but for the marks of a restore that was under way when it was made.
+// xattrsOf are those that the version has, but for what is not put back: old versions have some of it.
 func (r *run) xattrsOf(e *snapshot.Entry) (snapshot.Xattrs, error) {
 	all, err := snapshot.GetXattrs(r.ctx, r.o.Vault, e)
 	if err != nil {
 		return nil, err
 	}
 	var rest []snapshot.Xattr
-	marked := false
+	less := false
 	err = all.All(func(name, value []byte) bool {
-		if snapshot.IsRestoreMark(string(name)) {
-			marked = true
+		if snapshot.IsLeftOut(string(name)) {
+			less = true
 		} else {
 			rest = append(rest, snapshot.Xattr{Name: string(name), Value: value})
 		}
 		return true
 	})
-	if !marked {
+	if !less {
 		return all, err
 	}
 	return snapshot.EncodeXattrs(rest), err

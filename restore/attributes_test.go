@@ -344,6 +344,21 @@ func TestSetIDBitsAreNotGivenWhereOwnersCannotBe(t *testing.T) {
 	}
 }
 
+// Versions of before have the ACLs of xfs in its own form, too.
+func TestACLsInTheFormOfXFSAreNotPutBack(t *testing.T) {
+	g := newRig(t)
+	acl := aclOf(6, 6, 4, 6, 4)
+	e := g.xattrs(g.file("f", "x"), acl, snapshot.Xattr{Name: "trusted.SGI_ACL_FILE", Value: []byte("raw")})
+	e.Mode = unix.S_IFREG | 0o664
+	v, dir := g.version(e), t.TempDir()
+	wantLeft(t, "noted", g.restore(v, dir).Notes)
+	_, err := unix.Lgetxattr(filepath.Join(dir, "f"), "trusted.SGI_ACL_FILE", nil)
+	if _, has := unix.Lgetxattr(filepath.Join(dir, "f"), aclAccess, nil); err == nil || has != nil {
+		t.Errorf("that of xfs: %v, the other: %v", err, has)
+	}
+	wantSame(t, g, v, dir)
+}
+
 // Without metadata comes back what a file is, when it was changed and who may do what with it, as far as whoever restores may say so; all else is as the target has it, also of what is there.
 func TestNoMetadataGivesPermissionBitsAndTimesOnly(t *testing.T) {
 	const noDump = 0x40
