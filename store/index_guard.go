@@ -33,6 +33,8 @@ const (
 	cleanFile = "CLEAN"
 	doubtFile = "DOUBT"
 
+	newCleanFile = "CLEAN.new" // CLEAN while it is written
+
 	// readAtClose is some two seconds of reading from a disk, of the ten in which a daemon ends.
 	readAtClose = 256 << 20
 )
@@ -104,7 +106,10 @@ func (g *guard) clean() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(g.path(cleanFile), []byte(sums), 0o600)
+	if err := os.WriteFile(g.path(newCleanFile), []byte(sums), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(g.path(newCleanFile), g.path(cleanFile))
 }
 
 var errMuch = errors.New("much of it is new")
@@ -118,7 +123,7 @@ func (g *guard) sums(most int64) (string, error) {
 	}
 	var b strings.Builder
 	for _, f := range files {
-		if f.Name() == cleanFile || f.Name() == doubtFile {
+		if f.Name() == cleanFile || f.Name() == doubtFile || f.Name() == newCleanFile {
 			continue
 		}
 		info, err := f.Info()
