@@ -44,7 +44,7 @@ func (s *source) freeze(ctx context.Context, clock func() time.Time) {
 	made, err := snapshotInTime(ctx, s.fd, snapshotPatience)
 	if err == nil {
 		var root stat
-		if root, err = statFD(made.fd, statMask|unix.STATX_SUBVOL); err == nil {
+		if root, err = statSubvolume(made.fd); err == nil {
 			root.size -= 2 * uint64(len(made.name)) // what the folder of the snapshot adds to that of the root folder, and is there no more after it
 			s.subvol = s.root.subvol
 			s.live, s.fd, s.root, s.moment, s.made = s.fd, made.fd, root, moment, made

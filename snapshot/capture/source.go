@@ -55,7 +55,7 @@ func openSource(ctx context.Context, p snapshot.Partition, clock func() time.Tim
 	// What is mounted there from now on stays out as it is, but no kernel promises it. Before Linux 5.12 it cannot be said.
 	_ = unix.MountSetattr(clone, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
 	if s.fd, err = openAt(clone, dot, openDir); err == nil {
-		s.root, err = statFD(s.fd, statMask|unix.STATX_SUBVOL)
+		s.root, err = statSubvolume(s.fd)
 	}
 	if err == nil && !s.root.same(&want) {
 		err = errors.New("another file system was mounted there in the meantime")

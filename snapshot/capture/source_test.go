@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -253,6 +254,32 @@ func TestReadOnlySubvolumesAreTakenUnlessTheyAreSnapshots(t *testing.T) {
 		r.o.Includes = []string{point + in}
 		wantPaths(t, r.rig, r.next("walk"), in, "snapshot1/", "snapshot1/file")
 		look(0, "snapshot1/", "snapshot1/file")
+	}
+}
+
+func TestSubvolumeIDIsToldByAnyKernel(t *testing.T) {
+	point := partition(t, "btrfs")
+	must(t, os.Mkdir(point+"/dir", 0o755))
+	command(t, "btrfs", "subvolume", "create", point+"/nested")
+	must(t, os.Mkdir(point+"/nested/dir", 0o755))
+	command(t, "btrfs", "subvolume", "snapshot", "-r", point+"/nested", point+"/snapshot")
+	for _, sub := range []string{"", "/nested", "/snapshot"} {
+		want := command(t, "btrfs", "inspect-internal", "rootid", point+sub)
+		for _, name := range []string{"", "/dir"} {
+			fd, err := unix.Open(point+sub+name, unix.O_PATH|unix.O_CLOEXEC, 0)
+			must(t, err)
+			st, err := statSubvolume(fd)
+			if got := subvolumeID(fd); err != nil || strconv.FormatUint(got, 10) != want || st.subvol != got {
+				t.Errorf("%s%s: %d, want %s; stat says %d, %v", sub, name, got, want, st.subvol, err)
+			}
+			unix.Close(fd)
+		}
+	}
+	fd, err := unix.Open(partition(t, "ext4"), unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	if got := subvolumeID(fd); got != 0 {
+		t.Errorf("ext4 has the subvolume %d", got)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 const (
 	btrfsSubvolGetFlags = 0x80089419 // BTRFS_IOC_SUBVOL_GETFLAGS
+	btrfsInoLookup      = 0xd0009412 // BTRFS_IOC_INO_LOOKUP
 	btrfsSubvolReadOnly = 1 << 1
 	btrfsSubvolGetInfo  = 0x81f8943c // BTRFS_IOC_GET_SUBVOL_INFO
 	btrfsRootIno        = 256        // of a subvolume's root folder
@@ -54,6 +55,32 @@ func (w *walker) leaveSnapshot(d *directory, old *snapshot.Entry) {
 	if old != nil && old.IsDir() && old.Tree != (store.ID{}) {
 		w.warn("it is a read-only snapshot by now, and what is in it is left out, from now on without a word; it is taken if it is a path of its own (--path)")
 	}
+}
+
+// statSubvolume is statFD of an open folder, with the id of its subvolume.
+func statSubvolume(fd int) (stat, error) {
+	st, err := statFD(fd, statMask|unix.STATX_SUBVOL)
+	if err == nil && st.subvol == 0 { // Linux before 6.10
+		st.subvol = subvolumeID(fd)
+	}
+	return st, err
+}
+
+// subvolumeID asks btrfs in which subvolume a folder is, which may be open just to look at it: any kernel says so. It is 0 on other file systems.
+func subvolumeID(folder int) uint64 {
+	fd, err := openAt(folder, dot, openDir)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	args := struct {
+		id, ino uint64 // 0: the one that fd is in
+		name    [4080]byte
+	}{ino: btrfsRootIno}
+	if btrfsIoctl(fd, btrfsInoLookup, unsafe.Pointer(&args)) != nil {
+		return 0
+	}
+	return args.id
 }
 
 // A volume is the part of the partition a folder lies in: the partition itself, or a subvolume nested in it.
@@ -122,10 +149,10 @@ func isSnapshotFolder(fd int) bool {
 	return err == nil && isOne && n.len() == 1 && string(n.at(0).bytes()) == snapshotName
 }
 
-// nested returns the volume that begins at the open folder fd. A kernel that does not tell subvolume ids gets numbers counted from the top, lest they
+// nested returns the volume that begins at the open folder fd. A subvolume whose id is not told, or too large, gets a number counted from the top, lest it
 // meet real ones; files in it are then read again when the order of subvolumes changed.
 func (w *walker) nested(fd int) volume {
-	st, err := statFD(fd, statMask|unix.STATX_SUBVOL)
+	st, err := statSubvolume(fd)
 	if err == nil && st.subvol != 0 && st.subvol < 1<<(64-subvolShift) {
 		return volume{st.dev, st.subvol}
 	}
@@ -138,7 +165,7 @@ func (s *source) number(fd int, st *stat) uint64 {
 		return st.ino
 	}
 	v := volume{dev: st.dev}
-	if st, err := statFD(fd, statMask|unix.STATX_SUBVOL); err == nil {
+	if st, err := statSubvolume(fd); err == nil {
 		v.id = st.subvol // without one there is no going by changes
 	}
 	return v.ino(st.ino)
