@@ -142,10 +142,13 @@ func (d *Daemon) runOwedHook(ctx context.Context) {
 	}
 	b := &backup{d: d, policy: control.Policy{Hooks: owed.Hooks}, job: &job{task: t}, log: taskLog{d.log, t.ID}}
 	b.instance.Name = owed.Instance
-	// The task has ended whatever becomes of this; it says what the hook said.
-	_, _ = b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, versionsMade(&t))
+	// The task has ended whatever becomes of this; it says what the hook said. How it ended was told, and that of a cause only once a day.
+	failed, _ := b.hook(ctx, "after", "YESTER_STATE="+t.State, "YESTER_ERROR="+t.Error, versionsMade(&t))
 	if ctx.Err() != nil {
 		return // the next daemon runs it
+	}
+	if failed {
+		d.raise(control.MessageBackup, owedHook, fmt.Sprintf("the hook after the backup %s, which was cut off, failed and is not run again, see `yester tasks show %s`", t.ID, t.ID))
 	}
 	if err := d.db.PutTask(b.job.look(d.o.Now())); err != nil {
 		d.log.Error("keep what a hook said", "task", t.ID, "err", err)

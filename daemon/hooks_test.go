@@ -356,6 +356,25 @@ func TestHookAfterOfABackupThatWasCutOffRunsWithTheNextDaemon(t *testing.T) {
 	}
 }
 
+// What the hook before has stopped stays down, and of the backup it was told only that it failed.
+func TestHookAfterOfABackupThatWasCutOffIsToldIfItFails(t *testing.T) {
+	for _, onFailure := range []string{control.HookAbort, control.HookWarn} {
+		s := withHooks(t, control.HookRequest{After: ptr("test $YESTER_STATE = completed"), OnFailure: &onFailure})
+		task := control.Task{ID: "b-20261123-0001", Kind: control.KindBackup, State: control.Running, Start: s.o.Now()}
+		err := errors.Join(s.db.PutTask(task), s.db.PutOwedHook(state.OwedHook{Task: task.ID, Instance: "vm", Hooks: s.policy.Hooks}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.again()
+		if got := s.open(control.MessageBackup); len(got) != 2 || !strings.HasPrefix(got[1], "the hook after the backup b-20261123-0001, which was cut off, failed") {
+			t.Errorf("%s: told %q", onFailure, got)
+		}
+		if s.backedUp(); len(s.open(control.MessageBackup)) > 0 {
+			t.Errorf("%s: %q stay", onFailure, s.open(control.MessageBackup))
+		}
+	}
+}
+
 // Whoever can write a vault must not come to run commands on the machines that use it.
 func TestHooksAreNeverTakenFromTheVault(t *testing.T) {
 	s := withHooks(t, control.HookRequest{Before: ptr("true")})

@@ -26,6 +26,7 @@ const (
 	failedBackup  = "backup/failed"
 	skippedBackup = "backup/skipped"
 	partialBackup = "backup/partial"
+	owedHook      = "backup/hook"
 )
 
 // taskCause, with its kind, is the cause of a task that did not end well and has no kind of message of its own.
@@ -181,7 +182,7 @@ func (d *Daemon) tellLastSkip() error {
 
 // backupsOver ends the messages of backups after one that went well, or has warnings.
 func (d *Daemon) backupsOver(t *control.Task) {
-	over := []string{failedBackup, skippedBackup}
+	over := []string{failedBackup, skippedBackup, owedHook}
 	if t.State == control.Completed {
 		over = append(over, partialBackup)
 	}
