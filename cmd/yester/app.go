@@ -122,6 +122,7 @@ var (
 	waitFlag = &cli.BoolFlag{Name: "wait", Usage: "wait for the end"}
 )
 
+// jsonFlag has answers printed as JSON.
 func (p *program) jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print JSON", Destination: &p.json}
 }

@@ -36,22 +36,13 @@ func (p *program) follow(ctx context.Context, d *control.Client, id string) erro
 		return nil
 	})
 	shown.end()
-	switch {
-	case errors.Is(err, context.Canceled):
+	if errors.Is(err, context.Canceled) {
 		p.note("%s goes on; `%s` watches it again, `%s` stops it\n", id, p.command("tasks watch "+id), p.command("tasks cancel "+id))
-		return err
-	case err != nil:
+	}
+	if err := p.answer(last, err, func() { p.showResult(&last) }); err != nil {
 		return err
 	}
-	return p.ended(&last)
-}
-
-// ended shows how a task ended, and ends as it did.
-func (p *program) ended(t *control.Task) error {
-	if err := p.answer(t, nil, func() { p.showResult(t) }); err != nil {
-		return err
-	}
-	return verdict(t)
+	return verdict(&last)
 }
 
 // verdict is the error that a command ends with after a task's end was shown.

@@ -1,7 +1,7 @@
 // Command yester keeps every yesterday of a machine mounted: it is the daemon, and the commands that drive it.
 //
-// Each command group is a file; what does the work of a command X is p.runX. They only ask the daemon and print. Exit codes are a
-// contract, see exit.go.
+// Each command group is a file; xCommand has a command's flags and texts, and runX does its work where that is more than a call. They only
+// ask the daemon and print. Exit codes are a contract, see exit.go.
 package main
 
 import (
