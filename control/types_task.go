@@ -40,6 +40,7 @@ type Task struct {
 	Progress     *Progress  `json:"progress,omitempty"` // only while it runs
 	Results      []Result   `json:"results,omitempty"`  // one per partition that was done with
 	Report       *Report    `json:"report,omitempty"`   // of what is no backup
+	Restores     string     `json:"restores,omitempty"` // PARTITION/VERSION of this instance that a restore puts back, from its begin on
 	Restored     *Restored  `json:"restored,omitempty"` // of a restore
 	Hooks        []HookRun  `json:"hooks,omitempty"`    // that a backup ran
 	Drilled      *Drilled   `json:"drilled,omitempty"`  // of a drill

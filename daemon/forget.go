@@ -152,7 +152,8 @@ func (d *Daemon) isWanted(k store.VersionKey) (v *store.Vault, wanted bool) {
 // isExpired tells whether a sweep would delete a version of this instance now. d.keeping is held.
 func (d *Daemon) isExpired(ctx context.Context, v *store.Vault, p *control.Policy, kept store.Policy, k store.VersionKey) bool {
 	clock, err := d.watchBy(p)
-	if err != nil || clock.Passed < firstSweep {
+	half, halfErr := d.halfRestored()
+	if err != nil || halfErr != nil || clock.Passed < firstSweep || half[k.Partition+"/"+k.Version] {
 		return false
 	}
 	for _, of := range d.expiring(v) {

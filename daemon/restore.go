@@ -73,7 +73,13 @@ func (d *Daemon) restore(ctx context.Context, r control.RestoreRequest) (control
 	d.hold(k, 1)
 	var t control.Task
 	if v.Remains(k) {
-		t, err = d.tasks.start(control.KindRestore, false, func(ctx context.Context, j *job) error {
+		of := ""
+		if k.Instance == d.instance.ID && !r.DryRun && !r.VerifyOnly {
+			of = k.Partition + "/" + k.Version
+		}
+		keep := func(t control.Task) error { t.Restores = of; return d.db.PutTask(t) }
+		t, err = d.tasks.begin(control.KindRestore, false, keep, func(ctx context.Context, j *job) error {
+			j.update(func(t *control.Task) { t.Restores = of })
 			defer d.hold(k, -1)
 			defer o.target.Close()
 			return o.run(ctx, j)
@@ -154,6 +160,21 @@ func (d *Daemon) hold(k store.VersionKey, n int) {
 	if d.restoring[k] += n; d.restoring[k] == 0 {
 		delete(d.restoring, k)
 	}
+}
+
+// goneOnWith is for how long a version whose restore did not come to its end does not expire, so that the same command can go on with it.
+const goneOnWith = 7 * 24 * time.Hour
+
+// halfRestored are the versions, as tasks call them, of restores that did not come to their end lately. It waits for no lock of the tasks, see isWanted.
+func (d *Daemon) halfRestored() (map[string]bool, error) {
+	all, err := d.db.Tasks()
+	half, now := map[string]bool{}, d.o.Now()
+	for i := range all { // oldest first
+		if t := &all[i]; t.Restores != "" {
+			half[t.Restores] = !t.Ended() || (t.State == control.Failed || t.State == control.Cancelled) && now.Sub(*t.End) < goneOnWith
+		}
+	}
+	return half, err
 }
 
 // findPaths finds the one partition of an instance that all paths of a request lie on, and what they are called below its root; or the partition that is

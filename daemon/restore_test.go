@@ -186,3 +186,37 @@ func TestRestoreLeavesOutWhatTheRequestSays(t *testing.T) {
 		}
 	}
 }
+
+// The same command is to go on with it when the daemon is there again, and nobody can give that before the first sweep.
+func TestVersionWhoseRestoreWasCutOffExpiresAWeekLater(t *testing.T) {
+	s := newStill(t)
+	if err := os.WriteFile(filepath.Join(s.dir, "big"), random(4<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.days("2026-11-24", "2026-11-25", "2026-11-26")
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	s.at("2026-12-24 03:00")
+	r := control.RestoreRequest{Version: s.vault.Versions(s.instance.ID)[0].Version, Paths: []string{s.dir}, To: t.TempDir(), Rate: 1000} // an hour
+	id := mustNot[control.Task](t)(s.restore(t.Context(), r)).ID
+	killed := mustNot[control.Task](t)(s.db.Task(id)) // what a kill leaves
+	wantHeld := func() {
+		t.Helper()
+		s.swept("2026-12-24 03:18")
+		s.wantVersions("2026-11-24T0317", "2026-11-25T0317", "2026-11-26T0317")
+	}
+	s.again()
+	if task := mustNot[control.Task](t)(s.tasks.get(id)); task.State != control.Cancelled {
+		t.Fatalf("got %+v", task)
+	}
+	wantHeld()
+	if err := s.db.PutTask(killed); err != nil {
+		t.Fatal(err)
+	}
+	s.again()
+	if task := mustNot[control.Task](t)(s.tasks.get(id)); task.State != control.Failed {
+		t.Fatalf("got %+v", task)
+	}
+	wantHeld()
+	s.swept("2026-12-31 03:19")
+	s.wantVersions("2026-11-26T0317")
+}

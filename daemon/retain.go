@@ -104,6 +104,10 @@ func (d *Daemon) sweep(ctx context.Context) error {
 	if clock.Passed < firstSweep {
 		return unkept
 	}
+	half, err := d.halfRestored()
+	if err != nil {
+		return errors.Join(unkept, err)
+	}
 	errs := []error{unkept}
 	deleted, stay := 0, 0
 	for _, of := range d.expiring(vault) {
@@ -111,7 +115,7 @@ func (d *Daemon) sweep(ctx context.Context) error {
 			break // whoever changed it has another sweep begin
 		}
 		for i, f := range d.fates(ctx, vault, policy, kept, of, clock.Wall) {
-			if !f.Gone(clock.Wall) {
+			if !f.Gone(clock.Wall) || half[of[i].Partition+"/"+of[i].Version] {
 				continue
 			}
 			if !f.Gone(clock.Wall.Add(-clock.Ahead())) {
