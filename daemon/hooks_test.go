@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -353,6 +354,30 @@ func TestHookAfterOfABackupThatWasCutOffRunsWithTheNextDaemon(t *testing.T) {
 	s.again() // and one that ended owes nothing
 	if got := string(mustNot[[]byte](t)(os.ReadFile(said))); strings.Count(got, "\n") != 2 || !strings.Contains(got, "completed") {
 		t.Errorf("said %q", got)
+	}
+}
+
+// Of a task that is cut off, what it made by then is known.
+func TestWhatABackupMadeIsKeptBeforeItEnds(t *testing.T) {
+	dir := t.TempDir()
+	ready, goOn := filepath.Join(dir, "ready"), filepath.Join(dir, "go")
+	for _, fifo := range []string{ready, goOn} {
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := withHooks(t, control.HookRequest{After: ptr("echo >" + ready + "; cat " + goOn)})
+	id := mustNot[control.Task](t)(s.startBackup(nil)).ID
+	mustNot[[]byte](t)(os.ReadFile(ready))
+	made := mustNot[control.Task](t)(s.db.Task(id))
+	if len(made.Results) != 1 || made.Results[0].Version == "" || made.Ended() {
+		t.Errorf("kept is %+v", made)
+	}
+	if err := os.WriteFile(goOn, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if task := wait(t, s.tasks, id); task.State != control.Completed || !reflect.DeepEqual(task.Results, made.Results) {
+		t.Errorf("got %+v", task)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"yester/snapshot"
 )
 
-// keep adds to the task what became of a target.
+// keep adds to the task what became of a target, and keeps it: a daemon that is killed in the next one has made this one's version all the same.
 func (b *backup) keep(t target, v *snapshot.Version, err error, took time.Duration) {
 	r := control.Result{Partition: t.partition.Name, Seconds: took.Seconds()}
 	if err != nil {
@@ -23,6 +23,9 @@ func (b *backup) keep(t target, v *snapshot.Version, err error, took time.Durati
 			warn(task, v.WarningCount, warnings(v))
 		}
 	})
+	if err := b.d.db.PutTask(b.job.look(b.d.o.Now())); err != nil {
+		b.d.log.Warn("keep what a backup made so far", "task", b.log.task, "err", err)
+	}
 }
 
 // result is what the API says of a version that was made.

@@ -55,6 +55,7 @@ func (ts *tasks) recover() error {
 		}
 		now := ts.now()
 		t.State, t.End, t.Error, t.Hint = control.Failed, &now, "the daemon was killed", goesOn(t.Kind)
+		t.Progress = nil
 		ts.log.Warn("a task was cut off, the daemon was killed", "task", t.ID)
 		ts.tell(&t)
 		if err := ts.db.PutTask(t); err != nil {
