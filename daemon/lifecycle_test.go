@@ -145,6 +145,8 @@ func TestRefusedSettingChangesNothing(t *testing.T) {
 		{control.ActivateRequest{KeepWeekly: ptr(-1)}, "-1 weekly versions cannot be kept"},
 		{control.ActivateRequest{Partitions: []string{"nope"}}, `there is no partition "nope"`},
 		{control.ActivateRequest{Start: "04:00", Excludes: []string{"["}}, "is no pattern"},
+		{control.ActivateRequest{Start: "04:00", Excludes: []string{"/"}}, "is no pattern"},
+		{control.ActivateRequest{Start: "04:00", Excludes: []string{`x\/`}}, "is no pattern"},
 	} {
 		_, err := s.Daemon.set(t.Context(), tt.r)
 		if !errors.Is(err, control.BadRequest) || !strings.Contains(err.Error(), tt.want) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -117,7 +118,7 @@ func checkPolicy(p *control.Policy, asked *control.ActivateRequest, mounts []cap
 		return control.Errorf(control.BadRequest, "of the excludes, %v", err)
 	}
 	for _, e := range patterns(p.Excludes) {
-		if e == "" || !doublestar.ValidatePattern(e) {
+		if p := strings.TrimRight(e, "/"); p == "" || !doublestar.ValidatePattern(p) {
 			return control.Errorf(control.BadRequest, "the exclude %q is no pattern", e).
 				WithHint("write globs like '*.iso', '/home/*/.cache' or '**/node_modules'")
 		}
