@@ -179,14 +179,10 @@ func indexOptions(dir string, log badger.Logger) badger.Options {
 		WithChecksumVerificationMode(options.OnBlockRead) // damage at rest the guard finds; OnTableRead dies of it
 }
 
-// close closes the index, and notes that it was closed well unless there was an error in it. ErrIndexSpace, when the disk is too full to write out what is in memory: then it stays open,
-// all of it is in its logs, and the process has to end.
+// close closes the index, and notes that it was closed well unless there was an error in it.
 func (x *index) close() error {
 	if x.temp != nil {
 		return x.temp.close()
-	}
-	if err := x.room(); err != nil {
-		return err
 	}
 	x.looks.wrote()
 	err := x.db.Close()

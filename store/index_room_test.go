@@ -136,24 +136,6 @@ func TestBrokenIndexGivesWayToTheNewOne(t *testing.T) {
 	}
 }
 
-// To write out at the end what is in memory would be a signal.
-func TestIndexIsNotWrittenOutOnAFullDisk(t *testing.T) {
-	tv := newTightVault(t)
-	chunks := someChunks(1, 20, 10_000)
-	ids, _ := tv.store("v1", WriterOptions{}, chunks)
-	tv.fillDisk("other")
-	if err := tv.Close(); !errors.Is(err, ErrIndexSpace) {
-		t.Errorf("closed: %v", err)
-	}
-	must(t, os.Remove(filepath.Join(tv.dir, "other")))
-	must(t, tv.index.db.Close()) // else by the end of the process
-	must(t, tv.open())
-	tv.holds(ids, chunks)
-	if strings.Contains(tv.log.String(), "made anew") {
-		t.Error("the index was made anew")
-	}
-}
-
 func TestWhatCannotBeNotedAsCleanIsNotBroken(t *testing.T) {
 	tv := newTightVault(t)
 	tv.fillDisk("other")

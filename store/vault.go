@@ -132,7 +132,7 @@ func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	return v, v.place.loadStones(ctx)
 }
 
-// Close ends all use of the vault. Writers must be closed before. ErrIndexSpace: its index stays open until the process ends; nothing is lost.
+// Close ends all use of the vault. Writers must be closed before.
 func (v *Vault) Close() error {
 	v.mend.stop()
 	v.files.close()
