@@ -175,7 +175,7 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	var set []snapshot.Xattr
 	value := make([]byte, 64<<10)
 	for name := range strings.SplitSeq(string(buf[:n]), "\x00") {
-		if name == "" || snapshot.IsLeftOut(name) {
+		if name == "" || isLeftOut(name) {
 			continue
 		}
 		n, err := get(name, value)
@@ -190,7 +190,13 @@ func (h *holder) xattrs() (snapshot.Xattrs, error) {
 	return snapshot.EncodeXattrs(set), nil
 }
 
-// xattrsOf are those that the version has, but for what is not put back: old versions have some of it.
+// isLeftOut tells whether an extended attribute is not put back: restore marks, which old versions may have, and the ACLs of xfs in its own form. It lists these beside those that all file
+// systems have, and makes them of those; on another file system nothing would keep them as those are, and on an xfs, put back after those, they would win.
+func isLeftOut(name string) bool {
+	return snapshot.IsRestoreMark(name) || name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
+}
+
+// xattrsOf are those that the version has, but for what is not put back.
 func (r *run) xattrsOf(e *snapshot.Entry) (snapshot.Xattrs, error) {
 	all, err := snapshot.GetXattrs(r.ctx, r.o.Vault, e)
 	if err != nil {
@@ -199,7 +205,7 @@ func (r *run) xattrsOf(e *snapshot.Entry) (snapshot.Xattrs, error) {
 	var rest []snapshot.Xattr
 	less := false
 	err = all.All(func(name, value []byte) bool {
-		if snapshot.IsLeftOut(string(name)) {
+		if isLeftOut(string(name)) {
 			less = true
 		} else {
 			rest = append(rest, snapshot.Xattr{Name: string(name), Value: value})

@@ -344,7 +344,7 @@ func TestSetIDBitsAreNotGivenWhereOwnersCannotBe(t *testing.T) {
 	}
 }
 
-// Versions of before have the ACLs of xfs in its own form, too.
+// Versions of an xfs have its ACLs in its own form, too.
 func TestACLsInTheFormOfXFSAreNotPutBack(t *testing.T) {
 	g := newRig(t)
 	acl := aclOf(6, 6, 4, 6, 4)

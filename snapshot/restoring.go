@@ -13,8 +13,3 @@ const (
 func IsRestoreMark(name string) bool {
 	return name == RestoringMark || name == RestoringMarkOfUser || name == UnfinishedMark || name == UnfinishedMarkOfUser
 }
-
-// IsLeftOut tells whether an extended attribute is in no version and is not put back: restore marks, and the ACLs of xfs in its own form, which it lists beside those that all file systems have.
-func IsLeftOut(name string) bool {
-	return IsRestoreMark(name) || name == "trusted.SGI_ACL_FILE" || name == "trusted.SGI_ACL_DEFAULT"
-}

@@ -178,7 +178,7 @@ func compareRest(t *testing.T, r *rig, path string, e *snapshot.Entry) {
 	n, err := unix.Llistxattr(path, list)
 	must(t, err)
 	for name := range strings.SplitSeq(strings.Trim(string(list[:n]), "\x00"), "\x00") {
-		if name != "" && !snapshot.IsLeftOut(name) {
+		if name != "" && !snapshot.IsRestoreMark(name) {
 			n, err := unix.Lgetxattr(path, name, value)
 			must(t, err)
 			want[name] = string(value[:n])

@@ -74,7 +74,7 @@ func (r *xattrReader) read(n int, err error, get func(name string) (int, error))
 	defer r.forget()
 	size := 0
 	for name := range strings.SplitSeq(string(r.list[:n]), "\x00") {
-		if name == "" || snapshot.IsLeftOut(name) {
+		if name == "" || snapshot.IsRestoreMark(name) {
 			continue
 		}
 		n, err := get(name)

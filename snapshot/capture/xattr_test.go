@@ -45,21 +45,6 @@ func TestACLIsKeptWhereAttributesAreTooMany(t *testing.T) {
 	}
 }
 
-// xfs lists an ACL twice, the second time in a form of its own, which would win when it is put back.
-func TestACLOfXFSIsKeptOnce(t *testing.T) {
-	r := newRig(t, partition(t, "xfs"))
-	path := r.o.Partition.MountPoint + "/d"
-	must(t, os.Mkdir(path, 0o750))
-	command(t, "setfacl", "-m", "u:7:rx,d:u:7:rx", path)
-	_, err := unix.Lgetxattr(path, "trusted.SGI_ACL_FILE", nil)
-	must(t, err)
-	var names []string
-	must(t, r.entries(r.run())["d"].Xattrs.All(func(name, _ []byte) bool { names = append(names, string(name)); return true }))
-	if fmt.Sprint(names) != "[system.posix_acl_access system.posix_acl_default]" {
-		t.Errorf("it has %q", names)
-	}
-}
-
 // There are file systems on which anybody can give a file attributes of hundreds of megabytes.
 func TestAttributesOfManyMegabytesAreNotRead(t *testing.T) {
 	r := newRig(t, partition(t, "xfs"))
