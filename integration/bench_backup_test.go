@@ -23,9 +23,10 @@ func BenchmarkBackup(b *testing.B) {
 	for round := range c.rounds {
 		s.round(round)
 	}
-	text, random := s.newLarge(newProse(30)), s.newLarge(newStream(31))
+	text, log, random := s.newLarge(newProse(30)), s.newLarge(newAccessLog(32)), s.newLarge(newStream(31))
 	for round := range c.rounds {
 		s.large(round, "one large file, text", text)
+		s.large(round, "one large file, log", log)
 		s.large(round, "one large file, random", random)
 	}
 	c.finish()

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 )
 
 // What benchmarks work on is made from seeds, so that it is the same on every machine.
@@ -43,6 +45,39 @@ func (p *prose) Read(b []byte) (int, error) {
 		}
 		k := copy(b[n:], p.line)
 		n, p.line = n+k, p.line[k:]
+	}
+	return len(b), nil
+}
+
+// An accessLog writes lines as a web server logs them: lz4 makes a fifth of it.
+type accessLog struct {
+	rnd   *rand.Rand
+	names [512]string
+	now   time.Time
+	line  []byte
+	at    int // bytes of the line that were written
+}
+
+func newAccessLog(seed byte) *accessLog {
+	l := &accessLog{rnd: rand.New(newStream(seed)), now: time.Unix(1_750_000_000, 0).UTC()}
+	for i := range l.names {
+		l.names[i] = strconv.FormatUint(uint64(l.rnd.Uint32()), 36)
+	}
+	return l
+}
+
+// Read fills b with lines.
+func (l *accessLog) Read(b []byte) (int, error) {
+	for n := 0; n < len(b); {
+		if l.at == len(l.line) {
+			r := l.rnd
+			l.now = l.now.Add(time.Duration(r.IntN(500)) * time.Millisecond)
+			l.at, l.line = 0, l.now.AppendFormat(fmt.Appendf(l.line[:0], "%d.%d.%d.%d - - [", 1+r.IntN(223), r.IntN(256), r.IntN(256), r.IntN(256)), "02/Jan/2006:15:04:05 -0700")
+			l.line = fmt.Appendf(l.line, "] \"GET /%s/%s/%d HTTP/1.1\" %d %d \"https://www.example.com/%s\" \"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.0.0 Safari/537.36\"\n",
+				l.names[r.IntN(32)], l.names[r.IntN(512)], r.IntN(1e6), []int{200, 200, 200, 304, 404}[r.IntN(5)], r.IntN(50_000), l.names[r.IntN(64)], 100+r.IntN(40))
+		}
+		k := copy(b[n:], l.line[l.at:])
+		n, l.at = n+k, l.at+k
 	}
 	return len(b), nil
 }

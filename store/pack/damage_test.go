@@ -87,7 +87,7 @@ func TestBurstOfTwoMiBHealsAnywhere(t *testing.T) {
 	r := seeded(t)
 	const burst = 2 << 20
 	at := []int{0, BlockSize, len(whole) - burst, len(whole) - burst - BlockSize}
-	for len(at) < 12 && !raceEnabled {
+	for len(at) < 12 {
 		at = append(at, r.IntN((len(whole)-burst)/BlockSize)*BlockSize)
 	}
 	file := slices.Clone(whole)
