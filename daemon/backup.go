@@ -84,6 +84,9 @@ func (b *backup) run(ctx context.Context, j *job) (err error) {
 		if err == nil {
 			j.keepBy(b.d.db.PutTask) // the turn is done, whatever becomes of the hook after
 		}
+		if b.turn != nil && !isCutOff(ctx) {
+			b.d.madeTurn()
+		}
 		if b.full {
 			b.makeRoom(ctx)
 		}

@@ -189,7 +189,7 @@ func newDaemon(o Options, db *state.DB) (*Daemon, error) {
 	if d.owned.holder, err = holder(db, o.Home.State, o.MachineID); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(d.tasks.recover(), d.tellLastSkip()); err != nil {
+	if err := errors.Join(d.tasks.recover(d.keepKilled), d.tellLastSkip()); err != nil {
 		return nil, err
 	}
 	policy, err := db.Policy()

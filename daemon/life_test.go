@@ -272,44 +272,55 @@ func (l *life) restarts() string {
 	return "the daemon is started again"
 }
 
-// dies is kill -9: a new daemon begins with the state as it was at that moment.
+// dies has the daemon be killed.
 func (l *life) dies() string {
-	kept := l.keptState()
-	if err := errors.Join(l.end(), l.db.Close()); err != nil {
-		l.t.Fatal(err)
-	}
-	l.begin(l.o, kept)
+	l.killed()
 	l.ends(control.Failed)
 	return "the daemon is killed and started again"
 }
 
+// killed is kill -9: a new daemon begins with the state as it was at that moment.
+func (s *still) killed() {
+	s.t.Helper()
+	kept := s.keptState()
+	if err := errors.Join(s.end(), s.db.Close()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.begin(s.o, kept)
+}
+
 // keptState copies the state.
-func (l *life) keptState() *state.DB {
-	l.t.Helper()
-	to := newState(l.t)
+func (s *still) keptState() *state.DB {
+	s.t.Helper()
+	to := newState(s.t)
 	keep := func(err, put error) {
 		if err != nil && !errors.Is(err, state.ErrNotFound) || err == nil && put != nil {
-			l.t.Fatal(err, put)
+			s.t.Fatal(err, put)
 		}
 	}
-	policy, err := l.db.Policy()
+	policy, err := s.db.Policy()
 	if err == nil {
-		service, schedule := mustNot[string](l.t)(l.db.Service()), mustNot[state.Schedule](l.t)(l.db.Schedule())
+		service, schedule := mustNot[string](s.t)(s.db.Service()), mustNot[state.Schedule](s.t)(s.db.Schedule())
 		err = to.PutPlan(policy, service, schedule)
 	}
 	keep(err, nil)
-	vault, err := l.db.Vault()
+	vault, err := s.db.Vault()
 	keep(err, to.PutVault(vault))
-	upkeep, err := l.db.Upkeep()
+	upkeep, err := s.db.Upkeep()
 	keep(err, to.PutUpkeep(upkeep))
-	watch, err := l.db.Watch()
+	watch, err := s.db.Watch()
 	keep(err, to.PutWatch(watch))
-	for _, task := range mustNot[[]control.Task](l.t)(l.db.Tasks()) {
-		keep(nil, to.PutTask(mustNot[control.Task](l.t)(l.db.Task(task.ID))))
+	for _, task := range mustNot[[]control.Task](s.t)(s.db.Tasks()) {
+		keep(nil, to.PutTask(mustNot[control.Task](s.t)(s.db.Task(task.ID))))
 	}
-	for _, m := range mustNot[[]control.Message](l.t)(l.db.Messages()) {
+	for _, m := range mustNot[[]control.Message](s.t)(s.db.Messages()) {
 		keep(nil, to.PutMessage(m))
 	}
+	begun, err := s.db.Begun()
+	if err == nil {
+		err = to.PutBegun(begun, mustNot[state.Schedule](s.t)(to.Schedule()), mustNot[control.Task](s.t)(to.Task(begun.Task)))
+	}
+	keep(err, nil)
 	return to
 }
 
@@ -324,7 +335,8 @@ func (l *life) diesInABackup() string {
 	time.Sleep(time.Duration(l.r.IntN(12)) * time.Millisecond)
 	l.dies()
 	l.turns(true)
-	// What a kill leaves of it is one of two things, and never a task that says it made a version that is not there.
+	// What a kill leaves of it is one of three things, and never a task that says it made a version that is not there: one that completed, one that failed, and one that failed with one that made
+	// up for it, which there must be if there is no version.
 	n, name := len(l.tasks)-1, snapshot.Name(to)
 	there := slices.ContainsFunc(l.vault.Versions(l.instance.ID), func(k store.VersionKey) bool { return k.Version == name })
 	how := control.Failed
@@ -337,6 +349,17 @@ func (l *life) diesInABackup() string {
 	l.tasks[n] = strings.Replace(l.tasks[n], "broken off", how, 1)
 	if there {
 		l.make()
+	}
+	before := len(l.scheduledTasks())
+	l.turn()
+	if id := l.Daemon.tasks.atWork(control.KindBackup); id != "" {
+		wait(l.t, l.Daemon.tasks, id)
+	}
+	if len(l.scheduledTasks()) > before {
+		l.told(to, control.Completed)
+		l.make()
+	} else if !there {
+		l.t.Errorf("the backup of %s was cut off, and runs not again", name)
 	}
 	return "the clock goes on to " + to.Format("2006-01-02 15:04") + ", and the daemon is killed in a backup"
 }

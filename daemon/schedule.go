@@ -142,7 +142,11 @@ func (d *Daemon) keepWith(h *sched.History) func(control.Task) error {
 		return d.db.PutTask
 	}
 	return func(t control.Task) error {
-		if err := d.db.PutTurn(state.Schedule(*h), t); err != nil {
+		put := d.db.PutTurn
+		if !t.Ended() {
+			put = d.putBegun
+		}
+		if err := put(state.Schedule(*h), t); err != nil {
 			return err
 		}
 		d.mu.Lock()
@@ -150,6 +154,50 @@ func (d *Daemon) keepWith(h *sched.History) func(control.Task) error {
 		d.history = *h
 		return nil
 	}
+}
+
+// putBegun keeps a schedule and its task that begins, which has made nothing yet.
+func (d *Daemon) putBegun(s state.Schedule, t control.Task) error {
+	last, err := d.db.Begun()
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	b := state.Begun{Task: t.ID, Turn: s}
+	if last.Turn.Last.Equal(s.Last) {
+		b.Kills = last.Kills
+	}
+	return d.db.PutBegun(b, s, t)
+}
+
+// madeTurn keeps that a scheduled backup runs not again, whatever becomes of it.
+func (d *Daemon) madeTurn() {
+	if err := d.db.ForgetBegun(); err != nil {
+		d.log.Warn("keep that a scheduled backup has made its versions", "err", err) // after a kill before its end it would run again
+	}
+}
+
+// maxKills is how many kills of the daemon may cut off the backup of a turn until it is begun no more: it may be what they come of.
+const maxKills = 3
+
+// keepKilled keeps the end of a task that a kill of the daemon cut off. If it is a scheduled backup that had not made its versions, its turn, or the last one that was skipped for it, may run
+// again. After its window it is not told as skipped, for it was told that it failed.
+func (d *Daemon) keepKilled(t control.Task) error {
+	b, err := d.db.Begun()
+	if errors.Is(err, state.ErrNotFound) || err == nil && b.Task != t.ID {
+		return d.db.PutTask(t)
+	}
+	s, scheduleErr := d.db.Schedule()
+	if err := errors.Join(err, scheduleErr); err != nil {
+		return err
+	}
+	if isChanged := !s.Since.Equal(b.Turn.Since) || s.Last.Before(b.Turn.Last) || s.Last.After(b.Turn.Last) && s.Ran; isChanged {
+		return d.db.PutTask(t)
+	}
+	if b.Kills++; b.Kills < maxKills {
+		s.Ran, s.Cut = false, s.Last
+	}
+	b.Turn.Last = s.Last
+	return d.db.PutBegun(b, s, t)
 }
 
 // leaveTurn keeps the end of a scheduled backup that a stop of the daemon cut off with the history before it, so that the next daemon decides the turn

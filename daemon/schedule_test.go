@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -329,7 +331,7 @@ func TestBackupThatWaitedAndIsSkippedForAnotherOneSaysSo(t *testing.T) {
 	mustNot[control.Task](t)(s.tasks.cancel(t.Context(), other.ID))
 }
 
-// A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and no second one.
+// A decision is kept together with its task, so a kill between decision and work leaves a task that failed, and a turn that is decided again.
 func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	s := newStill(t)
 	s.at("2026-11-24 03:17")
@@ -344,7 +346,119 @@ func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	}
 	s.again()
 	s.to("2026-11-24 03:20")
+	s.again()
+	s.to("2026-11-24 03:30")
+	s.want("24 03:17 failed", "24 03:20 completed")
+}
+
+// killedIn has the daemon be killed in the backup of 2026-11-24, in a hook that goes on for ever when it runs for the first time.
+func killedIn(t *testing.T, hook string) *still {
+	t.Helper()
+	command, _, begun := lasting(t)
+	r := control.HookRequest{Before: &command}
+	if hook == "after" {
+		r = control.HookRequest{After: &command}
+	}
+	s := withHooks(t, r)
+	s.at("2026-11-24 03:17")
+	s.turn()
+	begun()
+	s.killed()
 	s.want("24 03:17 failed")
+	return s
+}
+
+func TestScheduledBackupThatAKillCutsOffRunsWithTheNextDaemonWhileItsWindowIsOpen(t *testing.T) {
+	s := killedIn(t, "before")
+	s.to("2026-11-24 09:17")
+	s.want("24 03:17 failed", "24 09:17 completed")
+	if got := s.open(control.MessageBackup); len(got) != 0 {
+		t.Errorf("told %q", got)
+	}
+	s.again()
+	s.killed()
+	s.to("2026-11-24 09:17")
+	s.to("2026-11-25 03:17")
+	s.want("24 03:17 failed", "24 09:17 completed", "25 03:17 completed") // and once only
+}
+
+// That it failed was told.
+func TestScheduledBackupThatAKillCutsOffRunsNotAfterItsWindow(t *testing.T) {
+	s := killedIn(t, "before")
+	s.to("2026-11-24 09:18")
+	s.to("2026-11-25 03:17")
+	s.want("24 03:17 failed", "25 03:17 completed")
+}
+
+func TestScheduledBackupThatIsDoneButForItsHookRunsNotAgainAfterAKill(t *testing.T) {
+	s := killedIn(t, "after")
+	s.to("2026-11-24 03:32")
+	s.want("24 03:17 failed")
+}
+
+// The backup may be what the daemon, or the machine, dies of.
+func TestScheduledBackupThatKillsCutOffAgainAndAgainRunsThreeTimes(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := withHooks(t, control.HookRequest{Before: ptr("cat " + fifo + "; exec sleep 3600")})
+	begins := func(clock string) {
+		t.Helper()
+		s.at(clock)
+		s.turn()
+		if s.tasks.atWork(control.KindBackup) == "" {
+			t.Fatalf("none begins at %s", clock)
+		}
+		if err := os.WriteFile(fifo, nil, 0); err != nil { // returns when it is read
+			t.Fatal(err)
+		}
+	}
+	begins("2026-11-24 03:17")
+	s.killed()
+	begins("2026-11-24 03:18")
+	s.again() // which is no kill
+	begins("2026-11-24 03:19")
+	s.killed()
+	begins("2026-11-24 03:20")
+	s.killed()
+	s.at("2026-11-24 03:21")
+	s.turn()
+	s.want("24 03:17 failed", "24 03:18 cancelled", "24 03:19 failed", "24 03:20 failed")
+	begins("2026-11-25 03:17")
+	s.killed()
+	begins("2026-11-25 03:18")
+}
+
+// What changed the schedule since counts.
+func TestTurnThatAKillCutsOffIsNotMadeUpForAfterAPause(t *testing.T) {
+	command, _, begun := lasting(t)
+	s := withHooks(t, control.HookRequest{Before: &command})
+	s.at("2026-11-24 03:17")
+	s.turn()
+	begun()
+	s.at("2026-11-24 03:20")
+	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
+	mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{}))
+	s.killed()
+	s.to("2026-11-24 03:32")
+	s.want("24 03:17 failed")
+}
+
+func TestBackupThatRanIntoTheNextDayAndAKillCutsOffRunsWithTheNextDaemon(t *testing.T) {
+	command, _, begun := lasting(t)
+	s := withHooks(t, control.HookRequest{Before: &command})
+	s.at("2026-11-24 03:17")
+	s.turn()
+	begun()
+	s.at("2026-11-25 03:17")
+	s.turn()
+	s.at("2026-11-25 04:00")
+	s.killed()
+	s.to("2026-11-25 04:10")
+	s.to("2026-11-25 12:00") // and once only
+	s.to("2026-11-26 03:17")
+	s.want("24 03:17 failed", "25 03:17 skipped", "25 04:10 completed", "26 03:17 completed")
 }
 
 // stoppedIn has the backup of 2026-11-24 cut off by a stop, in a hook that goes on for ever when it runs for the first time.

@@ -40,8 +40,8 @@ func lane(kind string) string {
 	return kind
 }
 
-// recover marks what a killed daemon left running.
-func (ts *tasks) recover() error {
+// recover marks what a killed daemon left running. keep keeps the ends.
+func (ts *tasks) recover(keep func(control.Task) error) error {
 	all, err := ts.db.Tasks()
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (ts *tasks) recover() error {
 		t.Progress = nil
 		ts.log.Warn("a task was cut off, the daemon was killed", "task", t.ID)
 		ts.tell(&t)
-		if err := ts.db.PutTask(t); err != nil {
+		if err := keep(t); err != nil {
 			return err
 		}
 	}

@@ -123,7 +123,7 @@ func TestTaskOfAKilledDaemonHasFailed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := ts.recover(); err != nil {
+	if err := ts.recover(ts.db.PutTask); err != nil {
 		t.Fatal(err)
 	}
 	if task, err := ts.get("b-20261122-0001"); err != nil || task.State != control.Completed {
@@ -272,7 +272,7 @@ func TestEndIsToldBeforeItIsKept(t *testing.T) {
 	if err := ts.db.PutTask(control.Task{ID: "c-20261123-0001", Kind: control.KindCheck, State: control.Running}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ts.recover(); err != nil {
+	if err := ts.recover(ts.db.PutTask); err != nil {
 		t.Error(err)
 	}
 	if want := []string{control.Failed, control.Failed}; !slices.Equal(told, want) {

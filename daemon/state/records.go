@@ -124,6 +124,29 @@ func (db *DB) PutTurn(s Schedule, t control.Task) error {
 	return db.putAll(all)
 }
 
+// A Begun is the scheduled backup that was begun last, until it has made its versions.
+type Begun struct {
+	Task  string   `json:"task"`            // id
+	Turn  Schedule `json:"turn"`            // with it
+	Kills int      `json:"kills,omitempty"` // of the daemon that cut off one of this turn
+}
+
+// Begun returns it. ErrNotFound if it has made its versions.
+func (db *DB) Begun() (b Begun, err error) {
+	err = db.get("begun", &b)
+	return b, err
+}
+
+// PutBegun keeps it together with its task and the schedule: all or nothing.
+func (db *DB) PutBegun(b Begun, s Schedule, t control.Task) error {
+	all := map[string]any{"begun": b, "schedule": s}
+	addTask(all, t)
+	return db.putAll(all)
+}
+
+// ForgetBegun forgets it: its turn is done.
+func (db *DB) ForgetBegun() error { return db.delete("begun") }
+
 // Instance returns the id that was kept. ErrNotFound.
 func (db *DB) Instance() (id string, err error) {
 	err = db.get("instance", &id)

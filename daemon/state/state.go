@@ -4,6 +4,7 @@
 //
 //	policy         the instance's policy
 //	schedule       which turns of its backup were decided
+//	begun          the scheduled backup that has not made its versions yet
 //	wanted         since when each partition is to be backed up
 //	service        whether it is ready, paused or being cancelled
 //	instance       its id, once it was activated, or if it is not the one that the machine gives
