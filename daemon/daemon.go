@@ -111,6 +111,7 @@ type Daemon struct {
 	admin sync.Mutex // one change of vault or policy at a time; taken before mu
 	waits time.Time  // the turn that waits for the vault or a disk, or did last
 	why   string     // it does
+	full  string     // why no turn can be decided, since one that was to run; "": it can
 
 	hooksDone chan struct{} // closed when the hook that a killed daemon owed has run
 	owing     sync.Mutex    // held while what is kept of the hook that is owed is changed

@@ -282,17 +282,22 @@ func (l *life) dies() string {
 // killed is kill -9: a new daemon begins with the state as it was at that moment.
 func (s *still) killed() {
 	s.t.Helper()
-	kept := s.keptState()
+	s.killedFor(newState(s.t))
+}
+
+// killedFor is the same with a copy of the state in another one that is empty.
+func (s *still) killedFor(kept *state.DB) {
+	s.t.Helper()
+	s.copyState(kept)
 	if err := errors.Join(s.end(), s.db.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 	s.begin(s.o, kept)
 }
 
-// keptState copies the state.
-func (s *still) keptState() *state.DB {
+// copyState copies the state to another one.
+func (s *still) copyState(to *state.DB) {
 	s.t.Helper()
-	to := newState(s.t)
 	keep := func(err, put error) {
 		if err != nil && !errors.Is(err, state.ErrNotFound) || err == nil && put != nil {
 			s.t.Fatal(err, put)
@@ -321,7 +326,6 @@ func (s *still) keptState() *state.DB {
 		err = to.PutBegun(begun, mustNot[state.Schedule](s.t)(to.Schedule()), mustNot[control.Task](s.t)(to.Task(begun.Task)))
 	}
 	keep(err, nil)
-	return to
 }
 
 // diesInABackup kills the daemon when a backup has just begun, or a moment later.

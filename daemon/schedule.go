@@ -77,6 +77,7 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 		running := d.tasks.atWork(control.KindBackup)
 		s := p.Decide(h, now, d.zone(), running)
 		if s.Do == sched.Wait {
+			d.full = ""
 			return s.Turn, true, d.keepSchedule(h)
 		}
 		last := !p.CatchUp && now.Add(2*nap).After(s.Turn.Add(p.Window)) // it may be over when it is asked again
@@ -84,10 +85,18 @@ func (d *Daemon) decide() (next time.Time, ok bool, err error) {
 			d.waits, d.why = s.Turn, why
 			return next, false, d.keepSchedule(h) // it is decided when that is there, or its window is over
 		}
-		if s.Do == sched.Skip && s.Turn.Equal(d.waits) && running == "" {
+		switch {
+		case s.Do != sched.Skip || running != "":
+		case s.Turn.Equal(d.waits):
 			s.Reason = d.why
+		case d.full != "":
+			s.Reason = d.full
 		}
 		if err := d.do(s, h.Done(s)); err != nil {
+			if s.Do == sched.Run && errors.Is(err, state.ErrNoSpace) {
+				d.full = "the disk of the daemon's state was full"
+				d.waits, d.why = s.Turn, d.full
+			}
 			return next, true, err
 		}
 		p, h, ok = d.calendar()

@@ -630,6 +630,38 @@ func TestChangedStartIsKeptWithItsPolicy(t *testing.T) {
 	}
 }
 
+func TestDaysThatTheDiskOfTheStateIsFullAreSkippedWithThatReason(t *testing.T) {
+	s := newStill(t)
+	db, full, most := smallState(t)
+	s.killedFor(db)
+	if err := os.WriteFile(full, make([]byte, most), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, clock := range []string{"2026-11-24 03:17", "2026-11-24 12:00", "2026-11-25 03:17", "2026-11-25 12:00"} {
+		s.to(clock)
+		s.want()
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	s.to("2026-11-25 12:01")
+	s.want("24 03:17 skipped", "25 03:17 skipped")
+	if now := mustNot[control.Status](t)(s.status(t.Context(), control.None{})); !strings.Contains(list(now.Attention), "skipped: the disk of the daemon's state was full") {
+		t.Errorf("told %q", now.Attention)
+	}
+	s.to("2026-11-27 12:00") // as it slept
+	s.want("24 03:17 skipped", "25 03:17 skipped", "26 03:17 skipped", "27 03:17 skipped")
+	var reasons []string
+	for _, task := range mustNot[[]control.Task](t)(s.tasks.list()) {
+		reasons = append(reasons, task.Error)
+	}
+	const was, slept = "the disk of the daemon's state was full", "its time 03:17 passed while the daemon was not running or the machine slept, and "
+	if want := []string{was, was, slept + "the next day's time has passed too", slept + "its window of 6 h is over"}; !reflect.DeepEqual(reasons, want) {
+		t.Errorf("got %q", reasons)
+	}
+	s.killed() // to a state that outlives that disk
+}
+
 func TestScheduledBackupThatCannotBeginIsSkippedWithItsReason(t *testing.T) {
 	s := newStill(t)
 	vault := s.vault
