@@ -236,6 +236,16 @@ func (d *Daemon) emptyScratch() error {
 	return nil
 }
 
+// tidyScratch removes what a drill of a daemon that was killed has left: there may be none for weeks that would.
+func (d *Daemon) tidyScratch() {
+	if len(entries(d.o.Home.Scratch)) == 0 {
+		return
+	}
+	if err := d.emptyScratch(); err != nil {
+		d.log.Warn("remove what a drill has left", "err", err)
+	}
+}
+
 func (w *drill) restoreIn(ctx context.Context, j *job, scratch string) error {
 	if err := w.draw(ctx, scratch); err != nil {
 		return err

@@ -31,6 +31,21 @@ func wantEmpty(t *testing.T, dir string, was os.FileInfo) {
 	}
 }
 
+// It may be as much as a drill takes, and of files that others may not read.
+func TestWhatADrillThatAKillCutOffHasLeftIsRemovedAtTheNextStart(t *testing.T) {
+	o := options(t)
+	if err := o.Home.make(); err != nil {
+		t.Fatal(err)
+	}
+	scratch := mustNot[os.FileInfo](t)(os.Stat(o.Home.Scratch))
+	left := filepath.Join(o.Home.Scratch, "root", "etc")
+	if err := errors.Join(os.MkdirAll(left, 0o700), os.WriteFile(filepath.Join(left, "shadow"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, o)
+	wantEmpty(t, o.Home.Scratch, scratch)
+}
+
 // A drill restores a sample, says so, and leaves nothing behind.
 func TestDrillProvesThatVersionsCanBeRestored(t *testing.T) {
 	o, c, dir, version := startFilled(t)

@@ -139,6 +139,7 @@ func (d *Daemon) serve(ctx context.Context) error {
 // start opens what is served.
 func (d *Daemon) start(ctx context.Context) (net.Listener, error) {
 	d.tidy()
+	d.tidyScratch()
 	if err := d.openVault(ctx); err != nil {
 		return nil, err
 	}
