@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"yester/control"
@@ -43,6 +44,35 @@ func TestHomeIsMadeForRootOnly(t *testing.T) {
 	}
 	if err := h.make(); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// What fills /run may be any program's, and no reason for a day without a backup.
+func TestDaemonStartsWhereItsProcessIDCannotBeWritten(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	o := options(t)
+	if err := o.Home.make(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("yester-test", o.Home.Run, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(o.Home.Run, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(o.Home.Run, "full"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("it is not full: %v", err)
+	}
+	c, _ := serve(t, o)
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if l, err := o.Home.lock(); !errors.Is(err, control.Busy) {
+		t.Errorf("got %v, %v", l, err)
 	}
 }
 

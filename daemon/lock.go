@@ -25,16 +25,9 @@ func (h Home) lock() (*lock, error) {
 		defer f.Close()
 		return nil, h.taken(f, err)
 	}
-	if err := errors.Join(f.Truncate(0), write(f, os.Getpid())); err != nil {
-		f.Close()
-		return nil, folderError(path, err)
-	}
+	_ = f.Truncate(0) // only for readers, like what is written: a full disk takes neither, and the lock is what counts
+	_, _ = f.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
 	return &lock{f}, nil
-}
-
-func write(f *os.File, pid int) error {
-	_, err := f.WriteAt(fmt.Appendln(nil, pid), 0)
-	return err
 }
 
 // taken says who has the lock.
