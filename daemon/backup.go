@@ -252,7 +252,7 @@ func (b *backup) one(ctx context.Context, t target) (*snapshot.Version, error) {
 	b.onThread(func() {
 		o := b.options(t)
 		if b.d.vaultDamaged() {
-			o.Damaged, o.Because = true, "the vault is damaged, and looking at everything may make good what is lost"
+			o.Damaged, o.Because = true, damagedVault
 		}
 		v, err = l.capture(o, b.d.o.Settings.audit(), func(o capture.Options) (*snapshot.Version, error) {
 			return capture.Run(ctx, b.vault, w, o)
@@ -287,22 +287,23 @@ func (b *backup) inVault(err error) error {
 
 // options says how to capture a target.
 func (b *backup) options(t target) capture.Options {
+	o := policyOptions(&b.policy, &t)
+	o.Instance, o.Parent, o.Never = b.instance, t.parent, b.never
+	o.Walkers, o.Limiter, o.Progress = walkers(b.priority), b.limiter, &b.job.progress
+	o.Unfinished = b.d.unfinished(t.partition.Name)
+	o.Now, o.Tool = b.d.o.Now, "yester "+b.d.o.Version
+	return o
+}
+
+// policyOptions says what of a target a policy has captured.
+func policyOptions(p *control.Policy, t *target) capture.Options {
 	return capture.Options{
 		Partition:     t.partition,
-		Instance:      b.instance,
-		Parent:        t.parent,
 		Includes:      t.includes,
-		Excludes:      patterns(b.policy.Excludes),
-		System:        b.policy.IncludeSystem,
-		ExcludeCaches: b.policy.ExcludeCaches,
-		ExcludeNodump: b.policy.ExcludeNodump,
-		Never:         b.never,
-		Walkers:       walkers(b.priority),
-		Limiter:       b.limiter,
-		Progress:      &b.job.progress,
-		Unfinished:    b.d.unfinished(t.partition.Name),
-		Now:           b.d.o.Now,
-		Tool:          "yester " + b.d.o.Version,
+		Excludes:      patterns(p.Excludes),
+		System:        p.IncludeSystem,
+		ExcludeCaches: p.ExcludeCaches,
+		ExcludeNodump: p.ExcludeNodump,
 	}
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,16 @@ type listener struct {
 	why       string         // why not
 	memory    capture.Memory // of the backup at work
 	walked    time.Time      // when all of the partition was looked at
+
+	mu   sync.Mutex
+	last lastCapture
+}
+
+// A lastCapture is what the last one that made a version left, and tells what the next one will go by.
+type lastCapture struct {
+	memory capture.Memory
+	walked time.Time
+	scope  string // of what was asked for
 }
 
 // listeners are those of the partitions that are backed up.
@@ -41,7 +52,7 @@ func (ls *listeners) of(p snapshot.Partition) *listener {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l := ls.all[p.MountPoint]
-	if l != nil && (l.journal == nil || l.partition.Device != p.Device || l.partition.FSType != p.FSType || l.partition.UUID != p.UUID) {
+	if l != nil && (l.journal == nil || l.isOther(&p)) {
 		l.close()
 		l = nil
 	}
@@ -145,8 +156,7 @@ func (l *listener) capture(o capture.Options, audit time.Duration, work func(cap
 		return s
 	}
 	now := o.Now()
-	since := now.Sub(l.walked)
-	o.Audit = audit > 0 && (since >= audit || since < 0)
+	o.Audit = isDue(l.walked, now, audit)
 	made := false
 	defer func() {
 		if !made { // a panic must not lose it either
@@ -161,7 +171,15 @@ func (l *listener) capture(o capture.Options, audit time.Duration, work func(cap
 	if v.Method == control.ByWalk {
 		l.walked = now.Round(0) // the monotonic clock stands still while the machine sleeps
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = lastCapture{l.memory, l.walked, scopeOf(&o)}
 	return v, nil
+}
+
+// scopeOf says what is asked for of a partition.
+func scopeOf(o *capture.Options) string {
+	return fmt.Sprintf("%q %q %t %t %t", o.Includes, o.Excludes, o.System, o.ExcludeCaches, o.ExcludeNodump)
 }
 
 // later is what changed since the last cut, nil if that is not known.
@@ -171,6 +189,66 @@ func (l *listener) later() capture.Changes {
 		return nil
 	}
 	return s
+}
+
+// damagedVault is why a backup looks at everything while the vault is damaged.
+const damagedVault = "the vault is damaged, and looking at everything may make good what is lost"
+
+// journals sets what the API says of the journals of partitions that are mounted, each beside its mount; none that is not listened to has one.
+func (d *Daemon) journals(ps []control.Partition, mounts []capture.Mount, policy *control.Policy, targets []target) {
+	at, damaged := d.o.Now(), d.vaultDamaged()
+	if next, ok := d.next(); ok {
+		at = next
+	}
+	isMade := d.tasks.atWork(control.KindBackup) == "" // else it is not known yet what this one leaves
+	ls := &d.listeners
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for i := range mounts {
+		l := ls.all[mounts[i].MountPoint]
+		if l == nil || mounts[i].Excluded != "" {
+			continue
+		}
+		r, newest := l.report(), ps[i].Newest
+		t := slices.IndexFunc(targets, func(t target) bool { return t.partition.Name == ps[i].Name })
+		switch {
+		case isMade && newest == "":
+			r.Because = capture.FirstVersion
+		case l.isOther(&mounts[i].Partition):
+			r.Because = "it was mounted anew since the last backup"
+		case damaged:
+			r.Because = damagedVault
+		case r.Because == "" && isMade && t >= 0:
+			r.Because = l.foretell(newest, policyOptions(policy, &targets[t]), at, d.o.Settings.audit())
+		}
+		ps[i].Journal = r
+	}
+}
+
+// foretell tells why a backup that begins at a time will look at everything though all changes were heard, as far as that is known before; "" if it will not.
+func (l *listener) foretell(newest string, o capture.Options, at time.Time, audit time.Duration) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch why := l.last.memory.Unfit(newest); {
+	case why != "":
+		return why
+	case l.last.scope != scopeOf(&o):
+		return capture.OtherFolders
+	case isDue(l.last.walked, at, audit):
+		return capture.ForAudit
+	}
+	return ""
+}
+
+// isOther tells whether a partition is not the one that is listened to.
+func (l *listener) isOther(p *snapshot.Partition) bool {
+	return l.partition.Device != p.Device || l.partition.FSType != p.FSType || l.partition.UUID != p.UUID
+}
+
+// isDue tells whether all of a partition is to be looked at that was so last at a time.
+func isDue(walked, now time.Time, audit time.Duration) bool {
+	since := now.Sub(walked)
+	return audit > 0 && (since >= audit || since < 0)
 }
 
 // vaultDamaged tells whether a part of the vault is lost that nothing has brought back yet. A version by journal would take it over unseen.
@@ -202,16 +280,6 @@ func (b *backup) audited(v *snapshot.Version) {
 	}
 	b.d.raise(control.MessageMissed, cause, fmt.Sprintf("the journal of %s did not tell of %d changes, which version %s has and earlier ones may lack (%s); please report it, and set audit_days = 1 until then",
 		v.Partition.Name, a.Missed, v.Name, list(a.Paths)))
-}
-
-// report is what the API says of the journal of what is mounted at a point; nil if it has none.
-func (ls *listeners) report(point string) *control.Journal {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if l := ls.all[point]; l != nil {
-		return l.report()
-	}
-	return nil
 }
 
 // reports are those of all, by the names of their partitions.

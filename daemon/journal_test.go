@@ -171,3 +171,55 @@ func TestFailedCaptureLosesNoChange(t *testing.T) {
 		}
 	}
 }
+
+// foretold is what status says that the next backup will go by.
+func foretold(t *testing.T, c *control.Client) string {
+	t.Helper()
+	j := journalOf(t, c)
+	if j == nil {
+		t.Fatal("status says nothing of the journal")
+	}
+	return j.Because
+}
+
+// What status says of the next backup comes true.
+func TestStatusSaysWhatTheNextBackupWillGoBy(t *testing.T) {
+	dir := source(t)
+	needPartition(t, dir)
+	o := options(t)
+	var ahead atomic.Int64
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	c, _ := serve(t, o)
+	ask := func(r control.ActivateRequest) {
+		t.Helper()
+		r.Paths = []string{dir}
+		mustNot[control.Activation](t)(c.Activate(t.Context(), r))
+	}
+	ask(control.ActivateRequest{Priority: "max", Start: o.Now().UTC().Add(11 * time.Hour).Format("15:04")})
+	byJournal(t, c)
+	for _, tt := range []struct {
+		want   string
+		change func(newest control.Result)
+	}{
+		{capture.OtherFolders, func(control.Result) { ask(control.ActivateRequest{Excludes: []string{"*.tmp"}}) }},
+		{"the version before is not the one since which changes were listened to", func(newest control.Result) {
+			mustNot[control.Forgotten](t)(c.Forget(t.Context(), control.ForgetRequest{Partition: newest.Partition, Version: newest.Version}))
+		}},
+		{capture.ForAudit, func(control.Result) { ahead.Store(int64(auditDays*24*time.Hour - 6*time.Hour)) }},
+	} {
+		newest := byJournal(t, c)
+		if why := foretold(t, c); why != "" {
+			t.Skip("others change what is listened to: ", why)
+		}
+		tt.change(newest)
+		if why := foretold(t, c); why != tt.want && !strings.Contains(why, "flags") {
+			t.Errorf("foretold is %q, want %q", why, tt.want)
+		}
+		if tt.want == capture.ForAudit {
+			ahead.Store(int64(auditDays * 24 * time.Hour))
+		}
+		if r := backUp(t, c).Results[0]; r.Because != tt.want && !strings.Contains(r.Because, "flags") {
+			t.Errorf("by %s because %q, foretold was %q", r.Method, r.Because, tt.want)
+		}
+	}
+}

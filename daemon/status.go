@@ -71,16 +71,16 @@ func (d *Daemon) partitions(mounts []capture.Mount) []control.Partition {
 			Name: m.Name, MountPoint: m.MountPoint, Device: m.Device, FSType: m.FSType, Size: m.Size, Used: m.Used,
 			Excluded: m.Excluded,
 		})
-		if m.Excluded == "" {
-			ps[len(ps)-1].Journal = d.listeners.report(m.MountPoint)
-		}
 	}
+	var targets []target
 	if policy != nil {
-		markSelected(ps, policy, mounts, plan(policy, mounts, exists))
+		targets = plan(policy, mounts, exists)
+		markSelected(ps, policy, mounts, targets)
 	}
 	if vault != nil {
 		ps = addVersions(ps, vault.Versions(d.instance.ID))
 	}
+	d.journals(ps, mounts, policy, targets)
 	return ps
 }
 

@@ -80,21 +80,41 @@ func (w *walker) whyWalk() string {
 	m, p := w.o.Memory, w.o.Parent
 	switch {
 	case p == nil:
-		return "it is the first version"
+		return FirstVersion
 	case !SameFileSystem(p, &w.o.Partition):
 		return "another file system was backed up there before"
 	case w.o.Because != "":
 		return w.o.Because
 	case w.o.Changes == nil || m == nil:
 		return "nobody listens to changes here"
+	case m.Unfit(p.Name) != "":
+		return m.Unfit(p.Name)
+	case !bytes.Equal(m.root, p.Root):
+		return otherVersion
+	case m.selection != w.selection:
+		return OtherFolders
+	}
+	return ""
+}
+
+// Reasons for a walk that can be told before a capture begins.
+const (
+	FirstVersion = "it is the first version"
+	OtherFolders = "other folders are backed up than before"
+	ForAudit     = "everything is looked at every so often, to see whether the journal told it all"
+
+	otherVersion = "the version before is not the one since which changes were listened to"
+)
+
+// Unfit tells why a capture whose parent has a name cannot go by changes with what is remembered; "" if it can, as far as that is known before it begins.
+func (m *Memory) Unfit(parent string) string {
+	switch {
 	case m.version == "" && m.why != "":
 		return m.why
 	case m.version == "":
 		return "nobody listened to changes since the version before"
-	case m.version != p.Name || !bytes.Equal(m.root, p.Root):
-		return "the version before is not the one since which changes were listened to"
-	case m.selection != w.selection:
-		return "other folders are backed up than before"
+	case m.version != parent:
+		return otherVersion
 	}
 	return ""
 }

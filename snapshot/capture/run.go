@@ -92,7 +92,7 @@ func look(ctx context.Context, v *store.Vault, put *store.Writer, o *Options, sr
 		version.Method, version.Because = "journal", w.whyWalk()
 		audit := o.Audit && version.Because == ""
 		if audit {
-			version.Because = "everything is looked at every so often, to see whether the journal told it all"
+			version.Because = ForAudit
 		}
 		if version.Because != "" {
 			version.Method = "walk"
