@@ -61,7 +61,8 @@ func (d *Daemon) apply(ctx context.Context, r *control.ActivateRequest) (control
 		policy.ActivatedAt = d.o.Now().UTC().Truncate(time.Second)
 	}
 	a := control.Activation{Outcome: change(old, &policy), Instance: d.instance, Policy: policy}
-	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries), awaiting(&policy, mounts, fstab(), d.named(), entries))
+	versions, _ := d.named()
+	a.Warnings = slices.Concat(costs(&policy), absent(&policy, mounts), served(&policy, mounts, entries), awaiting(&policy, mounts, fstab(), versions, entries))
 	if old == nil && v != nil {
 		expired, err := d.outlived(ctx, v, &policy, "these settings", firstSweep)
 		if err != nil {

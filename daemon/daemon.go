@@ -322,7 +322,7 @@ func (d *Daemon) vaultPlaces() []string {
 }
 
 // mounts are the mounted file systems; one that is a place of the vault, or lies in what is the vault's there, or the like, is not eligible. A name that has versions stays with the mount
-// point that they are of.
+// point that they are of, and a partition with the one where it was when it has versions of it.
 func (d *Daemon) mounts() ([]capture.Mount, error) {
 	mounts, err := d.o.Discover()
 	places, folders := d.o.Home.places(d.vaultPlaces()), d.o.Home.folders()
@@ -331,26 +331,33 @@ func (d *Daemon) mounts() ([]capture.Mount, error) {
 			folders = append(folders, filepath.Join(dir, name))
 		}
 	}
+	of, newest := d.named()
+	capture.KeepPoints(mounts, newest)
 	capture.LeaveOut(mounts, places, folders)
-	capture.KeepNames(mounts, d.named())
+	capture.KeepNames(mounts, of)
 	return mounts, err
 }
 
-// named has the mount points of the newest versions, by the names of their partitions. Nothing while the vault is not open.
-func (d *Daemon) named() map[string]string {
+// named has the mount points of the newest versions, by the names of their partitions, and those of the newest first. Nothing while the vault is not open.
+func (d *Daemon) named() (of map[string]string, newest []string) {
 	v, err := d.openedVault()
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	of := map[string]string{}
+	of = map[string]string{}
+	var last []store.VersionKey
 	for _, keys := range d.expiring(v) {
 		for i := len(keys) - 1; i >= 0 && of[keys[i].Partition] == ""; i-- {
 			if point := d.completed(context.Background(), v, keys[i]).MountPoint; point != "" {
-				of[keys[i].Partition] = point
+				of[keys[i].Partition], last = point, append(last, keys[i])
 			}
 		}
 	}
-	return of
+	slices.SortStableFunc(last, func(a, b store.VersionKey) int { return strings.Compare(b.Version, a.Version) })
+	for _, k := range last {
+		newest = append(newest, of[k.Partition])
+	}
+	return of, newest
 }
 
 // noVault is the error of who needs the vault, when there is none. d.mu is held.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -248,6 +249,62 @@ func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
 	all := of()
 	if len(all[always]) != 2 || len(all[sometimes]) != 1 || all[always][0] != name || all[sometimes][0] == name {
 		t.Errorf("got %v", all)
+	}
+}
+
+// Whatever a disk is mounted at beside, it stays the partition that has versions, while it is mounted where that was.
+func TestPartitionThatIsMountedAgainElsewhereStaysTheSame(t *testing.T) {
+	for name, again := range map[string][]string{"bind mount": {"mount", "--bind"}, "its device": {"mount"}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			point, short := loopDiskAt(t, filepath.Join(dir, "data")), filepath.Join(dir, "d")
+			device := point
+			s := newStill(t)
+			s.only(point, short)
+			s.limit(nil, nil)
+			s.days("2026-11-24")
+			partitions := func() (all []string) {
+				for _, p := range mustNot[control.Status](t)(s.status(t.Context(), control.None{})).Partitions {
+					if all = append(all, filepath.Base(p.MountPoint)+" "+p.Excluded); p.Excluded == "" {
+						device = p.Device
+					}
+				}
+				return all
+			}
+			if got := partitions(); !slices.Equal(got, []string{"data "}) {
+				t.Fatalf("got %q", got)
+			}
+			from := point
+			if len(again) == 1 {
+				from = device
+			}
+			if err := os.Mkdir(short, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command(again[0], append(again[1:], from, short)...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			unmount := sync.OnceFunc(func() {
+				if err := syscall.Unmount(short, 0); err != nil {
+					t.Error(err)
+				}
+			})
+			t.Cleanup(unmount)
+			if got := partitions(); !slices.Equal(got, []string{"d backed up as " + point, "data "}) {
+				t.Errorf("got %q", got)
+			}
+			s.days("2026-11-25")
+			keys := s.vault.Versions(s.instance.ID)
+			if len(keys) != 2 || keys[0].Partition != keys[1].Partition {
+				t.Errorf("versions: %v", keys)
+			}
+			if got := s.late("2026-11-26 02:00"); len(got) != 0 {
+				t.Errorf("late: %q", got)
+			}
+			if r, err := record(t.Context(), s.vault, keys[1]); err != nil || r.Parent != keys[0].Version {
+				t.Errorf("the second was made from %q, %v", r.Parent, err)
+			}
+		})
 	}
 }
 

@@ -22,6 +22,8 @@ type Mount struct {
 	snapshot.Partition
 	Excluded string // empty if eligible; else why not: "network file system (nfs4)"
 	Broken   bool   // it would be eligible, and is excluded because nothing of it can be reached: its disk or server fails
+
+	same string // the mount point of the one that shows all that this one shows and no more, for which it is left out
 }
 
 // IsThere tells whether the mount shows a partition, or folder of one, that can be backed up, or is left out for good as it is backed up elsewhere or belongs to the vault. It is false of what

@@ -32,7 +32,8 @@ type candidate struct {
 	mountLine
 	device   uint64 // tells file systems apart, and subvolumes
 	excluded string
-	broken   error // what the mount point answers, instead of what is there
+	same     string // the mount point of the one it is left out for, if that has the same root
+	broken   error  // what the mount point answers, instead of what is there
 }
 
 // look asks the mount point whether this mount is the one that is seen there.
@@ -61,7 +62,7 @@ func unreached(err error) string { return "cannot be reached: " + err.Error() }
 // backedUpAs is why a mount is excluded that shows a part of another one, and is followed by where that is.
 const backedUpAs = "backed up as "
 
-// markDuplicates leaves one mount of each device and folder: the one that shows most of it, then the one with the shortest path.
+// markDuplicates leaves one mount of each device and folder: the one that shows most of it, then the one with the shortest path; see KeepPoints.
 func markDuplicates(found []candidate) {
 	order := make([]*candidate, 0, len(found))
 	for i := range found {
@@ -79,7 +80,9 @@ func markDuplicates(found []candidate) {
 	for i, c := range order {
 		for _, kept := range order[:i] {
 			if kept.excluded == "" && kept.device == c.device && isBelow(c.root, kept.root) {
-				c.excluded = backedUpAs + kept.point
+				if c.excluded = backedUpAs + kept.point; c.root == kept.root {
+					c.same = kept.point
+				}
 				break
 			}
 		}
@@ -116,11 +119,13 @@ func describe(found []candidate) []Mount {
 	mounts := make([]Mount, 0, len(found))
 	for i := range found {
 		c := &found[i]
-		m := Mount{Excluded: c.excluded}
+		m := Mount{Excluded: c.excluded, same: c.same}
 		m.MountPoint, m.Device, m.FSType = c.point, c.source, c.fstype
 		switch {
 		case c.broken != nil && c.excluded == "":
 			m.Name, m.Excluded, m.Broken = names[c.point], unreached(c.broken), true
+		case c.same != "":
+			m.Name, m.Device = partitionName(c.point), blockDevice(&c.mountLine)
 		case c.excluded != "":
 			m.Name = partitionName(c.point)
 		default:

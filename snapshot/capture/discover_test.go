@@ -166,6 +166,50 @@ func TestBindMountsAreOnePartition(t *testing.T) {
 	}
 }
 
+// The mount point that is known stays, of several the one with the newest version; what is below it is left out for it.
+func TestPartitionStaysAtTheMountPointThatIsKnown(t *testing.T) {
+	for _, tt := range []struct {
+		newest []string
+		want   string
+	}{
+		{nil, "/d"},
+		{[]string{"/other"}, "/d"},
+		{[]string{"/data"}, "/data"},
+		{[]string{"/data", "/d"}, "/data"},
+		{[]string{"/other", "/d", "/data"}, "/d"},
+		{[]string{"/again/data", "/data"}, "/again/data"},
+		{[]string{"/part"}, "/d"},   // it shows less
+		{[]string{"/hidden"}, "/d"}, // it is not seen
+	} {
+		found := []candidate{
+			{mountLine: mountLine{point: "/data", root: "/", source: "1"}, device: 1},
+			{mountLine: mountLine{point: "/part", root: "/part", source: "2"}, device: 1},
+			{mountLine: mountLine{point: "/d", root: "/", source: "3"}, device: 1},
+			{mountLine: mountLine{point: "/again/data", root: "/", source: "4"}, device: 1},
+			{mountLine: mountLine{point: "/hidden", root: "/", source: "5"}, device: 1, excluded: "hidden"},
+		}
+		sources := map[string]string{}
+		for _, c := range found {
+			sources[c.point] = c.source
+		}
+		markDuplicates(found)
+		mounts := describe(found)
+		KeepPoints(mounts, tt.newest)
+		for _, m := range mounts {
+			why := backedUpAs + tt.want
+			switch m.MountPoint {
+			case tt.want:
+				why = ""
+			case "/hidden":
+				why = "hidden"
+			}
+			if m.Excluded != why || m.Device != sources[m.MountPoint] || m.Name != partitionName(m.MountPoint) {
+				t.Errorf("%q: got %+v", tt.newest, m)
+			}
+		}
+	}
+}
+
 func TestMountOf(t *testing.T) {
 	dir := t.TempDir()
 	dir, _ = filepath.EvalSymlinks(dir)

@@ -3,8 +3,11 @@ package capture
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sort"
 	"strings"
+
+	"yester/snapshot"
 )
 
 // maxName is the longest partition name: it is a file name, and needs room for what is put behind it.
@@ -55,6 +58,45 @@ func suffixedName(point string) string {
 	n, h := partitionName(point), fnv.New32a()
 	h.Write([]byte(point))
 	return fmt.Sprintf("%s-%08x", n[:min(len(n), maxName)], h.Sum32())
+}
+
+// KeepPoints has a partition stay at a mount point that it is known by, while it is mounted there, whatever it comes to be mounted at beside: else it would be taken for another one, and the
+// one that is known for gone. newest are the mount points that have versions, the one with the newest first. It comes before KeepNames.
+func KeepPoints(mounts []Mount, newest []string) {
+	rank := func(m *Mount) int {
+		if i := slices.Index(newest, m.MountPoint); i >= 0 {
+			return i
+		}
+		return len(newest)
+	}
+	for i := range mounts {
+		m := &mounts[i]
+		kept := slices.IndexFunc(mounts, func(k Mount) bool { return m.same != "" && k.MountPoint == m.same && (k.Excluded == "" || k.Broken) })
+		if kept >= 0 && rank(m) < rank(&mounts[kept]) {
+			exchange(mounts, m, &mounts[kept])
+		}
+	}
+}
+
+// exchange has a mount be backed up instead of the one that it was left out for. Where and from what each is mounted stays with it.
+func exchange(mounts []Mount, m, kept *Mount) {
+	was := kept.MountPoint
+	m.Partition, kept.Partition = at(kept.Partition, &m.Partition), at(m.Partition, &kept.Partition)
+	m.Excluded, m.Broken, m.same = kept.Excluded, kept.Broken, ""
+	kept.Excluded, kept.Broken, kept.same = backedUpAs+m.MountPoint, false, m.MountPoint
+	for i := range mounts {
+		if o := &mounts[i]; o.Excluded == backedUpAs+was {
+			if o.Excluded = backedUpAs + m.MountPoint; o.same != "" {
+				o.same = m.MountPoint
+			}
+		}
+	}
+}
+
+// at is a partition as it is mounted where another one is.
+func at(p snapshot.Partition, other *snapshot.Partition) snapshot.Partition {
+	p.MountPoint, p.Device, p.Name = other.MountPoint, other.Device, partitionName(other.MountPoint)
+	return p
 }
 
 // KeepNames has names stay with the mount points that they belong to, whatever else is mounted just now: of two that would get the same, the one that has it is not the one that happens
