@@ -1,7 +1,9 @@
 package capture
 
 import (
+	"context"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,13 +86,28 @@ func TestWalkThatKnowsNoMappingsTrustsNoYoungFile(t *testing.T) {
 	r.wantContent("file", "y2345678")
 }
 
+// A releasing is a folder or file of a loopback that tells when the server has closed the file.
+type releasing struct {
+	gofuse.LoopbackNode
+	released chan struct{}
+}
+
+func (r *releasing) WrapChild(context.Context, gofuse.InodeEmbedder) gofuse.InodeEmbedder {
+	return &releasing{gofuse.LoopbackNode{RootData: r.RootData}, r.released}
+}
+
+func (r *releasing) Release(ctx context.Context, f gofuse.FileHandle) syscall.Errno {
+	defer close(r.released)
+	return f.(gofuse.FileReleaser).Release(ctx)
+}
+
 // A FUSE server may hand its own open file to the kernel (Linux 6.9). What others have mapped of it looks like theirs, and not like a file of the partition.
 func TestWhatAMappingThroughFUSELeftIsFound(t *testing.T) {
 	r, point := emptyRig(t)
 	write(t, point+"/file", "12345678")
 	through := t.TempDir()
-	root, err := gofuse.NewLoopbackRoot(point)
-	must(t, err)
+	root := &releasing{gofuse.LoopbackNode{RootData: &gofuse.LoopbackRoot{Path: point}}, make(chan struct{})}
+	root.RootData.RootNode = root
 	server, err := gofuse.Mount(through, root, &gofuse.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
 	must(t, err)
 	defer server.Wait()
@@ -100,6 +117,7 @@ func TestWhatAMappingThroughFUSELeftIsFound(t *testing.T) {
 	}
 	f, err := os.OpenFile(through+"/file", os.O_RDWR, 0)
 	must(t, err)
+	defer func() { <-root.released }() // else the unmount may have the server never hear of it, and keep the partition in use
 	defer f.Close()
 	m, err := unix.Mmap(int(f.Fd()), 0, 8, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	must(t, err)
