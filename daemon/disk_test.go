@@ -252,6 +252,38 @@ func TestDisksOfOneNameKeepTheirVersionsApart(t *testing.T) {
 	}
 }
 
+// A name is made of the bytes of a mount point, which a record has to give back as they were.
+func TestPartitionWhoseMountPointIsNotUTF8KeepsItsName(t *testing.T) {
+	point := loopDiskAt(t, filepath.Join(t.TempDir(), "a\xff\xfedisk"))
+	file := filepath.Join(point, "file")
+	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newStill(t)
+	s.only(point)
+	s.limit(nil, nil)
+	s.days("2026-11-24", "2026-11-25")
+	s.again()
+	s.only(point)
+	s.limit(nil, nil)
+	s.days("2026-11-26")
+	s.want("24 03:17 completed", "25 03:17 completed", "26 03:17 completed")
+	keys := s.vault.Versions(s.instance.ID)
+	if len(keys) != 3 || keys[0].Partition != keys[2].Partition || !strings.HasSuffix(keys[0].Partition, "-a%ff%fedisk") {
+		t.Errorf("versions: %v", keys)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	task, err := s.restore(t.Context(), control.RestoreRequest{Version: "latest", Partition: keys[0].Partition})
+	if err == nil {
+		task = wait(t, s.tasks, task.ID)
+	}
+	if got, readErr := os.ReadFile(file); err != nil || readErr != nil || string(got) != "content" {
+		t.Errorf("restored where it was: %q, %v; %+v, %v", got, readErr, task, err)
+	}
+}
+
 // Whatever a disk is mounted at beside, it stays the partition that has versions, while it is mounted where that was.
 func TestPartitionThatIsMountedAgainElsewhereStaysTheSame(t *testing.T) {
 	for name, again := range map[string][]string{"bind mount": {"mount", "--bind"}, "its device": {"mount"}} {

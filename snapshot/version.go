@@ -34,6 +34,22 @@ type Partition struct {
 	Covered []uint64 `json:"covered,omitempty"` // Entry.Ino of folders that other mounts lay on, and that are not empty: nobody could look into them there; in order
 }
 
+// MarshalJSON implements json.Marshaler. A mount point is bytes, as Strings are.
+func (p Partition) MarshalJSON() ([]byte, error) {
+	type plain Partition
+	p.MountPoint = quoted(p.MountPoint)
+	return json.Marshal(plain(p))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *Partition) UnmarshalJSON(b []byte) (err error) {
+	type plain Partition
+	if err = json.Unmarshal(b, (*plain)(p)); err == nil {
+		p.MountPoint, err = unquoted(p.MountPoint)
+	}
+	return err
+}
+
 // A Warning names a file that was not captured as it should be.
 type Warning struct {
 	Path string `json:"path"` // below the mount point, quoted by %q rules if it is not UTF-8
@@ -99,9 +115,7 @@ type Strings []string
 func (l Strings) MarshalJSON() ([]byte, error) {
 	texts := make([]string, len(l))
 	for i, s := range l {
-		if texts[i] = s; !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
-			texts[i] = strconv.Quote(s)
-		}
+		texts[i] = quoted(s)
 	}
 	return json.Marshal(texts)
 }
@@ -112,13 +126,30 @@ func (l *Strings) UnmarshalJSON(b []byte) (err error) {
 		return err
 	}
 	for i, s := range *l {
-		if strings.HasPrefix(s, `"`) {
-			if (*l)[i], err = strconv.Unquote(s); err != nil {
-				return fmt.Errorf("%.100q is no quoted string", s)
-			}
+		if (*l)[i], err = unquoted(s); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// quoted makes a text of bytes, that JSON keeps as it is.
+func quoted(s string) string {
+	if !utf8.ValidString(s) || strings.HasPrefix(s, `"`) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func unquoted(text string) (string, error) {
+	if !strings.HasPrefix(text, `"`) {
+		return text, nil
+	}
+	s, err := strconv.Unquote(text)
+	if err != nil {
+		return "", fmt.Errorf("%.100q is no quoted string", text)
+	}
+	return s, nil
 }
 
 // Has tells whether a version was to have all names in a folder, by its absolute path, but for what Excludes and marks leave out. In those on the way to Paths
