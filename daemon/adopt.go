@@ -3,13 +3,17 @@ package daemon
 import (
 	"context"
 	"slices"
+	"time"
 
 	"yester/control"
 	"yester/store"
 )
 
-// anew ends a daemon that begins anew in the same process, as another instance, or as its vault is to be looked for.
-type anew struct{ passphrases []string }
+// anew ends a daemon that begins anew in the same process, as another instance, or as its vault is to be looked for, or opened again.
+type anew struct {
+	passphrases []string
+	mended      time.Time // now, if it is for a broken index
+}
 
 func (*anew) Error() string { return "begin anew" }
 
@@ -48,7 +52,7 @@ func (d *Daemon) adopt(ctx context.Context, r control.AdoptRequest) (control.Ado
 		return a, explain(err)
 	}
 	if a.Anew {
-		d.anew(&anew{d.site.passphrases()}) // it ends when this is answered
+		d.anew(&anew{passphrases: d.site.passphrases()}) // it ends when this is answered
 	}
 	d.mountAgain() // what was mounted for root alone may be seen again
 	return a, nil

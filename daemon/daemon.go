@@ -47,7 +47,8 @@ type Options struct {
 	Ready     func()                          // called when the socket answers; default: tell the service manager
 	Retry     time.Duration                   // of an alert after the first failure; default: that of daemon/alert
 
-	passphrases []string // of the vault, see site
+	passphrases []string  // of the vault, see site
+	mended      time.Time // when the daemon began anew as the index was broken; zero: it did not
 }
 
 func (o Options) withDefaults() Options {

@@ -53,7 +53,9 @@ func run(ctx context.Context, o Options) error {
 		if again == nil || err != nil {
 			return err
 		}
-		o.passphrases = again.passphrases
+		if o.passphrases = again.passphrases; !again.mended.IsZero() {
+			o.mended = again.mended
+		}
 	}
 }
 

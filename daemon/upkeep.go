@@ -87,7 +87,12 @@ func (d *Daemon) chores(ctx context.Context) error {
 	}
 	if d.tasks.idle() && isElsewhere(ctx, v) {
 		d.log.Error("the vault is no longer where it was opened; the daemon begins anew, and looks for it")
-		d.anew(&anew{d.site.passphrases()})
+		d.anew(&anew{passphrases: d.site.passphrases()})
+		return nil
+	}
+	if v.IndexBroken() && d.mayMendIndex() && d.tasks.idle() {
+		d.log.Error("the index of the vault is broken; the daemon begins anew, and makes it anew from the packs")
+		d.anew(&anew{passphrases: d.site.passphrases(), mended: d.o.Now().Round(0)})
 		return nil
 	}
 	d.memory.follow(v) // a backup may have stored much
@@ -118,6 +123,12 @@ func (d *Daemon) chores(ctx context.Context) error {
 		return err
 	}
 	return ifFree(d.scrub(&u))
+}
+
+// mayMendIndex tells whether the daemon may begin anew for a broken index: not within an hour of doing so, as it takes long, and does not help where the disk fails.
+func (d *Daemon) mayMendIndex() bool {
+	passed := d.o.Now().Sub(d.o.mended)
+	return d.o.mended.IsZero() || passed < 0 || passed >= shortRest
 }
 
 // rest has the daemon begin no task of a kind by itself for a day, or an hour, unless that is taken back: one that fails, or is cancelled, stays due and would be begun again at once.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -39,6 +40,8 @@ type index struct {
 	guard *guard       // nil in memory
 	temp  *tempIndexes // instead of db, if the vault is only read
 	log   *slog.Logger
+
+	broken atomic.Bool // there was an error in it, see failed
 }
 
 const (
@@ -186,18 +189,19 @@ func (x *index) close() error {
 	}
 	x.looks.wrote()
 	err := x.db.Close()
-	if err != nil || x.guard == nil {
+	if err != nil || x.guard == nil || x.broken.Load() {
 		return err
 	}
 	return x.guard.clean()
 }
 
-// failed has the index made anew at the next start, after an error in reading or writing it.
+// failed has the index made anew when the vault is opened next, after an error in reading or writing it.
 func (x *index) failed(err error) error {
 	if err == nil || x.guard == nil {
 		return err
 	}
-	x.log.Error("the index is broken; it is made anew when the daemon is started again", "err", err)
+	x.broken.Store(true)
+	x.log.Error("the index is broken; it is made anew when the vault is opened again", "err", err)
 	return errors.Join(err, x.guard.doubt())
 }
 

@@ -132,6 +132,9 @@ func openPlaces(ctx context.Context, o Options) (*Vault, error) {
 	return v, v.place.loadStones(ctx)
 }
 
+// IndexBroken tells whether there was an error in the index since the vault was opened. It goes wrong again then, until the vault is closed and opened again, which makes it anew.
+func (v *Vault) IndexBroken() bool { return v.index.broken.Load() }
+
 // Close ends all use of the vault. Writers must be closed before.
 func (v *Vault) Close() error {
 	v.mend.stop()
