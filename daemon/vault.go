@@ -366,7 +366,7 @@ func (u *unopened) Unwrap() error { return u.err }
 
 // init makes a vault in the folders of r, or where places says if it names none, and opens it. Exists if the home has one.
 func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64) (*store.Vault, error) {
-	dirs, err := s.target(r.Places)
+	dirs, err := s.target(ctx, r.Places)
 	if err != nil {
 		return nil, err
 	}
@@ -374,7 +374,7 @@ func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64
 		return nil, control.Errorf(control.BadRequest, "a vault in %s cannot survive the loss of %d of its places", list(dirs), r.Survive).
 			WithHint("give more places, or a smaller number")
 	}
-	if err := s.vacant(dirs); err != nil {
+	if err := s.vacant(ctx, dirs); err != nil {
 		return nil, err
 	}
 	o, err := s.options(dirs)
@@ -397,13 +397,17 @@ func (s *site) init(ctx context.Context, r control.VaultInitRequest, cache int64
 }
 
 // target says where a new vault goes, and that there is none yet.
-func (s *site) target(wanted []string) ([]string, error) {
+func (s *site) target(ctx context.Context, wanted []string) ([]string, error) {
 	dirs, err := s.places()
 	if err != nil {
 		return nil, err
 	}
+	left, err := s.unfinished(ctx, dirs)
+	if err != nil {
+		return nil, err
+	}
 	for _, d := range dirs {
-		if _, err := os.Stat(d + "/vault.json"); err == nil {
+		if _, err := os.Stat(d + "/vault.json"); err == nil && !left {
 			return nil, control.Errorf(control.Exists, "%s has a vault already, in %s", s.home.Name(), list(dirs)).
 				WithHint("`yester vault info` describes it")
 		}
@@ -429,7 +433,10 @@ func (s *site) taken() error {
 }
 
 // vacant makes the folders of a new vault, and refuses those that hold something else.
-func (s *site) vacant(dirs []string) error {
+func (s *site) vacant(ctx context.Context, dirs []string) error {
+	if left, err := s.unfinished(ctx, dirs); left || err != nil {
+		return err
+	}
 	for _, dir := range dirs {
 		if err := mkdir(dir, 0o700); err != nil {
 			return err
@@ -440,9 +447,9 @@ func (s *site) vacant(dirs []string) error {
 		}
 		for _, f := range files {
 			switch f.Name() {
-			case "vault.json":
+			case "vault.json", "vault.json.copy":
 				return control.Errorf(control.Exists, "there is a vault in %s already", dir).
-					WithHint("to go on with it, run `yester vault adopt --place %s` while the daemon runs", dir)
+					WithHint("to go on with it, run `yester vault adopt --place %s` while the daemon runs, with all its folders; if `yester vault init` was cut off, run it again with the same folders", dir)
 			case "lost+found", "keys": // of a new file system, and of a vault that was not finished
 			default:
 				if f.Name()[0] != '.' {
@@ -453,6 +460,24 @@ func (s *site) vacant(dirs []string) error {
 		}
 	}
 	return nil
+}
+
+// unfinished tells whether the folders hold nothing but what was left of a vault when its making was cut off. If the daemon had a vault in one of them they do not.
+func (s *site) unfinished(ctx context.Context, dirs []string) (bool, error) {
+	old, had, err := s.known()
+	if err != nil || had && share(dirs, old.Places) {
+		return false, err
+	}
+	for _, dir := range dirs {
+		if i, err := os.Stat(dir); err != nil || !i.IsDir() {
+			return false, nil // who makes it, or cannot, says so
+		}
+	}
+	o, err := s.options(dirs)
+	if err != nil || len(o.Places) < len(dirs) {
+		return false, err
+	}
+	return store.Unfinished(ctx, o.Places)
 }
 
 // made describes a vault that was just made.
