@@ -133,7 +133,7 @@ func openIndex(g *guard, vault string, temporary bool, log *slog.Logger) (*index
 		return nil, err
 	}
 	if !clean {
-		if err := g.tables(); err != nil {
+		if err := errors.Join(g.removeEmpty(), g.tables()); err != nil {
 			return nil, err
 		}
 	}

@@ -93,3 +93,46 @@ func TestCloseReadsNoMoreThanItMay(t *testing.T) {
 		tv.holds(ids, chunks)
 	}
 }
+
+// badger makes a file empty first and gives it its length then, and removes one by way of that, so a kill in between leaves an empty one, or a table that its manifest has not.
+func TestIndexWithFilesThatWereNeverMadeIsNotMadeAnew(t *testing.T) {
+	for name, content := range map[string]string{
+		"00999.mem": "", "000999.vlog": "", "000999.sst": "", "000998.sst": "the beginning of a table",
+	} {
+		tv := newVault(t)
+		chunks := someChunks(5, 100, 10_000)
+		ids, _ := tv.store("v1", WriterOptions{Encoding: pack.LZ4}, chunks)
+		must(t, tv.Close())
+		must(t, os.Remove(filepath.Join(tv.indexDir(), cleanFile)))
+		must(t, os.WriteFile(filepath.Join(tv.indexDir(), name), []byte(content), 0o600))
+		tv.open()
+		tv.holds(ids, chunks)
+		if strings.Contains(tv.log.String(), "made anew") {
+			t.Errorf("%s: %s", name, tv.log)
+		}
+		more := someChunks(6, 100, 10_000)
+		moreIDs, _ := tv.store("v2", WriterOptions{Encoding: pack.LZ4}, more)
+		must(t, tv.Close())
+		tv.open()
+		tv.holds(append(ids, moreIDs...), append(chunks, more...))
+		if strings.Contains(tv.log.String(), "made anew") {
+			t.Errorf("%s, later: %s", name, tv.log)
+		}
+	}
+}
+
+// What an empty file had is not known if it had something once.
+func TestIndexThatLostWhatWasInAFileIsMadeAnew(t *testing.T) {
+	tv := newVault(t)
+	chunks := someChunks(5, 100, 10_000)
+	ids, _ := tv.store("v1", WriterOptions{Encoding: pack.LZ4}, chunks)
+	must(t, tv.Close())
+	must(t, os.Remove(filepath.Join(tv.indexDir(), cleanFile)))
+	must(t, os.WriteFile(filepath.Join(tv.indexDir(), "00998.mem"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(tv.indexDir(), "00999.mem"), []byte("the beginning of another"), 0o600))
+	tv.open()
+	tv.holds(ids, chunks)
+	if !strings.Contains(tv.log.String(), "made anew") {
+		t.Error("it was opened")
+	}
+}
