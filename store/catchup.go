@@ -61,7 +61,11 @@ func (v *Vault) catchUp(ctx context.Context, progress func(done, total int)) err
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(v.mendSmallFiles(ctx), v.enterNew(ctx, s), v.tidyStones(ctx, s)); err != nil {
+	small, err := v.mendSmallFiles(ctx), v.enterNew(ctx, s)
+	if err == nil { // else a pack that came back, and that versions need which came with it, may look like one that is removed
+		err = v.tidyStones(ctx, s)
+	}
+	if err := errors.Join(small, err); err != nil {
 		return err
 	}
 	left, err := v.fillIn(ctx, s, progress)
