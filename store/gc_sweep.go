@@ -171,7 +171,11 @@ func (c *collection) inspectFrame(ctx context.Context, frames []pack.Frame, at *
 		if !c.needs(&l) {
 			return nil
 		}
-		if bad, err := c.try(ctx, &c.found, in, &l); bad == nil || err != nil {
+		bad, err := c.try(ctx, &c.found, in, &l)
+		if err == nil && bad == nil && !c.v.place.layout().complete() {
+			return errFewer
+		}
+		if bad == nil || err != nil {
 			return err
 		}
 		return c.take(ctx, at, p)
@@ -219,9 +223,15 @@ func (c *collection) take(ctx context.Context, at *location, p *packInfo) error 
 	return nil
 }
 
+// errFewer says that what is needed of a pack may lie in fewer places where it is found now: one lacks something, as the new pack if it failed when that was written.
+var errFewer = errors.New("a place does not have everything")
+
 // keep tells that a pack should go and cannot.
 func (c *collection) keep(p *packInfo, err error) {
 	c.result.Kept++
+	if errors.Is(err, errFewer) {
+		return
+	}
 	c.v.log.Error("a pack is kept because it is damaged", "instance", p.instance, "pack", p.id, "err", err)
 }
 
