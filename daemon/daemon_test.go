@@ -255,6 +255,7 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 }
 
 func TestVaultIsMadeOnceWithAndWithoutDaemon(t *testing.T) {
+	needPartition(t, t.TempDir())
 	o := options(t)
 	place := filepath.Join(t.TempDir(), "elsewhere")
 	in, err := InitVault(t.Context(), o, control.VaultInitRequest{Places: []string{place}})
