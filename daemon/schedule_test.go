@@ -351,8 +351,8 @@ func TestKilledAfterTheDecisionRunsNotTwiceAndIsNotForgotten(t *testing.T) {
 	s.want("24 03:17 failed", "24 03:20 completed")
 }
 
-// killedIn has the daemon be killed in the backup of 2026-11-24, in a hook that goes on for ever when it runs for the first time.
-func killedIn(t *testing.T, hook string) *still {
+// backingUp has the backup of 2026-11-24 be at work in a hook, which goes on for ever when it runs for the first time.
+func backingUp(t *testing.T, hook string) *still {
 	t.Helper()
 	command, _, begun := lasting(t)
 	r := control.HookRequest{Before: &command}
@@ -363,6 +363,13 @@ func killedIn(t *testing.T, hook string) *still {
 	s.at("2026-11-24 03:17")
 	s.turn()
 	begun()
+	return s
+}
+
+// killedIn has the daemon be killed in the backup of 2026-11-24, in a hook that goes on for ever when it runs for the first time.
+func killedIn(t *testing.T, hook string) *still {
+	t.Helper()
+	s := backingUp(t, hook)
 	s.killed()
 	s.want("24 03:17 failed")
 	return s
@@ -432,11 +439,7 @@ func TestScheduledBackupThatKillsCutOffAgainAndAgainRunsThreeTimes(t *testing.T)
 
 // What changed the schedule since counts.
 func TestTurnThatAKillCutsOffIsNotMadeUpForAfterAPause(t *testing.T) {
-	command, _, begun := lasting(t)
-	s := withHooks(t, control.HookRequest{Before: &command})
-	s.at("2026-11-24 03:17")
-	s.turn()
-	begun()
+	s := backingUp(t, "before")
 	s.at("2026-11-24 03:20")
 	mustNot[control.Lifecycle](t)(s.pause(t.Context(), control.None{}))
 	mustNot[control.Lifecycle](t)(s.resume(t.Context(), control.None{}))
@@ -446,11 +449,7 @@ func TestTurnThatAKillCutsOffIsNotMadeUpForAfterAPause(t *testing.T) {
 }
 
 func TestBackupThatRanIntoTheNextDayAndAKillCutsOffRunsWithTheNextDaemon(t *testing.T) {
-	command, _, begun := lasting(t)
-	s := withHooks(t, control.HookRequest{Before: &command})
-	s.at("2026-11-24 03:17")
-	s.turn()
-	begun()
+	s := backingUp(t, "before")
 	s.at("2026-11-25 03:17")
 	s.turn()
 	s.at("2026-11-25 04:00")
@@ -464,15 +463,7 @@ func TestBackupThatRanIntoTheNextDayAndAKillCutsOffRunsWithTheNextDaemon(t *test
 // stoppedIn has the backup of 2026-11-24 cut off by a stop, in a hook that goes on for ever when it runs for the first time.
 func stoppedIn(t *testing.T, hook string) *still {
 	t.Helper()
-	command, _, begun := lasting(t)
-	r := control.HookRequest{Before: &command}
-	if hook == "after" {
-		r = control.HookRequest{After: &command}
-	}
-	s := withHooks(t, r)
-	s.at("2026-11-24 03:17")
-	s.turn()
-	begun()
+	s := backingUp(t, hook)
 	s.again()
 	s.want("24 03:17 cancelled")
 	return s
@@ -558,11 +549,7 @@ func TestScheduledBackupThatIsDoneButForItsHookRunsNotAgain(t *testing.T) {
 }
 
 func TestScheduledBackupThatIsCancelledRunsNotAgain(t *testing.T) {
-	command, _, begun := lasting(t)
-	s := withHooks(t, control.HookRequest{Before: &command})
-	s.at("2026-11-24 03:17")
-	s.turn()
-	begun()
+	s := backingUp(t, "before")
 	if _, err := s.tasks.cancel(t.Context(), s.tasks.atWork(control.KindBackup)); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ import (
 // before that goes; of one that lies elsewhere too, that copy is read first.
 //
 // In several places. While one is missing, or lacks something, nothing is moved: a new pack would not have there the protection that the old one
-// has, and one that stayed as its successor lacks somewhere goes when every place has everything. What no version needs goes all the same, and a tombstone says so to the place that is missing. That may have versions that nobody here knows:
+// has, and one that stayed as its successor lacks somewhere goes when every place has everything. What no version needs goes all the same, and a
+// tombstone says so to the place that is missing. That may have versions that nobody here knows:
 // then it has, with others that made them, enough of each pack that they need, and these are taken up again when it is back (tombstone.go). It
 // is not taken in while a collection is under way, which began without its versions.
 //
